@@ -1,0 +1,17 @@
+// Package container starts OCI containers, and reads like a textbook of how.
+//
+// What `docker run` does, in its order, is six files:
+//
+//	namespaces.go   1. a process whose view of the system is its own: clone3(2) with CLONE_NEW*, and user mappings
+//	rootfs/         2. a file system: the image's layers joined by an overlay, /proc, /sys, /dev, pivot_root(2)
+//	network/        3. a network: loopback
+//	cgroup/         4. limits and accounting: cgroups(7)
+//	privileges.go   5. less power: capabilities(7), no_new_privs
+//	exec.go         6. the program, as PID 1: execve(2)
+//
+// The configuration is the OCI runtime-spec's config.json (specs.Spec). It
+// compiles, by the pure function compile, to a list of system calls (package
+// step) that one loop makes in the new process: so what will be done can be
+// printed, tested without root, timed by phase, and made to fail at every
+// single call.
+package container

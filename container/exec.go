@@ -1,0 +1,70 @@
+package container
+
+import (
+	"path"
+	"strings"
+	"syscall"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"vmctr/container/step"
+)
+
+// standardStreams appends the calls that put three descriptors on 0, 1 and 2.
+// They are first copied above 2, since they can be among 0, 1 and 2 themselves
+// in another order.
+func standardStreams(p *step.Program, fds [3]int) {
+	var copies [3]step.Result
+	for i, fd := range fds {
+		copies[i] = p.Call("fcntl", unix.SYS_FCNTL, step.Flag(fd, []string{"stdin", "stdout", "stderr"}[i]), step.Flag(unix.F_DUPFD_CLOEXEC, "F_DUPFD_CLOEXEC"), step.Int(3))
+	}
+	for i, c := range copies {
+		p.Call("dup3", unix.SYS_DUP3, c.Arg(), step.Int(i), step.Int(0))
+	}
+}
+
+// execute appends the last calls: the process becomes its program.
+func execute(p *step.Program, proc *specs.Process, self int) {
+	p.Call("chdir", unix.SYS_CHDIR, p.Str(proc.Cwd))
+	dieWithParent(p, self)
+	// No descriptor of ours goes in: CVE-2024-21626 was one that did.
+	p.Call("close_range", unix.SYS_CLOSE_RANGE, step.Int(3), step.Flag(1<<32-1, "~0"), step.Int(0))
+	p.Call("rt_sigprocmask", unix.SYS_RT_SIGPROCMASK, step.Flag(unix.SIG_SETMASK, "SIG_SETMASK"), step.Struct(p, [8]byte{}, "[]"), step.Null(), step.Int(8))
+	argv, envp := p.Vector(proc.Args), p.Vector(proc.Env)
+	files := candidates(proc.Args[0], proc.Env)
+	for i, file := range files {
+		p.Call("execve", unix.SYS_EXECVE, p.Str(file), argv, envp)
+		if i < len(files)-1 {
+			p.Allow(syscall.ENOENT, syscall.EACCES, syscall.ENOTDIR)
+		}
+	}
+}
+
+// candidates are the files that a command may name, as execvp(3) tries them.
+func candidates(name string, env []string) []string {
+	if strings.Contains(name, "/") {
+		return []string{name}
+	}
+	search := "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+	for _, e := range env {
+		if v, ok := strings.CutPrefix(e, "PATH="); ok {
+			search = v
+		}
+	}
+	var files []string
+	for _, dir := range strings.Split(search, ":") {
+		files = append(files, path.Join("/", dir, name))
+	}
+	return files
+}
+
+// dieWithParent appends the calls after which the child cannot outlive us:
+// prctl(2) PR_SET_PDEATHSIG, and, since we may have died before it, a look at
+// our pidfd (it becomes readable when its process ends, pidfd_open(2)). A change
+// of user clears the signal: so it is set at the start and again at the end.
+func dieWithParent(p *step.Program, self int) {
+	p.Call("prctl", unix.SYS_PRCTL, step.Flag(unix.PR_SET_PDEATHSIG, "PR_SET_PDEATHSIG"), step.Flag(int(unix.SIGKILL), "SIGKILL"))
+	p.Call("poll", unix.SYS_POLL, step.Struct(p, unix.PollFd{Fd: int32(self), Events: unix.POLLIN}, "{parent, POLLIN}"), step.Int(1), step.Int(0))
+	p.MustBeZero()
+}

@@ -1,0 +1,116 @@
+package container
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"vmctr/container/step"
+)
+
+// capabilityNumbers are those of linux/capability.h, in order from 0.
+var capabilityNumbers = func() map[string]int {
+	m := map[string]int{}
+	for i, name := range strings.Fields(`CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP
+		LINUX_IMMUTABLE NET_BIND_SERVICE NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO
+		SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE
+		AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON
+		BPF CHECKPOINT_RESTORE`) {
+		m["CAP_"+name] = i
+	}
+	return m
+}()
+
+// DefaultCapabilities are what Docker leaves a container's root (moby,
+// oci/caps/defaults.go).
+var DefaultCapabilities = []string{
+	"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FSETID", "CAP_FOWNER", "CAP_MKNOD", "CAP_NET_RAW", "CAP_SETGID",
+	"CAP_SETUID", "CAP_SETFCAP", "CAP_SETPCAP", "CAP_NET_BIND_SERVICE", "CAP_SYS_CHROOT", "CAP_KILL", "CAP_AUDIT_WRITE",
+}
+
+func capabilityMask(names []string) (uint64, error) {
+	var mask uint64
+	for _, name := range names {
+		n, ok := capabilityNumbers[name]
+		if !ok {
+			return 0, fmt.Errorf("unknown capability %q", name)
+		}
+		mask |= 1 << n
+	}
+	return mask, nil
+}
+
+func checkCapabilities(c *specs.LinuxCapabilities) error {
+	if c == nil {
+		return nil
+	}
+	for field, names := range map[string][]string{"bounding": c.Bounding, "effective": c.Effective, "permitted": c.Permitted, "inheritable": c.Inheritable, "ambient": c.Ambient} {
+		if _, err := capabilityMask(names); err != nil {
+			return fmt.Errorf("process.capabilities.%s: %w", field, err)
+		}
+	}
+	return nil
+}
+
+// privileges appends the calls that leave the process what its configuration
+// grants (runtime-spec config.md, "Process" and "Linux Process").
+//
+// The order is the kernel's: the bounding set is cut while CAP_SETPCAP is
+// there; the user changes while CAP_SETUID is, with PR_SET_KEEPCAPS so that
+// the change does not take the permitted set along; then the sets are set.
+// no_new_privs comes before the exec, which could give privileges back through
+// a set-user-ID file.
+func privileges(p *step.Program, proc *specs.Process) {
+	if c := proc.Capabilities; c != nil {
+		bounding, _ := capabilityMask(c.Bounding)
+		var drop []string
+		for name, n := range capabilityNumbers {
+			if bounding&(1<<n) == 0 {
+				drop = append(drop, name)
+			}
+		}
+		sort.Slice(drop, func(i, j int) bool { return capabilityNumbers[drop[i]] < capabilityNumbers[drop[j]] })
+		for _, name := range drop {
+			p.Call("prctl", unix.SYS_PRCTL, step.Flag(unix.PR_CAPBSET_DROP, "PR_CAPBSET_DROP"), step.Flag(capabilityNumbers[name], name))
+			p.Allow(unix.EINVAL) // a kernel that has no such capability
+		}
+		p.Call("prctl", unix.SYS_PRCTL, step.Flag(unix.PR_SET_KEEPCAPS, "PR_SET_KEEPCAPS"), step.Int(1))
+	}
+	setUser(p, int(proc.User.UID), int(proc.User.GID), proc.User.AdditionalGids)
+	if proc.User.Umask != nil {
+		p.Call("umask", unix.SYS_UMASK, step.Octal(*proc.User.Umask))
+	}
+	if c := proc.Capabilities; c != nil {
+		eff, _ := capabilityMask(c.Effective)
+		perm, _ := capabilityMask(c.Permitted)
+		inh, _ := capabilityMask(c.Inheritable)
+		header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+		data := [2]unix.CapUserData{
+			{Effective: uint32(eff), Permitted: uint32(perm), Inheritable: uint32(inh)},
+			{Effective: uint32(eff >> 32), Permitted: uint32(perm >> 32), Inheritable: uint32(inh >> 32)},
+		}
+		p.Call("prctl", unix.SYS_PRCTL, step.Flag(unix.PR_CAP_AMBIENT, "PR_CAP_AMBIENT"), step.Flag(unix.PR_CAP_AMBIENT_CLEAR_ALL, "PR_CAP_AMBIENT_CLEAR_ALL"), step.Int(0), step.Int(0), step.Int(0))
+		p.Call("capset", unix.SYS_CAPSET, step.Struct(p, header, "{_LINUX_CAPABILITY_VERSION_3, 0}"),
+			step.Struct(p, data, fmt.Sprintf("{effective=%#x, permitted=%#x, inheritable=%#x}", eff, perm, inh)))
+		for _, name := range c.Ambient {
+			p.Call("prctl", unix.SYS_PRCTL, step.Flag(unix.PR_CAP_AMBIENT, "PR_CAP_AMBIENT"), step.Flag(unix.PR_CAP_AMBIENT_RAISE, "PR_CAP_AMBIENT_RAISE"), step.Flag(capabilityNumbers[name], name), step.Int(0), step.Int(0))
+		}
+	}
+	if proc.NoNewPrivileges {
+		p.Call("prctl", unix.SYS_PRCTL, step.Flag(unix.PR_SET_NO_NEW_PRIVS, "PR_SET_NO_NEW_PRIVS"), step.Int(1), step.Int(0), step.Int(0), step.Int(0))
+	}
+}
+
+// setUser appends the calls that change user and groups for good.
+func setUser(p *step.Program, uid, gid int, groups []uint32) {
+	b := make([]byte, 0, 4*len(groups))
+	for _, g := range groups {
+		b = append(b, byte(g), byte(g>>8), byte(g>>16), byte(g>>24))
+	}
+	p.Call("setgroups", unix.SYS_SETGROUPS, step.Int(len(groups)), p.Bytes(b, fmt.Sprint(groups)))
+	p.Call("setresgid", unix.SYS_SETRESGID, step.Int(gid), step.Int(gid), step.Int(gid))
+	p.Call("setresuid", unix.SYS_SETRESUID, step.Int(uid), step.Int(uid), step.Int(uid))
+}

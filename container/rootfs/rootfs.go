@@ -1,0 +1,330 @@
+// Package rootfs gives a container a file system of its own.
+//
+// An image is a stack of layers, each a read-only tree. The kernel's overlay
+// file system joins them with one writable folder on top, in which every
+// change of the container lands (Documentation/filesystems/overlayfs.rst), so
+// that a thousand containers share one copy of the layers. Into the joined
+// tree go the kernel's own file systems: /proc, /sys, /dev. At last
+// pivot_root(2) makes it the root, and the host's tree is unmounted: what has
+// no name cannot be opened.
+//
+// Everything here is built as steps (package step) with the mount interface of
+// Linux 5.2: a file system is made (fsopen, fsconfig, fsmount) as a detached
+// mount, held by a descriptor, and then put in its place (move_mount). Places
+// inside the container are opened by openat2(2) with RESOLVE_IN_ROOT: a
+// symbolic link in a hostile image then ends inside the image, whatever it
+// says.
+package rootfs
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"strings"
+	"syscall"
+	"unsafe"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"vmctr/container/step"
+)
+
+// Layers are the unpacked layers of an image, as detached mounts which any
+// number of containers share.
+type Layers struct {
+	files []*os.File // the lowest first
+}
+
+// OpenLayers clones a detached mount of each folder, the lowest layer first.
+//
+// The files of a layer belong to the host's root, who does not exist in a
+// container's user namespace. With a user namespace given, the mounts are
+// ID-mapped (mount_setattr(2), MOUNT_ATTR_IDMAP, Linux 5.12; as a layer of an
+// overlay 5.19): in them a file of UID 0 belongs to whoever is UID 0 in that
+// namespace, with nothing changed on disk.
+func OpenLayers(dirs []string, userns *os.File) (_ *Layers, err error) {
+	l := &Layers{}
+	defer func() {
+		if err != nil {
+			l.Close()
+		}
+	}()
+	for _, dir := range dirs {
+		fd, err := unix.OpenTree(unix.AT_FDCWD, dir, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+		if err != nil {
+			return nil, fmt.Errorf("layer %s: open_tree: %w", dir, err)
+		}
+		l.files = append(l.files, os.NewFile(uintptr(fd), dir))
+		attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}
+		if userns != nil {
+			attr.Attr_set |= unix.MOUNT_ATTR_IDMAP
+			attr.Userns_fd = uint64(userns.Fd())
+		}
+		if err := unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH, &attr); err != nil {
+			if errors.Is(err, unix.EINVAL) && userns != nil {
+				err = fmt.Errorf("%w (its file system, or this kernel, has no ID-mapped mounts: ext4, xfs and btrfs on Linux 5.19 or newer do)", err)
+			}
+			return nil, fmt.Errorf("layer %s: mount_setattr: %w", dir, err)
+		}
+	}
+	return l, nil
+}
+
+// Close lets go of the layers. Containers that use them keep them.
+func (l *Layers) Close() error {
+	for _, f := range l.files {
+		f.Close()
+	}
+	return nil
+}
+
+// A Root is the root of a container while it is put together.
+type Root struct {
+	p  *step.Program
+	fd step.Arg // the mount that will be "/"
+	// bind makes devices by binding the host's: in a user namespace mknod(2)
+	// is not allowed.
+	bind bool
+}
+
+// Overlay appends the calls that join layers with the writable folder dir/upper
+// into a detached mount. They run in the parent, with the host's privileges,
+// so that the overlay keeps its marks in trusted.overlay attributes, which any
+// file system has for root and no container can write.
+func Overlay(p *step.Program, l *Layers, dir string) step.Result {
+	p.Phase("overlay")
+	fs := p.Call("fsopen", unix.SYS_FSOPEN, p.Str("overlay"), step.Flag(unix.FSOPEN_CLOEXEC, "FSOPEN_CLOEXEC"))
+	set := func(key, value string) {
+		p.Call("fsconfig", unix.SYS_FSCONFIG, fs.Arg(), step.Flag(unix.FSCONFIG_SET_STRING, "FSCONFIG_SET_STRING"), p.Str(key), p.Str(value), step.Int(0))
+	}
+	// The uppermost layer comes first, and paths are the descriptors' own.
+	var lower []string
+	for i := len(l.files) - 1; i >= 0; i-- {
+		lower = append(lower, fmt.Sprintf("/proc/self/fd/%d", l.files[i].Fd()))
+	}
+	if joined := strings.Join(lower, ":"); len(joined) < 256 {
+		set("lowerdir", joined)
+	} else {
+		// A value holds 255 bytes at most; since Linux 6.5 layers can be
+		// added one by one.
+		for _, path := range lower {
+			set("lowerdir+", path)
+		}
+	}
+	set("source", "overlay")
+	set("upperdir", path.Join(dir, "upper"))
+	set("workdir", path.Join(dir, "work"))
+	p.Call("fsconfig", unix.SYS_FSCONFIG, fs.Arg(), step.Flag(unix.FSCONFIG_CMD_CREATE, "FSCONFIG_CMD_CREATE"), step.Null(), step.Null(), step.Int(0))
+	m := p.Call("fsmount", unix.SYS_FSMOUNT, fs.Arg(), step.Flag(unix.FSMOUNT_CLOEXEC, "FSMOUNT_CLOEXEC"), step.Int(0))
+	p.Call("close", unix.SYS_CLOSE, fs.Arg())
+	return m
+}
+
+// Attach appends the calls that put the detached mount fd on the folder at,
+// in the mount namespace of the child, and cut the propagation of mounts to
+// and from the host.
+func Attach(p *step.Program, fd int, at string, userns bool) *Root {
+	p.Call("mount", unix.SYS_MOUNT, step.Null(), p.Str("/"), step.Null(), step.Flag(unix.MS_REC|unix.MS_SLAVE, "MS_REC|MS_SLAVE"), step.Null())
+	r := &Root{p: p, fd: step.Flag(fd, "rootfs"), bind: userns}
+	p.Call("move_mount", unix.SYS_MOVE_MOUNT, r.fd, p.Str(""), step.Cwd(), p.Str(at), step.Flag(unix.MOVE_MOUNT_F_EMPTY_PATH, "MOVE_MOUNT_F_EMPTY_PATH"))
+	return r
+}
+
+// in opens a place inside the container, and gives its descriptor.
+func (r *Root) in(dest string, flags int, text string) step.Result {
+	how := unix.OpenHow{Flags: uint64(flags | unix.O_CLOEXEC), Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
+	return r.p.Call("openat2", unix.SYS_OPENAT2, r.fd, r.p.Str(dest),
+		step.Struct(r.p, how, "{"+text+"|O_CLOEXEC, RESOLVE_IN_ROOT|RESOLVE_NO_MAGICLINKS}"), step.Int(unsafe.Sizeof(how)))
+}
+
+// mkdir makes the folder dest and those above it, where they are missing.
+func (r *Root) mkdir(dest string) {
+	parent, at := r.fd, ""
+	var opened []step.Result
+	parts := strings.Split(strings.Trim(path.Clean("/"+dest), "/"), "/")
+	for i, part := range parts {
+		at = path.Join(at, part)
+		r.p.Call("mkdirat", unix.SYS_MKDIRAT, parent, r.p.Str(part), step.Octal(0o755))
+		r.p.Allow(syscall.EEXIST)
+		if i < len(parts)-1 {
+			o := r.in(at, unix.O_PATH|unix.O_DIRECTORY, "O_PATH|O_DIRECTORY")
+			opened = append(opened, o)
+			parent = o.Arg()
+		}
+	}
+	for _, o := range opened {
+		r.p.Call("close", unix.SYS_CLOSE, o.Arg())
+	}
+}
+
+// put moves a detached mount to its place, a folder or, for a bound file, a file.
+func (r *Root) put(m step.Result, dest string) {
+	r.move(m, r.in(dest, unix.O_PATH, "O_PATH"))
+}
+
+// move moves a detached mount onto an opened place, and closes both.
+func (r *Root) move(m, to step.Result) {
+	r.p.Call("move_mount", unix.SYS_MOVE_MOUNT, m.Arg(), r.p.Str(""), to.Arg(), r.p.Str(""),
+		step.Flag(unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH, "MOVE_MOUNT_F_EMPTY_PATH|MOVE_MOUNT_T_EMPTY_PATH"))
+	r.p.Call("close", unix.SYS_CLOSE, to.Arg())
+	r.p.Call("close", unix.SYS_CLOSE, m.Arg())
+}
+
+// attributes are the options of a mount that the kernel keeps per mount
+// (runtime-spec config.md, "Linux mount options"; mount_setattr(2)).
+var attributes = map[string]struct {
+	flag int
+	name string
+}{
+	"ro":          {unix.MOUNT_ATTR_RDONLY, "MOUNT_ATTR_RDONLY"},
+	"nosuid":      {unix.MOUNT_ATTR_NOSUID, "MOUNT_ATTR_NOSUID"},
+	"nodev":       {unix.MOUNT_ATTR_NODEV, "MOUNT_ATTR_NODEV"},
+	"noexec":      {unix.MOUNT_ATTR_NOEXEC, "MOUNT_ATTR_NOEXEC"},
+	"noatime":     {unix.MOUNT_ATTR_NOATIME, "MOUNT_ATTR_NOATIME"},
+	"strictatime": {unix.MOUNT_ATTR_STRICTATIME, "MOUNT_ATTR_STRICTATIME"},
+	"relatime":    {0, ""},
+	"rw":          {0, ""},
+}
+
+// fileSystems are the types that a container may ask for today.
+var fileSystems = map[string]bool{"proc": true, "sysfs": true, "tmpfs": true, "devpts": true, "mqueue": true}
+
+// CheckMount tells what of a mount this package cannot do yet.
+func CheckMount(m specs.Mount) error {
+	if !path.IsAbs(m.Destination) {
+		return fmt.Errorf("destination %q is not absolute", m.Destination)
+	}
+	if !fileSystems[m.Type] {
+		return fmt.Errorf("type %q on %s: only proc, sysfs, tmpfs, devpts and mqueue are supported", m.Type, m.Destination)
+	}
+	for _, s := range append([]string{m.Destination, m.Source}, m.Options...) {
+		if strings.IndexByte(s, 0) >= 0 {
+			return fmt.Errorf("%q holds a NUL", s)
+		}
+	}
+	return nil
+}
+
+// Mount appends the calls for one mount of the configuration.
+func (r *Root) Mount(m specs.Mount) {
+	p := r.p
+	r.mkdir(m.Destination)
+	attr, texts := 0, []string{}
+	fs := p.Call("fsopen", unix.SYS_FSOPEN, p.Str(m.Type), step.Flag(unix.FSOPEN_CLOEXEC, "FSOPEN_CLOEXEC"))
+	if m.Source != "" {
+		p.Call("fsconfig", unix.SYS_FSCONFIG, fs.Arg(), step.Flag(unix.FSCONFIG_SET_STRING, "FSCONFIG_SET_STRING"), p.Str("source"), p.Str(m.Source), step.Int(0))
+	}
+	for _, o := range m.Options {
+		if a, ok := attributes[o]; ok {
+			attr |= a.flag
+			if a.name != "" {
+				texts = append(texts, a.name)
+			}
+			continue
+		}
+		if key, value, ok := strings.Cut(o, "="); ok {
+			p.Call("fsconfig", unix.SYS_FSCONFIG, fs.Arg(), step.Flag(unix.FSCONFIG_SET_STRING, "FSCONFIG_SET_STRING"), p.Str(key), p.Str(value), step.Int(0))
+		} else {
+			p.Call("fsconfig", unix.SYS_FSCONFIG, fs.Arg(), step.Flag(unix.FSCONFIG_SET_FLAG, "FSCONFIG_SET_FLAG"), p.Str(key), step.Null(), step.Int(0))
+		}
+	}
+	p.Call("fsconfig", unix.SYS_FSCONFIG, fs.Arg(), step.Flag(unix.FSCONFIG_CMD_CREATE, "FSCONFIG_CMD_CREATE"), step.Null(), step.Null(), step.Int(0))
+	text := "0"
+	if len(texts) > 0 {
+		text = strings.Join(texts, "|")
+	}
+	mnt := p.Call("fsmount", unix.SYS_FSMOUNT, fs.Arg(), step.Flag(unix.FSMOUNT_CLOEXEC, "FSMOUNT_CLOEXEC"), step.Flag(attr, text))
+	p.Call("close", unix.SYS_CLOSE, fs.Arg())
+	r.put(mnt, m.Destination)
+}
+
+// devices are those that every container has (runtime-spec config-linux.md,
+// "Default Devices"), with their numbers (Documentation/admin-guide/devices.txt).
+var devices = []struct {
+	name         string
+	major, minor uint32
+}{
+	{"null", 1, 3}, {"zero", 1, 5}, {"full", 1, 7}, {"random", 1, 8}, {"urandom", 1, 9}, {"tty", 5, 0},
+}
+
+var deviceLinks = [][2]string{
+	{"/proc/self/fd", "fd"}, {"/proc/self/fd/0", "stdin"}, {"/proc/self/fd/1", "stdout"}, {"/proc/self/fd/2", "stderr"}, {"pts/ptmx", "ptmx"},
+}
+
+// Devices fills /dev.
+func (r *Root) Devices() {
+	p := r.p
+	r.mkdir("dev")
+	dev := r.in("dev", unix.O_PATH|unix.O_DIRECTORY, "O_PATH|O_DIRECTORY")
+	for _, d := range devices {
+		if !r.bind {
+			p.Call("mknodat", unix.SYS_MKNODAT, dev.Arg(), p.Str(d.name), step.Flag(unix.S_IFCHR|0o666, "S_IFCHR|0666"), step.Flag(int(unix.Mkdev(d.major, d.minor)), fmt.Sprintf("makedev(%d, %d)", d.major, d.minor)))
+			p.Allow(syscall.EEXIST)
+			p.Call("fchmodat", unix.SYS_FCHMODAT, dev.Arg(), p.Str(d.name), step.Octal(0o666))
+			continue
+		}
+		from := p.Call("open_tree", unix.SYS_OPEN_TREE, step.Cwd(), p.Str("/dev/"+d.name), step.Flag(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC, "OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC"))
+		on := p.Call("openat", unix.SYS_OPENAT, dev.Arg(), p.Str(d.name), step.Flag(unix.O_CREAT|unix.O_NOFOLLOW|unix.O_CLOEXEC, "O_CREAT|O_NOFOLLOW|O_CLOEXEC"), step.Octal(0o666))
+		r.move(from, on)
+	}
+	for _, l := range deviceLinks {
+		p.Call("symlinkat", unix.SYS_SYMLINKAT, p.Str(l[0]), dev.Arg(), p.Str(l[1]))
+		p.Allow(syscall.EEXIST)
+	}
+	p.Call("close", unix.SYS_CLOSE, dev.Arg())
+}
+
+// Mask hides paths: a folder below an empty read-only tmpfs, a file below
+// /dev/null (config-linux.md, "Masked Paths"). A path that is missing needs no
+// hiding. Which of the three it is shows when it is opened.
+func (r *Root) Mask(paths []string) {
+	p := r.p
+	for _, masked := range paths {
+		dir := r.in(masked, unix.O_PATH|unix.O_DIRECTORY, "O_PATH|O_DIRECTORY")
+		p.Allow(syscall.ENOENT, syscall.ENOTDIR)
+		p.If(dir, func() {
+			fs := p.Call("fsopen", unix.SYS_FSOPEN, p.Str("tmpfs"), step.Flag(unix.FSOPEN_CLOEXEC, "FSOPEN_CLOEXEC"))
+			p.Call("fsconfig", unix.SYS_FSCONFIG, fs.Arg(), step.Flag(unix.FSCONFIG_CMD_CREATE, "FSCONFIG_CMD_CREATE"), step.Null(), step.Null(), step.Int(0))
+			m := p.Call("fsmount", unix.SYS_FSMOUNT, fs.Arg(), step.Flag(unix.FSMOUNT_CLOEXEC, "FSMOUNT_CLOEXEC"), step.Flag(unix.MOUNT_ATTR_RDONLY|unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOEXEC, "MOUNT_ATTR_RDONLY|MOUNT_ATTR_NOSUID|MOUNT_ATTR_NODEV|MOUNT_ATTR_NOEXEC"))
+			p.Call("close", unix.SYS_CLOSE, fs.Arg())
+			r.move(m, dir)
+		})
+		p.Unless(dir, func() {
+			file := r.in(masked, unix.O_PATH, "O_PATH")
+			p.Allow(syscall.ENOENT)
+			p.If(file, func() {
+				r.move(p.Call("open_tree", unix.SYS_OPEN_TREE, step.Cwd(), p.Str("/dev/null"), step.Flag(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC, "OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC")), file)
+			})
+		})
+	}
+}
+
+// Protect makes paths read-only, by mounting each on itself
+// (config-linux.md, "Readonly Paths").
+func (r *Root) Protect(paths []string) {
+	p := r.p
+	for _, path := range paths {
+		to := r.in(path, unix.O_PATH, "O_PATH")
+		p.Allow(syscall.ENOENT)
+		m := p.Call("open_tree", unix.SYS_OPEN_TREE, to.Arg(), p.Str(""), step.Flag(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, "OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC|AT_EMPTY_PATH|AT_RECURSIVE"))
+		p.Call("mount_setattr", unix.SYS_MOUNT_SETATTR, m.Arg(), p.Str(""), step.Flag(unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, "AT_EMPTY_PATH|AT_RECURSIVE"),
+			step.Struct(p, unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}, "{MOUNT_ATTR_RDONLY}"), step.Int(unsafe.Sizeof(unix.MountAttr{})))
+		r.move(m, to)
+	}
+}
+
+// Pivot makes the mount the root and lets the host's go (pivot_root(2),
+// "pivot_root(".", ".")"): the old root is stacked upon the new and unmounted.
+func (r *Root) Pivot(readonly bool) {
+	p := r.p
+	if readonly {
+		p.Call("mount_setattr", unix.SYS_MOUNT_SETATTR, r.fd, p.Str(""), step.Flag(unix.AT_EMPTY_PATH, "AT_EMPTY_PATH"),
+			step.Struct(p, unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}, "{MOUNT_ATTR_RDONLY}"), step.Int(unsafe.Sizeof(unix.MountAttr{})))
+	}
+	p.Call("fchdir", unix.SYS_FCHDIR, r.fd)
+	p.Call("pivot_root", unix.SYS_PIVOT_ROOT, p.Str("."), p.Str("."))
+	p.Call("umount2", unix.SYS_UMOUNT2, p.Str("."), step.Flag(unix.MNT_DETACH, "MNT_DETACH"))
+	p.Call("chdir", unix.SYS_CHDIR, p.Str("/"))
+}

@@ -1,0 +1,319 @@
+package step
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"sync"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// state is what parent and child share while the child interprets: they have
+// one memory (CLONE_VM) until the child's execve.
+type state struct {
+	calls  unsafe.Pointer
+	n      uintptr
+	failAt uintptr
+	failed uintptr // 1 + the index of the call that failed
+	errno  uintptr
+	tid    uint32 // futex: the kernel clears and wakes it at exec or exit
+	pidfd  int32  // CLONE_PIDFD
+}
+
+const callSize = unsafe.Sizeof(call{})
+
+// interpret makes the calls in turn. It returns when one fails or none is
+// left. It runs in a process that has no Go runtime of its own: so nothing in
+// it may grow the stack, allocate, panic or be preempted.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func interpret(s *state) {
+	for i := uintptr(0); i < s.n; i++ {
+		c := (*call)(unsafe.Add(s.calls, i*callSize))
+		skip := false
+		if c.cond != 0 {
+			at, failed := c.cond, true
+			if at < 0 {
+				at, failed = -at, false
+			}
+			ret := (*call)(unsafe.Add(s.calls, uintptr(at-1)*callSize)).ret
+			if (ret > ^uintptr(4095)) == failed {
+				c.ret = ^uintptr(uintptr(syscall.ECANCELED) - 1)
+				continue
+			}
+		}
+		for a := uintptr(0); a < 6; a++ {
+			from := *(*uint16)(unsafe.Add(unsafe.Pointer(&c.from), a*2))
+			if from == 0 {
+				continue
+			}
+			ret := (*call)(unsafe.Add(s.calls, uintptr(from-1)*callSize)).ret
+			if ret > ^uintptr(4095) { // an allowed failure
+				skip = true
+				c.ret = ret
+			}
+			*(*uintptr)(unsafe.Add(unsafe.Pointer(&c.args), a*8)) = ret
+		}
+		if skip {
+			continue
+		}
+		var r uintptr
+		var e syscall.Errno
+		if i+1 == s.failAt {
+			e = syscall.EIO
+		} else {
+			r, _, e = syscall.RawSyscall6(c.nr, c.args[0], c.args[1], c.args[2], c.args[3], c.args[4], c.args[5])
+		}
+		if e == 0 && c.zero && r != 0 {
+			e = syscall.EIO
+		}
+		if e != 0 {
+			if uint16(e) != c.allow[0] && uint16(e) != c.allow[1] && uint16(e) != c.allow[2] {
+				s.errno = uintptr(e)
+				s.failed = i + 1
+				return
+			}
+			r = -uintptr(e)
+		}
+		c.ret = r
+	}
+}
+
+// child is where the new process starts, on a stack of its own (clone_amd64.s).
+// The last call of its program is an execve, so it only comes back in failure.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func child(s *state) {
+	interpret(s)
+	for {
+		syscall.RawSyscall(syscall.SYS_EXIT_GROUP, 127, 0, 0)
+	}
+}
+
+func (p *Program) state() *state {
+	return &state{calls: unsafe.Pointer(unsafe.SliceData(p.calls)), n: uintptr(len(p.calls)), failAt: uintptr(p.FailAt)}
+}
+
+func (p *Program) outcome(s *state) error {
+	if s.failed != 0 {
+		return p.failure(int(s.failed)-1, syscall.Errno(s.errno))
+	}
+	return nil
+}
+
+// Run makes the calls in this process and this thread. Callers whose calls
+// change the thread (setns, unshare) lock and discard it themselves.
+func (p *Program) Run() error {
+	s := p.state()
+	interpret(s)
+	runtime.KeepAlive(p)
+	return p.outcome(s)
+}
+
+// Value is the result of a call of a program that ran; negative if the call
+// failed in an allowed way.
+func (p *Program) Value(r Result) int { return int(p.calls[r.index].ret) }
+
+// Gate appends a call that waits until the parent has done its part: Clone's
+// ready function.
+func (p *Program) Gate() *Gate {
+	s := new(Gate)
+	p.gate = s
+	// FUTEX_WAIT, not private: EAGAIN says that the gate was open already.
+	p.Call("futex", unix.SYS_FUTEX, Arg{value: uintptr(unsafe.Pointer(&s.word)), text: "&gate"}, Flag(0, "FUTEX_WAIT"), Int(0), Struct(p, unix.NsecToTimespec(int64(10*time.Second)), "10s"))
+	p.Allow(syscall.EAGAIN)
+	return s
+}
+
+// A Gate lets the parent hold the child back.
+type Gate struct{ word uint32 }
+
+// Open lets the child pass.
+func (g *Gate) Open() {
+	g.word = 1
+	syscall.RawSyscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(&g.word)), 1 /* FUTEX_WAKE */, 1, 0, 0, 0)
+}
+
+// cloneArgs is struct clone_args of clone3(2), version 2.
+type cloneArgs struct {
+	flags, pidfd, childTID, parentTID, exitSignal, stack, stackSize, tls, setTID, setTIDSize, cgroup uint64
+}
+
+// clone3 makes a child that calls child(s) on the stack that args names.
+func clone3(args *cloneArgs, size uintptr, s *state) (pid, errno uintptr)
+
+// Options are how [Program.Clone] makes the child.
+type Options struct {
+	Flags uint64 // CLONE_NEW*: the new namespaces
+	// Cgroup is a descriptor of a cgroup v2 folder in which the child is
+	// born (CLONE_INTO_CGROUP, Linux 5.7), or -1.
+	Cgroup int
+	// Ready is called in the parent once the child exists, while the child
+	// waits at its gate; it opens the gate.
+	Ready func(pid int) error
+}
+
+// Child is a process made by [Program.Clone].
+type Child struct {
+	PID   int // in the caller's PID namespace
+	PIDFD int // pidfd of the process; the caller closes it
+}
+
+// Clone makes a child process that runs the program, whose last call is an
+// execve, and waits until that has happened. The child shares this process's
+// memory until then, as posix_spawn's does, so that no page table is copied;
+// but unlike vfork's it runs beside its parent, which can write the child's
+// user mappings meanwhile, and it does so on a stack of its own, with all
+// signals blocked and all handlers gone (CLONE_CLEAR_SIGHAND, Linux 5.5).
+//
+// If a call fails, the child has ended and has been reaped, and the error is
+// an [*Error]. The parent of the child is one thread that lives as long as
+// this process: PR_SET_PDEATHSIG, which is about the parent thread, then means
+// this process.
+func (p *Program) Clone(ctx context.Context, o Options) (Child, error) {
+	if runtime.GOARCH != "amd64" {
+		return Child{}, fmt.Errorf("containers are not made on %s yet: clone3 needs a few lines of assembly for it", runtime.GOARCH)
+	}
+	s := p.state()
+	// Kept by p, and so on the heap: a goroutine's stack could move.
+	stack := make([]byte, 16<<10)
+	p.memory = append(p.memory, stack)
+	args := &cloneArgs{
+		flags:      o.Flags | unix.CLONE_VM | unix.CLONE_PIDFD | unix.CLONE_CLEAR_SIGHAND | unix.CLONE_CHILD_CLEARTID | unix.CLONE_PARENT_SETTID,
+		pidfd:      uint64(uintptr(unsafe.Pointer(&s.pidfd))),
+		childTID:   uint64(uintptr(unsafe.Pointer(&s.tid))),
+		parentTID:  uint64(uintptr(unsafe.Pointer(&s.tid))),
+		exitSignal: uint64(unix.SIGCHLD),
+		stack:      uint64(uintptr(unsafe.Pointer(&stack[0]))),
+		stackSize:  uint64(len(stack)) &^ 15,
+	}
+	if o.Cgroup >= 0 {
+		args.flags |= unix.CLONE_INTO_CGROUP
+		args.cgroup = uint64(o.Cgroup)
+	}
+	var pid, errno uintptr
+	onParentThread(func() {
+		// The child is born with the mask of its parent, and must not run a
+		// handler of ours.
+		var all, old unix.Sigset_t
+		for i := range all.Val {
+			all.Val[i] = ^uint64(0)
+		}
+		syscall.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&all)), uintptr(unsafe.Pointer(&old)), 8, 0, 0)
+		pid, errno = clone3(args, unsafe.Sizeof(*args), s)
+		syscall.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&old)), 0, 8, 0, 0)
+	})
+	if errno != 0 {
+		return Child{}, fmt.Errorf("clone3(%s): %w", cloneFlags(args.flags), syscall.Errno(errno))
+	}
+	c := Child{PID: int(pid), PIDFD: int(s.pidfd)}
+	var err error
+	if o.Ready != nil {
+		err = o.Ready(c.PID)
+	}
+	if err == nil {
+		err = p.awaitExec(ctx, s, uint32(pid))
+	}
+	if err != nil {
+		unix.PidfdSendSignal(c.PIDFD, unix.SIGKILL, nil, 0)
+	} else {
+		err = p.outcome(s)
+	}
+	if err != nil {
+		// The child is dead or dying: reap it.
+		for {
+			if e := unix.Waitid(unix.P_PIDFD, c.PIDFD, nil, unix.WEXITED, nil); !errors.Is(e, unix.EINTR) {
+				break
+			}
+		}
+		unix.Close(c.PIDFD)
+		c = Child{}
+	}
+	// Until here the child may have read them.
+	runtime.KeepAlive(s)
+	runtime.KeepAlive(args)
+	runtime.KeepAlive(p)
+	return c, err
+}
+
+// awaitExec waits until the child no longer shares this memory: the kernel
+// then clears s.tid and wakes those who wait on it (CLONE_CHILD_CLEARTID).
+func (p *Program) awaitExec(ctx context.Context, s *state, tid uint32) error {
+	slice := unix.NsecToTimespec(int64(50 * time.Millisecond))
+	for {
+		_, _, e := syscall.Syscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(&s.tid)), 0 /* FUTEX_WAIT */, uintptr(tid), uintptr(unsafe.Pointer(&slice)), 0, 0)
+		switch e {
+		case 0, syscall.EAGAIN, syscall.EINTR, syscall.ETIMEDOUT:
+		default:
+			return fmt.Errorf("waiting for the child's execve: futex: %w", e)
+		}
+		if loadUint32(&s.tid) != tid {
+			return nil
+		}
+		if err := ctx.Err(); err != nil {
+			return fmt.Errorf("waiting for the child's execve: %w", context.Cause(ctx))
+		}
+	}
+}
+
+// parentThread is the one thread that makes children.
+var parentThread = sync.OnceValue(func() chan<- func() {
+	work := make(chan func())
+	go func() {
+		runtime.LockOSThread() // and never unlock: see Clone
+		for f := range work {
+			f()
+		}
+	}()
+	return work
+})
+
+func onParentThread(f func()) {
+	done := make(chan struct{})
+	parentThread() <- func() { f(); close(done) }
+	<-done
+}
+
+// OnParentThread runs f, which starts a child with PR_SET_PDEATHSIG, on the
+// thread that lives as long as this process.
+func OnParentThread(f func()) { onParentThread(f) }
+
+// Self is a pidfd of this process, so that a child can see whether its parent
+// still lives.
+var Self = sync.OnceValues(func() (int, error) {
+	fd, err := unix.PidfdOpen(os.Getpid(), 0)
+	if err != nil {
+		return -1, os.NewSyscallError("pidfd_open", err)
+	}
+	return fd, nil
+})
+
+func cloneFlags(flags uint64) string {
+	var s string
+	for _, f := range []struct {
+		bit  uint64
+		name string
+	}{
+		{unix.CLONE_NEWUSER, "NEWUSER"}, {unix.CLONE_NEWPID, "NEWPID"}, {unix.CLONE_NEWNS, "NEWNS"},
+		{unix.CLONE_NEWNET, "NEWNET"}, {unix.CLONE_NEWUTS, "NEWUTS"}, {unix.CLONE_NEWIPC, "NEWIPC"},
+		{unix.CLONE_NEWCGROUP, "NEWCGROUP"}, {unix.CLONE_INTO_CGROUP, "INTO_CGROUP"},
+	} {
+		if flags&f.bit != 0 {
+			s += "|" + f.name
+		}
+	}
+	if s == "" {
+		return "no namespaces"
+	}
+	return s[1:]
+}

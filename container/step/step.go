@@ -1,0 +1,258 @@
+// Package step is a list of system calls as data, and the loop that makes them.
+//
+// Between clone(2) and execve(2) a container runtime has to make about a
+// hundred system calls in the child: join a cgroup, mount, pivot, drop
+// privileges. A Go program cannot run Go there, since the child has none of
+// the runtime's other threads; runc and others therefore execute themselves
+// again, or enter through C. Here the child interprets: a [Program] is built
+// ahead, in the parent, by ordinary Go code, and is a flat list of calls whose
+// arguments are numbers, addresses of prepared memory, or the results of
+// earlier calls. One loop that needs no stack to speak of, no memory and no
+// runtime makes them in turn (run.go).
+//
+// One structure serves many needs: it prints like strace, so that a golden
+// test can hold it without root; it times its own phases, by a clock_gettime
+// call in the list; and since each call is an element, a test can make each
+// one fail.
+package step
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// A Program is a list of system calls. Build it with [Program.Call] and its
+// siblings, then run it with [Program.Clone] in a new process or with
+// [Program.Run] in this one. A Program runs once.
+type Program struct {
+	calls []call
+	names []name
+	marks []mark
+	// memory keeps alive what the arguments point to. The garbage collector
+	// does not move heap objects, so their addresses stay good.
+	memory [][]byte
+	gate   *Gate
+	cond   int16 // of the calls that are appended now
+	// FailAt makes the call of this number fail with EIO without making it:
+	// for tests. Calls count from 1; 0 is none.
+	FailAt int
+}
+
+// call is what the loop reads. Its layout is the loop's business alone.
+type call struct {
+	nr   uintptr
+	args [6]uintptr
+	// from replaces args[i] by the result of call from[i]-1, where not 0.
+	from [6]uint16
+	// allow are the errnos that do not end the program. The result of such a
+	// call is -errno, and calls that use it are skipped.
+	allow [3]uint16
+	zero  bool    // the result must be 0
+	cond  int16   // n: only if call n-1 succeeded; -n: only if it failed
+	ret   uintptr // the result
+}
+
+// name is what a call looks like to people.
+type name struct {
+	call, args string
+	note       string
+}
+
+type mark struct {
+	phase string
+	call  int
+	at    *unix.Timespec
+}
+
+// An Arg is an argument of a call.
+type Arg struct {
+	value uintptr
+	from  uint16
+	text  string
+}
+
+// Result is what a call returned, for use as an argument of later calls.
+type Result struct{ index int }
+
+// New returns an empty program.
+func New() *Program {
+	return &Program{calls: make([]call, 0, 192), names: make([]name, 0, 192)}
+}
+
+// Len is the number of calls.
+func (p *Program) Len() int { return len(p.calls) }
+
+// Call appends the system call nr.
+func (p *Program) Call(title string, nr uintptr, args ...Arg) Result {
+	c := call{nr: nr, cond: p.cond}
+	texts := make([]string, len(args))
+	for i, a := range args {
+		c.args[i], c.from[i], texts[i] = a.value, a.from, a.text
+	}
+	p.calls = append(p.calls, c)
+	n := name{call: title, args: strings.Join(texts, ", ")}
+	if p.cond > 0 {
+		n.note = fmt.Sprintf(" (if $%d)", p.cond)
+	} else if p.cond < 0 {
+		n.note = fmt.Sprintf(" (unless $%d)", -p.cond)
+	}
+	p.names = append(p.names, n)
+	return Result{len(p.calls) - 1}
+}
+
+// Allow lets the last call fail with one of these errnos. Later calls that
+// use its result are then skipped: so "close the descriptor if there is one"
+// needs no branch.
+func (p *Program) Allow(errnos ...syscall.Errno) {
+	c, n := &p.calls[len(p.calls)-1], &p.names[len(p.calls)-1]
+	for i, e := range errnos {
+		c.allow[i] = uint16(e)
+		n.note += " (" + unix.ErrnoName(e) + " allowed)"
+	}
+}
+
+// If appends the calls that body appends, to be made only if r succeeded.
+func (p *Program) If(r Result, body func()) { p.when(int16(r.index+1), body) }
+
+// Unless appends calls that are made only if r failed in a way that it may.
+func (p *Program) Unless(r Result, body func()) { p.when(-int16(r.index+1), body) }
+
+func (p *Program) when(cond int16, body func()) {
+	before := p.cond
+	p.cond = cond
+	body()
+	p.cond = before
+}
+
+// MustBeZero makes a result other than 0 of the last call an error (EIO).
+func (p *Program) MustBeZero() { p.calls[len(p.calls)-1].zero = true }
+
+// Phase marks the point in time at which the calls that follow begin.
+func (p *Program) Phase(title string) {
+	ts := new(unix.Timespec)
+	b := unsafe.Slice((*byte)(unsafe.Pointer(ts)), unsafe.Sizeof(*ts))
+	p.memory = append(p.memory, b)
+	p.Call("clock_gettime", unix.SYS_CLOCK_GETTIME, Flag(unix.CLOCK_MONOTONIC, "CLOCK_MONOTONIC"), Arg{value: uintptr(unsafe.Pointer(ts)), text: "&" + strconv.Quote(title)})
+	p.marks = append(p.marks, mark{title, len(p.calls) - 1, ts})
+}
+
+// A Mark is the start of a phase of a program that ran.
+type Mark struct {
+	Phase string
+	Ns    int64 // CLOCK_MONOTONIC, nanoseconds
+}
+
+// Marks gives the phases that were reached, in order.
+func (p *Program) Marks() []Mark {
+	var ms []Mark
+	for _, m := range p.marks {
+		if ns := m.at.Nano(); ns != 0 {
+			ms = append(ms, Mark{m.phase, ns})
+		}
+	}
+	return ms
+}
+
+// Int is a number.
+func Int[T ~int | ~int32 | ~uint32 | ~int64 | ~uint64 | ~uintptr](n T) Arg {
+	return Arg{value: uintptr(n), text: fmt.Sprint(n)}
+}
+
+// Octal is a number that people read in base eight: a file mode.
+func Octal(n uint32) Arg { return Arg{value: uintptr(n), text: fmt.Sprintf("%#o", n)} }
+
+// Flag is a number with the name of its constant.
+func Flag(n int, text string) Arg { return Arg{value: uintptr(n), text: text} }
+
+// Cwd is AT_FDCWD: paths are relative to the working directory.
+func Cwd() Arg { return Flag(unix.AT_FDCWD, "AT_FDCWD") }
+
+// Null is a null pointer.
+func Null() Arg { return Arg{text: "NULL"} }
+
+// Arg is the result of an earlier call as an argument.
+func (r Result) Arg() Arg {
+	return Arg{from: uint16(r.index + 1), text: "$" + strconv.Itoa(r.index+1)}
+}
+
+// Str is a NUL-terminated string. It panics if s holds a NUL, which no path or
+// option of a checked configuration does.
+func (p *Program) Str(s string) Arg {
+	b, err := unix.ByteSliceFromString(s)
+	if err != nil {
+		panic(fmt.Sprintf("step: string %q holds a NUL", s))
+	}
+	return p.Bytes(b, strconv.Quote(s))
+}
+
+// Bytes is the address of b, which the program keeps.
+func (p *Program) Bytes(b []byte, text string) Arg {
+	if len(b) == 0 {
+		return Null()
+	}
+	p.memory = append(p.memory, b)
+	return Arg{value: uintptr(unsafe.Pointer(&b[0])), text: text}
+}
+
+// Struct is the address of a value without pointers in it, such as a
+// struct open_how, which is copied into memory that the program keeps.
+func Struct[T any](p *Program, v T, text string) Arg {
+	b := make([]byte, unsafe.Sizeof(v))
+	copy(b, unsafe.Slice((*byte)(unsafe.Pointer(&v)), len(b)))
+	return p.Bytes(b, text)
+}
+
+// Vector is a NULL-terminated array of strings: an argv or an envp.
+func (p *Program) Vector(list []string) Arg {
+	b := make([]byte, 8*(len(list)+1))
+	for i, s := range list {
+		*(*uintptr)(unsafe.Pointer(&b[8*i])) = p.Str(s).value
+	}
+	return p.Bytes(b, fmt.Sprintf("%q", list))
+}
+
+// String prints the program, one call a line, in the manner of strace(1).
+// "$3" is the result of the third call.
+func (p *Program) String() string {
+	var b strings.Builder
+	phases := p.marks
+	for i, n := range p.names {
+		if len(phases) > 0 && phases[0].call == i {
+			fmt.Fprintf(&b, "# %s\n", phases[0].phase)
+			phases = phases[1:]
+		}
+		fmt.Fprintf(&b, "$%d = %s(%s)%s\n", i+1, n.call, n.args, n.note)
+	}
+	return b.String()
+}
+
+// An Error says which call of a program failed, and in which phase.
+type Error struct {
+	Phase string
+	Call  string // as [Program.String] prints it
+	Index int    // counted from 1
+	Errno syscall.Errno
+}
+
+func (e *Error) Error() string {
+	return fmt.Sprintf("%s: %s: %v", e.Phase, e.Call, e.Errno)
+}
+
+// Unwrap gives the errno, for [errors.Is].
+func (e *Error) Unwrap() error { return e.Errno }
+
+func (p *Program) failure(index int, errno syscall.Errno) error {
+	phase := "start"
+	for _, m := range p.marks {
+		if m.call <= index {
+			phase = m.phase
+		}
+	}
+	n := p.names[index]
+	return &Error{Phase: phase, Call: n.call + "(" + n.args + ")", Index: index + 1, Errno: errno}
+}

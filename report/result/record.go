@@ -1,0 +1,159 @@
+// Package result is the result file of a run: its schema, how it is written
+// and read, and the statistics that are made of it.
+//
+// A run appends to one file, results.jsonl ("the journal"), one JSON object a
+// line, each the moment that it is known. The first line is the [Header]: what
+// was asked for and the whole environment. After it come a [Platform] for each
+// platform when its state becomes known or changes, a [Sample] for each single
+// measurement, raw, and at last an [End]. Nothing is ever rewritten: a run that
+// dies at any byte leaves a file whose complete lines are all good.
+//
+// Times in the journal are nanoseconds of the host's CLOCK_MONOTONIC
+// (clock_gettime(2)) since the run started, unless a field says otherwise.
+// Measured values carry their unit at the end of their name: "_ns" are
+// nanoseconds, "_bytes" bytes.
+package result
+
+import (
+	"time"
+
+	"vmctr/report/result/identity"
+)
+
+// Schema is the version of the journal that this code writes. A reader
+// refuses a newer one and reads all older ones.
+const Schema = 1
+
+// FileName is the journal's name inside a result folder.
+const FileName = "results.jsonl"
+
+// Record is one line of the journal: exactly one of its fields is set.
+type Record struct {
+	Run      *Header   `json:"run,omitempty"`
+	Platform *Platform `json:"platform,omitempty"`
+	Sample   *Sample   `json:"sample,omitempty"`
+	Note     *Note     `json:"note,omitempty"`
+	End      *End      `json:"end,omitempty"`
+}
+
+// Header opens the journal.
+type Header struct {
+	Schema      int       `json:"schema"`
+	ID          string    `json:"id"` // the run's ID, in the name of all that it makes
+	Time        time.Time `json:"time"`
+	Command     []string  `json:"command"`
+	Version     string    `json:"version"` // of bench
+	Profile     string    `json:"profile"` // "quick", "standard", "thorough"
+	Seed        uint64    `json:"seed"`
+	Platforms   []string  `json:"platforms"`   // asked for, in this order
+	Experiments []string  `json:"experiments"` // asked for, in this order
+	Image       Image     `json:"image"`
+	Host        Host      `json:"host"`
+}
+
+// Image is the OCI image that every platform started.
+type Image struct {
+	Name   string   `json:"name"`
+	Digest string   `json:"digest"` // of its manifest
+	Layers []string `json:"layers"` // diff IDs, the lowest first
+	Bytes  int64    `json:"bytes"`  // unpacked size of all layers
+}
+
+// Host is the machine that measured.
+type Host struct {
+	Hostname       string            `json:"hostname"`
+	OS             string            `json:"os"`     // PRETTY_NAME of os-release
+	Kernel         identity.Kernel   `json:"kernel"` // of the host
+	BootID         string            `json:"boot_id"`
+	Cmdline        string            `json:"cmdline"`
+	CPU            string            `json:"cpu"` // model name
+	CPUs           int               `json:"cpus"`
+	MemTotal       uint64            `json:"mem_total"`                // bytes
+	Virtualization string            `json:"virtualization,omitempty"` // hypervisor under this host, "" on bare metal
+	Governor       string            `json:"governor,omitempty"`
+	Turbo          string            `json:"turbo,omitempty"`
+	THP            string            `json:"thp,omitempty"`
+	KSM            string            `json:"ksm,omitempty"`
+	SwapTotal      uint64            `json:"swap_total"` // bytes
+	Cgroup         string            `json:"cgroup"`     // "v1", "v2", "hybrid"
+	Root           bool              `json:"root"`
+	Pressure       string            `json:"pressure,omitempty"` // /proc/pressure/cpu at the start
+	LoadAvg        string            `json:"loadavg,omitempty"`
+	Mitigations    map[string]string `json:"mitigations,omitempty"` // /sys/devices/system/cpu/vulnerabilities
+	Namespaces     map[string]uint64 `json:"namespaces"`            // of bench itself
+	Go             string            `json:"go"`
+}
+
+// Status is what became of a platform.
+type Status string
+
+// The states of a platform. A later [Platform] record of the same name
+// replaces an earlier one: "ready" can become "failed".
+const (
+	Ready       Status = "ready"       // prepared, samples follow
+	Unavailable Status = "unavailable" // cannot run on this host; Reason and Fix say why
+	Failed      Status = "failed"      // was started and broke; Reason says how
+)
+
+// Platform says what became of one platform of the run.
+type Platform struct {
+	Name        string            `json:"name"`                  // "process", "container", "vm-q35"
+	Title       string            `json:"title"`                 // for people: "container (bench)"
+	Kind        string            `json:"kind"`                  // "process", "container" or "vm"
+	Status      Status            `json:"status"`                //
+	Reason      string            `json:"reason,omitempty"`      // why it is not ready
+	Fix         string            `json:"fix,omitempty"`         // what would mend it
+	Accelerator string            `json:"accelerator,omitempty"` // VMs: "kvm" or "tcg"
+	Emulated    bool              `json:"emulated,omitempty"`    // its figures are an emulator's, not a hypervisor's
+	Details     map[string]string `json:"details,omitempty"`     // versions and settings: "qemu", "guest_kernel", "memory_limit"
+	PrepareNs   int64             `json:"prepare_ns,omitempty"`  // what was done once, ahead of all samples
+}
+
+// Sample is one measurement of one instance, raw.
+type Sample struct {
+	Experiment string `json:"experiment"` // "startup", "memory", "identity"
+	Platform   string `json:"platform"`
+	Round      int    `json:"round"`            // from 0; warm-ups count from 0 as well
+	Position   int    `json:"position"`         // place in the round's random order, from 0
+	Warmup     bool   `json:"warmup,omitempty"` // journalled, never counted
+	AtNs       int64  `json:"at_ns"`            // when the sample began, since the run started
+
+	// Values are what was measured: "first_instruction_ns", "pss_bytes".
+	Values map[string]float64 `json:"values,omitempty"`
+	// Phases are the timeline of the instance, in time order, nanoseconds
+	// since its own start.
+	Phases []Phase `json:"phases,omitempty"`
+	// Identity is what the workload said of itself.
+	Identity *identity.Identity `json:"identity,omitempty"`
+
+	// Error says why there is no value. Fault says whose it was.
+	Error string `json:"error,omitempty"`
+	Fault Fault  `json:"fault,omitempty"`
+}
+
+// Phase is one event in the life of an instance.
+type Phase struct {
+	Name string `json:"name"`
+	Ns   int64  `json:"ns"`
+}
+
+// Fault tells a workload that failed from a measurement that did.
+type Fault string
+
+// The two kinds of failure of a sample.
+const (
+	InstanceFault Fault = "instance" // the guest or the container failed
+	HarnessFault  Fault = "harness"  // the measurement itself failed
+)
+
+// Note is a warning that belongs to the whole run, for its reader.
+type Note struct {
+	AtNs int64  `json:"at_ns"`
+	Text string `json:"text"`
+}
+
+// End closes the journal. A journal without it was cut off.
+type End struct {
+	AtNs   int64  `json:"at_ns"`
+	Reason string `json:"reason"` // "complete", "interrupted", "error: ..."
+}
