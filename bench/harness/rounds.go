@@ -1,0 +1,146 @@
+package harness
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"vmctr/report/result"
+)
+
+// A Trial measures one thing once, for one platform.
+type Trial struct {
+	Platform string
+	// Measure starts an instance, measures it and stops it. What it has
+	// measured before an error stays in the sample.
+	Measure func(ctx context.Context) (result.Sample, error)
+	// Fault says whose fault an error of Measure is.
+	Fault func(error) result.Fault
+}
+
+// A Plan is one experiment: its trials, and when it ends.
+type Plan struct {
+	Experiment string
+	Trials     []Trial
+	Warmups    int           // rounds that are journalled and not counted
+	Rounds     int           // at most
+	Budget     time.Duration // no round begins that would not end in it; 0 is no limit
+	Settle     time.Duration // the host rests between samples
+	Deadline   time.Duration // for one sample
+}
+
+// maxFailures is how often in a row a trial may fail before it is no longer
+// tried: each failure can cost a whole deadline.
+const maxFailures = 3
+
+// A Harness runs plans and writes the journal.
+type Harness struct {
+	Journal  *result.Journal
+	Progress *Progress
+	Rand     *rand.Rand
+	Start    int64 // CLOCK_MONOTONIC when the run began
+
+	failures map[string][]error // by platform
+}
+
+// Failures are the errors of a platform's samples so far.
+func (h *Harness) Failures(platform string) []error { return h.failures[platform] }
+
+// Rounds runs a plan. In each round every trial runs once, in a new random
+// order, so that neither a drift of the host nor what ran before falls on one
+// platform only. It ends early only when ctx does or the journal cannot be
+// written.
+func (h *Harness) Rounds(ctx context.Context, p Plan) error {
+	if h.failures == nil {
+		h.failures = map[string][]error{}
+	}
+	begin := time.Now()
+	inARow := map[string]int{}
+	trials := append([]Trial(nil), p.Trials...)
+	var longest time.Duration
+	for n := 0; n < p.Warmups+p.Rounds && len(trials) > 0; n++ {
+		warmup, round := n < p.Warmups, n-p.Warmups
+		if warmup {
+			round = n
+		}
+		if used := time.Since(begin); p.Budget > 0 && n > p.Warmups && used+longest > p.Budget {
+			break
+		}
+		roundBegin := time.Now()
+		h.Rand.Shuffle(len(trials), func(i, j int) { trials[i], trials[j] = trials[j], trials[i] })
+		kept := trials[:0:0]
+		for i, t := range trials {
+			if err := pause(ctx, p.Settle); err != nil {
+				return err
+			}
+			h.Progress.Step(p.Experiment, t.Platform, round, warmup)
+			s, err := h.measure(ctx, p, t)
+			if ctx.Err() != nil {
+				// A sample that the end of the run cut short is not one.
+				return context.Cause(ctx)
+			}
+			s.Experiment, s.Platform, s.Round, s.Position, s.Warmup = p.Experiment, t.Platform, round, i, warmup
+			if err := h.Journal.Append(result.Record{Sample: &s}); err != nil {
+				return err
+			}
+			if err != nil {
+				h.failures[t.Platform] = append(h.failures[t.Platform], err)
+				h.Progress.Say("%s: %s: %v", p.Experiment, t.Platform, err)
+				inARow[t.Platform]++
+			} else {
+				inARow[t.Platform] = 0
+			}
+			if inARow[t.Platform] < maxFailures {
+				kept = append(kept, t)
+			} else if err := h.Note("%s: %s failed %d times in a row and is no longer tried", p.Experiment, t.Platform, maxFailures); err != nil {
+				return err
+			}
+		}
+		trials = kept
+		longest = max(longest, time.Since(roundBegin))
+	}
+	return nil
+}
+
+func (h *Harness) measure(ctx context.Context, p Plan, t Trial) (result.Sample, error) {
+	deadline := p.Deadline
+	if deadline == 0 {
+		deadline = time.Minute
+	}
+	sampleCtx, cancel := context.WithTimeoutCause(ctx, deadline, fmt.Errorf("no result within %v", deadline))
+	defer cancel()
+	at := Now() - h.Start
+	s, err := t.Measure(sampleCtx)
+	s.AtNs = at
+	if err != nil {
+		s.Error, s.Fault = err.Error(), result.HarnessFault
+		if t.Fault != nil {
+			s.Fault = t.Fault(err)
+		}
+	}
+	return s, err
+}
+
+// Note writes a warning to the journal and shows it.
+func (h *Harness) Note(format string, args ...any) error {
+	text := fmt.Sprintf(format, args...)
+	h.Progress.Say("%s", text)
+	return h.Journal.Append(result.Record{Note: &result.Note{AtNs: Now() - h.Start, Text: text}})
+}
+
+// pause waits.
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-t.C:
+		return nil
+	}
+}
+
+// ErrInterrupted is why a run that a signal ended did.
+var ErrInterrupted = errors.New("interrupted")

@@ -1,0 +1,134 @@
+package result
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// A Run is a journal that was read back.
+type Run struct {
+	Header    Header
+	Platforms []Platform // the last state of each, in the order of the header
+	Samples   []Sample   // in the order taken
+	Notes     []Note
+	End       *End // nil when the run was cut off
+	// Truncated says that the last line is not whole: the run was cut off
+	// while writing it. The line is left out.
+	Truncated bool
+}
+
+// maxLine bounds a line of the journal: the largest are some 10 KiB.
+const maxLine = 16 << 20
+
+// Read reads the journal in the folder dir.
+func Read(dir string) (*Run, error) {
+	path := filepath.Join(dir, FileName)
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s holds no %s: it is not the result folder of a run", dir, FileName)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the journal: %w", err)
+	}
+	defer f.Close()
+	run, err := read(f)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return run, nil
+}
+
+func read(r io.Reader) (*Run, error) {
+	run := &Run{}
+	br := bufio.NewReaderSize(r, 64<<10)
+	for n := 1; ; n++ {
+		line, err := readLine(br)
+		if err == io.EOF {
+			// Append writes a line and its newline at once, so a rest without
+			// one was cut off.
+			run.Truncated = len(line) > 0
+			if n == 1 {
+				return nil, errors.New("no header: the run was cut off before it began")
+			}
+			break
+		}
+		if err != nil {
+			return nil, fmt.Errorf("line %d: %w", n, err)
+		}
+		var rec Record
+		if err := json.Unmarshal(line, &rec); err != nil {
+			return nil, fmt.Errorf("line %d: %w", n, err)
+		}
+		if (n == 1) != (rec.Run != nil) {
+			return nil, fmt.Errorf("line %d: the header must be the first line and there only", n)
+		}
+		if err := run.add(rec); err != nil {
+			return nil, fmt.Errorf("line %d: %w", n, err)
+		}
+	}
+	run.sortPlatforms()
+	return run, nil
+}
+
+// readLine returns a line without its newline, or what is left and io.EOF.
+func readLine(br *bufio.Reader) ([]byte, error) {
+	var line []byte
+	for {
+		part, err := br.ReadSlice('\n')
+		line = append(line, part...)
+		if len(line) > maxLine {
+			return nil, fmt.Errorf("longer than %d bytes", maxLine)
+		}
+		if err == nil {
+			return bytes.TrimSuffix(line, []byte("\n")), nil
+		}
+		if err != bufio.ErrBufferFull {
+			return line, err
+		}
+	}
+}
+
+func (r *Run) add(rec Record) error {
+	switch {
+	case rec.Run != nil:
+		if rec.Run.Schema < 1 || rec.Run.Schema > Schema {
+			return fmt.Errorf("the journal has schema %d and this bench reads up to %d: use a newer bench", rec.Run.Schema, Schema)
+		}
+		r.Header = *rec.Run
+	case rec.Platform != nil:
+		i := slices.IndexFunc(r.Platforms, func(p Platform) bool { return p.Name == rec.Platform.Name })
+		if i < 0 {
+			r.Platforms = append(r.Platforms, *rec.Platform)
+		} else {
+			r.Platforms[i] = *rec.Platform
+		}
+	case rec.Sample != nil:
+		r.Samples = append(r.Samples, *rec.Sample)
+	case rec.Note != nil:
+		r.Notes = append(r.Notes, *rec.Note)
+	case rec.End != nil:
+		r.End = rec.End
+	}
+	// A record of none of these kinds is of a later bench with the same
+	// schema: it adds something, and changes nothing that is here.
+	return nil
+}
+
+// sortPlatforms puts the platforms in the order in which they were asked for.
+func (r *Run) sortPlatforms() {
+	place := func(name string) int {
+		if i := slices.Index(r.Header.Platforms, name); i >= 0 {
+			return i
+		}
+		return len(r.Header.Platforms)
+	}
+	slices.SortStableFunc(r.Platforms, func(a, b Platform) int { return place(a.Name) - place(b.Name) })
+}
