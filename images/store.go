@@ -147,6 +147,27 @@ func (i *Image) DiffIDs() []string {
 	return ids
 }
 
+// Size is the size of all layers, uncompressed, in bytes.
+func (i *Image) Size() (int64, error) {
+	layers, err := i.img.Layers()
+	if err != nil {
+		return 0, fmt.Errorf("image %s: %w", i.Name, err)
+	}
+	var total int64
+	for _, l := range layers {
+		r, err := l.Uncompressed()
+		if err != nil {
+			return 0, fmt.Errorf("image %s: %w", i.Name, err)
+		}
+		n, err := io.Copy(io.Discard, r)
+		if err := errors.Join(err, r.Close()); err != nil {
+			return 0, fmt.Errorf("image %s: %w", i.Name, err)
+		}
+		total += n
+	}
+	return total, nil
+}
+
 // Unpack unpacks the layers that are not unpacked yet, and returns the folders
 // of all, the lowest first.
 func (i *Image) Unpack(ctx context.Context) ([]string, error) {
@@ -216,9 +237,37 @@ func unpackVerified(ctx context.Context, l v1.Layer, id v1.Hash, dir string) err
 	return nil
 }
 
-// Merge unpacks all layers over each other into dir: the whole root file
-// system as one tree, for a platform without an overlay.
-func (i *Image) Merge(ctx context.Context, dir string) error {
+// Rootfs unpacks all layers over each other, once, and returns the folder: the
+// whole root file system as one tree, for a platform without an overlay.
+func (i *Image) Rootfs(ctx context.Context) (string, error) {
+	unlock, err := i.store.lock()
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+	digest, err := v1.NewHash(i.Digest)
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(i.store.dir, "rootfs", digest.Hex)
+	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+		return dir, err
+	}
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		return "", err
+	}
+	part := dir + ".part"
+	if err := os.RemoveAll(part); err != nil { // an interrupted one
+		return "", err
+	}
+	if err := i.merge(ctx, part); err != nil {
+		os.RemoveAll(part)
+		return "", err
+	}
+	return dir, os.Rename(part, dir)
+}
+
+func (i *Image) merge(ctx context.Context, dir string) error {
 	layers, err := i.img.Layers()
 	if err != nil {
 		return fmt.Errorf("image %s: %w", i.Name, err)

@@ -1,0 +1,101 @@
+// Package experiment is what is measured: one file for each experiment.
+//
+// An experiment says which instances to start and what to observe of them. How
+// often, in which order and for how long is the harness's affair.
+package experiment
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"vmctr/bench/harness"
+	"vmctr/bench/platform"
+	"vmctr/report/result"
+)
+
+// A Subject is a platform that is ready to be measured.
+type Subject struct {
+	Name     string
+	Prepared platform.Prepared
+}
+
+// An Experiment observes one instance at a time.
+type Experiment struct {
+	Name  string
+	About string // one line for the help
+	// Weight is its share of the time that a run may take, against the
+	// weights of the other experiments in it.
+	Weight int
+	// Always says that it belongs to every run.
+	Always bool
+	// warmups and most are rounds; most = 0 leaves it to the profile.
+	warmups, most int
+	// observe measures a running instance, which was started at begin, and
+	// writes what it sees into s.
+	observe func(ctx context.Context, i platform.Instance, begin int64, s *result.Sample) error
+}
+
+// All are the experiments, in the order in which they run.
+func All() []Experiment { return []Experiment{identity, startup, memory} }
+
+// Limits are what a profile allows.
+type Limits struct {
+	Rounds int           // at most, for each experiment
+	Budget time.Duration // for this experiment
+	Settle time.Duration // between samples
+}
+
+// sampleDeadline is how long an instance may take to come up: an emulated
+// machine needs 3 s, so one that has not come within this does not come.
+const sampleDeadline = 30 * time.Second
+
+// Plan is the experiment as the harness runs it.
+func (e Experiment) Plan(subjects []Subject, l Limits) harness.Plan {
+	p := harness.Plan{
+		Experiment: e.Name, Warmups: e.warmups, Rounds: l.Rounds,
+		Budget: l.Budget, Settle: l.Settle, Deadline: sampleDeadline,
+	}
+	if e.most > 0 {
+		p.Rounds = min(p.Rounds, e.most)
+	}
+	for _, s := range subjects {
+		p.Trials = append(p.Trials, harness.Trial{
+			Platform: s.Name,
+			Measure:  func(ctx context.Context) (result.Sample, error) { return e.measure(ctx, s.Prepared) },
+			Fault: func(err error) result.Fault {
+				if platform.IsInstanceFault(err) {
+					return result.InstanceFault
+				}
+				return result.HarnessFault
+			},
+		})
+	}
+	return p
+}
+
+// measure starts an instance, observes it and stops it.
+func (e Experiment) measure(ctx context.Context, p platform.Prepared) (s result.Sample, err error) {
+	begin := harness.Now()
+	i, err := p.Start(ctx)
+	if err != nil {
+		return s, err
+	}
+	defer func() {
+		// An instance that ended by itself says why; that explains more than
+		// its silence does.
+		if err != nil {
+			if own := i.Err(); own != nil {
+				err = own
+			}
+		}
+		for _, m := range i.Timeline() {
+			s.Phases = append(s.Phases, result.Phase{Name: m.Phase, Ns: m.Ns - begin})
+		}
+		if stopErr := i.Stop(context.WithoutCancel(ctx)); stopErr != nil && err == nil {
+			err = fmt.Errorf("stopping the instance: %w", stopErr)
+		}
+	}()
+	s.Values = map[string]float64{}
+	return s, e.observe(ctx, i, begin, &s)
+}

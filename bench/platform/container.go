@@ -1,0 +1,160 @@
+package platform
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync/atomic"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"vmctr/container"
+	"vmctr/container/cgroup"
+	"vmctr/container/rootfs"
+)
+
+func init() { register(ours{}) }
+
+// ours is a container of our own runtime.
+type ours struct{}
+
+func (ours) Info() Info {
+	return Info{Name: "container", Title: "container (namespaces, cgroup, overlay)", Kind: "container"}
+}
+
+func (ours) Available(context.Context) error {
+	if os.Geteuid() != 0 {
+		return &UnavailableError{Reason: "containers with limits and layers of the host's root need root", Fix: "run as root: sudo scripts/bench"}
+	}
+	h, err := cgroup.Detect()
+	if err != nil {
+		return err
+	}
+	for _, c := range []string{"memory", "cpu", "pids"} {
+		if !h.Has(c) {
+			return &UnavailableError{
+				Reason: "the host's cgroups (" + h.Mode + ") have no " + c + " controller, so a container could not be limited",
+				Fix:    "mount it (cgroups(7)), or boot with systemd.unified_cgroup_hierarchy=1",
+			}
+		}
+	}
+	for _, ns := range []string{"pid", "mnt", "net", "uts", "ipc", "user", "cgroup"} {
+		if _, err := os.Stat("/proc/self/ns/" + ns); err != nil {
+			return &UnavailableError{Reason: "the host's kernel has no " + ns + " namespaces", Fix: "use a kernel that has them (all distributions' do)"}
+		}
+	}
+	return nil
+}
+
+func limits(w Workload) *specs.LinuxResources {
+	period := uint64(100_000) // microseconds
+	quota := int64(w.CPUs) * int64(period)
+	return &specs.LinuxResources{
+		Memory: &specs.LinuxMemory{Limit: &w.Memory},
+		CPU:    &specs.LinuxCPU{Quota: &quota, Period: &period},
+		Pids:   &specs.LinuxPids{Limit: &w.Pids},
+	}
+}
+
+// Prepare unpacks the image's layers, each into a folder of its own, and maps
+// their owners into the containers' user namespace.
+func (ours) Prepare(ctx context.Context, w Workload) (Prepared, error) {
+	dirs, err := w.Image.Unpack(ctx)
+	if err != nil {
+		return nil, err
+	}
+	spec := container.DefaultSpec(w.Process.Args, w.Process.Env, w.Process.Cwd)
+	spec.Linux.Resources = limits(w)
+	ns, err := container.UserNamespace(ctx, spec.Linux)
+	if err != nil {
+		return nil, fmt.Errorf("making a user namespace: %w", err)
+	}
+	defer ns.Close()
+	layers, err := rootfs.OpenLayers(dirs, ns)
+	if err != nil {
+		return nil, err
+	}
+	return &preparedContainer{w: w, spec: spec, layers: layers}, nil
+}
+
+type preparedContainer struct {
+	w      Workload
+	spec   *specs.Spec
+	layers *rootfs.Layers
+	count  atomic.Int64
+}
+
+func (p *preparedContainer) Facts() Facts {
+	mode := "none"
+	if h, err := cgroup.Detect(); err == nil {
+		mode = h.Mode
+	}
+	return Facts{Details: map[string]string{
+		"memory limit": fmt.Sprintf("%d MiB", p.w.Memory>>20),
+		"CPU limit":    strconv.Itoa(p.w.CPUs),
+		"pids limit":   strconv.FormatInt(p.w.Pids, 10),
+		"layers":       strconv.Itoa(len(p.w.Image.DiffIDs())),
+		"cgroups":      mode,
+	}}
+}
+
+func (p *preparedContainer) Close() error { return p.layers.Close() }
+
+func (p *preparedContainer) Start(ctx context.Context) (Instance, error) {
+	begin := now()
+	name := "c" + strconv.FormatInt(p.count.Add(1), 10)
+	spec := *p.spec
+	linux := *p.spec.Linux
+	linux.CgroupsPath = "/" + p.w.RunID + "/" + name
+	spec.Linux = &linux
+	io, err := openStdio()
+	if err != nil {
+		return nil, err
+	}
+	c, err := container.Start(ctx, container.Config{
+		Spec: &spec, Layers: p.layers, Dir: filepath.Join(p.w.Dir, name),
+		Stdin: io.in, Stdout: io.out, Stderr: io.err,
+	})
+	io.started()
+	if err != nil {
+		io.Close()
+		return nil, err
+	}
+	i := &containerInstance{io: io, c: c, marks: []Mark{{"start", begin}}}
+	for _, m := range c.Timeline[1:] {
+		i.marks = append(i.marks, Mark{m.Phase, m.Ns})
+	}
+	return i, nil
+}
+
+type containerInstance struct {
+	io    *stdio
+	c     *container.Container
+	marks []Mark
+}
+
+func (i *containerInstance) Output() *Output           { return i.io.output }
+func (i *containerInstance) Timeline() []Mark          { return i.marks }
+func (i *containerInstance) Processes() ([]int, error) { return i.c.Cgroup().Processes() }
+
+func (i *containerInstance) CgroupMemory() (int64, bool, error) {
+	n, err := i.c.Cgroup().Memory()
+	return n, true, err
+}
+
+func (i *containerInstance) Err() error {
+	if !endsSoon(i.c.Done()) {
+		return nil
+	}
+	return i.io.failure(i.c.Status().String())
+}
+
+func (i *containerInstance) Stop(ctx context.Context) error {
+	err := i.c.Remove(ctx)
+	if closeErr := i.io.Close(); err == nil {
+		err = closeErr
+	}
+	return err
+}

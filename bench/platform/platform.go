@@ -1,0 +1,155 @@
+// Package platform starts the same workload under different kinds of
+// isolation: as a plain process, in a container, in a virtual machine.
+//
+// A [Platform] is a kind of isolation. Prepare gives what its instances share
+// (unpacked layers, an initramfs), as a user of that platform would have it
+// ready too; its cost is measured on its own. Start then makes one [Instance],
+// and nothing that belongs to one instance is done ahead of it.
+//
+// Every platform is one file, which registers it. The end of a start is the
+// same event on all: the line that the workload's first instruction writes to
+// its standard output, stamped by the host when it arrives ([Output]).
+package platform
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"vmctr/images"
+)
+
+// Platform is one kind of isolation.
+type Platform interface {
+	Info() Info
+	// Available returns nil, or an *[UnavailableError]: why it cannot run on
+	// this host, and what would fix that. It looks, and starts nothing.
+	Available(ctx context.Context) error
+	Prepare(ctx context.Context, w Workload) (Prepared, error)
+}
+
+// Info names a platform.
+type Info struct {
+	Name  string // "process", "container", "vm-q35"
+	Title string // for people
+	Kind  string // "process", "container" or "vm"
+}
+
+// Prepared is what the instances of one workload share.
+type Prepared interface {
+	// Facts are what is to be known of the instances to read their figures.
+	Facts() Facts
+	// Start starts an instance and returns when it is under way: its first
+	// instruction may still be to come. After an error nothing is left.
+	Start(ctx context.Context) (Instance, error)
+	Close() error
+}
+
+// Facts are the circumstances of a platform's figures.
+type Facts struct {
+	Accelerator string            // of a VM: "kvm" or "tcg"
+	Emulated    bool              // the figures are an emulator's, not a hypervisor's
+	Details     map[string]string // versions and limits
+}
+
+// Instance is one running workload. It is used by one goroutine.
+type Instance interface {
+	// Output is what the workload prints.
+	Output() *Output
+	// Timeline is when each phase of the start began, as far as it has come.
+	Timeline() []Mark
+	// Processes are the PIDs of the processes that exist on the host on its
+	// behalf: for a VM those of the hypervisor.
+	Processes() ([]int, error)
+	// CgroupMemory is the memory, in bytes, that its control group accounts
+	// for; ok is false on a platform that gives it none.
+	CgroupMemory() (bytes int64, ok bool, err error)
+	// Err says why the instance has ended by itself, or broken, as an
+	// *[InstanceError]. It waits a moment for an end that is under way.
+	Err() error
+	// Stop ends the instance and removes all that it left on the host. It may
+	// be called once.
+	Stop(ctx context.Context) error
+}
+
+// Mark is one event, in nanoseconds of CLOCK_MONOTONIC.
+type Mark struct {
+	Phase string
+	Ns    int64
+}
+
+// Workload is what to start, and where its things go.
+type Workload struct {
+	Image   *images.Image
+	Process images.Process
+
+	RunID  string // in the name of all that is made
+	Dir    string // a folder of the run for the platform's files
+	Cache  string // a folder that outlives the run
+	Kernel string // guest kernel that the user chose, "" to find one
+
+	// What an instance may use, where the platform sets limits.
+	Memory int64 // bytes
+	CPUs   int
+	Pids   int64
+}
+
+// UnavailableError is why a platform cannot run on this host.
+type UnavailableError struct {
+	Reason string
+	Fix    string
+}
+
+func (e *UnavailableError) Error() string {
+	if e.Fix == "" {
+		return e.Reason
+	}
+	return e.Reason + "; " + e.Fix
+}
+
+// InstanceError is a failure of the workload, its container or its guest, as
+// opposed to one of the harness.
+type InstanceError struct {
+	Err    error
+	Output string // the end of its standard error, or of its console
+}
+
+func (e *InstanceError) Error() string {
+	if e.Output == "" {
+		return e.Err.Error()
+	}
+	return fmt.Sprintf("%v; the end of its output:\n%s", e.Err, e.Output)
+}
+
+func (e *InstanceError) Unwrap() error { return e.Err }
+
+// IsInstanceFault tells whether err is the instance's and not the harness's.
+func IsInstanceFault(err error) bool {
+	var e *InstanceError
+	return errors.As(err, &e)
+}
+
+var all []Platform
+
+func register(p Platform) { all = append(all, p) }
+
+// All are the platforms, the lightest kind of isolation first.
+func All() []Platform {
+	kinds := []string{"process", "container", "vm"}
+	slices.SortFunc(all, func(a, b Platform) int {
+		x, y := a.Info(), b.Info()
+		return cmp.Or(slices.Index(kinds, x.Kind)-slices.Index(kinds, y.Kind), cmp.Compare(x.Name, y.Name))
+	})
+	return slices.Clone(all)
+}
+
+// Names are the names of all platforms.
+func Names() []string {
+	var names []string
+	for _, p := range All() {
+		names = append(names, p.Info().Name)
+	}
+	return names
+}

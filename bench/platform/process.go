@@ -1,0 +1,133 @@
+package platform
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"vmctr/container/step"
+)
+
+func init() { register(process{}) }
+
+// process is the baseline: fork(2) and execve(2), and nothing around it.
+type process struct{}
+
+func (process) Info() Info { return Info{Name: "process", Title: "plain process", Kind: "process"} }
+
+func (process) Available(context.Context) error { return nil }
+
+// Prepare unpacks the image's layers over each other. A plain process sees the
+// host's files: so the program is started from where it lies, in the folder
+// that stands for the image's working directory.
+func (process) Prepare(ctx context.Context, w Workload) (Prepared, error) {
+	root, err := w.Image.Rootfs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &preparedProcess{
+		program: filepath.Join(root, w.Process.Args[0]),
+		args:    w.Process.Args,
+		env:     w.Process.Env,
+		dir:     filepath.Join(root, w.Process.Cwd),
+	}, nil
+}
+
+type preparedProcess struct {
+	program   string
+	args, env []string
+	dir       string
+}
+
+func (p *preparedProcess) Facts() Facts {
+	return Facts{Details: map[string]string{"limits": "none"}}
+}
+
+func (p *preparedProcess) Close() error { return nil }
+
+func (p *preparedProcess) Start(ctx context.Context) (Instance, error) {
+	begin := now()
+	io, err := openStdio()
+	if err != nil {
+		return nil, err
+	}
+	var proc *os.Process
+	// PR_SET_PDEATHSIG follows the thread that forks, not its process.
+	step.OnParentThread(func() {
+		proc, err = os.StartProcess(p.program, p.args, &os.ProcAttr{
+			Dir: p.dir, Env: p.env, Files: []*os.File{io.in, io.out, io.err},
+			Sys: &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL},
+		})
+	})
+	io.started()
+	if err != nil {
+		io.Close()
+		return nil, fmt.Errorf("starting the process: %w", err)
+	}
+	i := &processInstance{io: io, proc: proc, done: make(chan struct{}), marks: []Mark{{"start", begin}, {"exec", now()}}}
+	go i.reap()
+	return i, nil
+}
+
+type processInstance struct {
+	io     *stdio
+	proc   *os.Process
+	marks  []Mark
+	done   chan struct{}
+	status string
+}
+
+// reap waits for the process; Stop sees to it that it ends.
+func (i *processInstance) reap() {
+	defer close(i.done)
+	st, err := i.proc.Wait()
+	if err != nil {
+		i.status = err.Error()
+		return
+	}
+	i.status = st.String()
+}
+
+func (i *processInstance) Output() *Output  { return i.io.output }
+func (i *processInstance) Timeline() []Mark { return i.marks }
+
+func (i *processInstance) Processes() ([]int, error) { return []int{i.proc.Pid}, nil }
+
+func (i *processInstance) CgroupMemory() (int64, bool, error) { return 0, false, nil }
+
+func (i *processInstance) Err() error {
+	if !endsSoon(i.done) {
+		return nil
+	}
+	return i.io.failure(i.status)
+}
+
+func (i *processInstance) Stop(ctx context.Context) error {
+	if err := i.proc.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("killing process %d: %w", i.proc.Pid, err)
+	}
+	if !ended(i.done, 10*time.Second) {
+		return fmt.Errorf("process %d does not end after SIGKILL", i.proc.Pid)
+	}
+	return i.io.Close()
+}
+
+// ended waits for a process that was killed, even when the run is over.
+func ended(done <-chan struct{}, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-done:
+		return true
+	case <-t.C:
+		return false
+	}
+}
+
+// endsSoon tells whether an instance has ended. Its output ends a moment
+// before the process is reaped.
+func endsSoon(done <-chan struct{}) bool { return ended(done, 100*time.Millisecond) }
