@@ -1,0 +1,228 @@
+package platform
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"vmctr/bench/embedded"
+	"vmctr/container/cgroup"
+	"vmctr/images"
+)
+
+// required tells whether BENCH_REQUIRE turns a skip for want of what into a
+// failure.
+func required(what string) bool {
+	return slices.Contains(strings.Split(os.Getenv("BENCH_REQUIRE"), ","), what)
+}
+
+// prepare makes a platform ready with the workload's image, or skips.
+func prepare(t *testing.T, p Platform, args ...string) (Prepared, Workload) {
+	t.Helper()
+	ctx := context.Background()
+	if err := p.Available(ctx); err != nil {
+		if required("root") && required("qemu") {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+	program, err := embedded.Workload()
+	if err != nil {
+		if os.Getenv("BENCH_REQUIRE") != "" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+	img, err := images.Workload(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	store, err := images.Open(filepath.Join(dir, "images"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	image, err := store.Put(images.WorkloadName, img)
+	if err != nil {
+		t.Fatal(err)
+	}
+	process, err := image.Process(args)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := Workload{
+		Image: image, Process: process, RunID: "benchtest-" + filepath.Base(dir) + strings.ReplaceAll(t.Name(), "/", "-"),
+		Dir: filepath.Join(dir, "run"), Cache: cache(), Memory: 256 << 20, CPUs: 1, Pids: 64,
+	}
+	if err := os.Mkdir(w.Dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	prepared, err := p.Prepare(ctx, w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := prepared.Close(); err != nil {
+			t.Error(err)
+		}
+		left, err := cgroup.Sweep(ctx, func(name string) bool { return name == w.RunID })
+		if err != nil {
+			t.Error(err)
+		}
+		// The group of the run is the harness's to remove; none of an
+		// instance may be in it.
+		for _, l := range left {
+			if filepath.Base(l) != w.RunID {
+				t.Errorf("left behind: %s", l)
+			}
+		}
+	})
+	return prepared, w
+}
+
+func cache() string {
+	if d := os.Getenv("BENCH_CACHE"); d != "" {
+		return d
+	}
+	if os.Geteuid() == 0 {
+		return "/var/cache/bench"
+	}
+	d, _ := os.UserCacheDir()
+	return filepath.Join(d, "bench")
+}
+
+// TestPlatforms holds every platform to the same contract.
+func TestPlatforms(t *testing.T) {
+	for _, p := range All() {
+		t.Run(p.Info().Name, func(t *testing.T) { testContract(t, p) })
+	}
+}
+
+func testContract(t *testing.T, p Platform) {
+	prepared, w := prepare(t, p)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	before := entries(t, w.Dir)
+	begin := now()
+	i, err := prepared.Start(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stopped := false
+	defer func() {
+		if !stopped {
+			i.Stop(ctx)
+		}
+	}()
+	first, err := i.Output().FirstInstruction(ctx)
+	if err != nil {
+		t.Fatal(err, i.Err())
+	}
+	marks := i.Timeline()
+	if len(marks) == 0 || marks[0].Phase != "start" || marks[0].Ns < begin {
+		t.Errorf("the timeline does not begin with start: %v", marks)
+	}
+	if !slices.IsSortedFunc(marks, func(a, b Mark) int { return int(a.Ns - b.Ns) }) {
+		t.Errorf("the timeline is out of order: %v", marks)
+	}
+	if first <= begin || first > now() {
+		t.Errorf("first instruction at %d, started at %d", first, begin)
+	}
+	id, err := i.Output().Identity(ctx)
+	if err != nil {
+		t.Fatal(err, i.Err())
+	}
+	if !slices.Equal(id.Args, w.Process.Args) {
+		t.Errorf("arguments %q, want %q", id.Args, w.Process.Args)
+	}
+	if id.DataSHA256 == "" {
+		t.Error("the workload did not find its data file")
+	}
+	if err := i.Err(); err != nil {
+		t.Errorf("a running instance: %v", err)
+	}
+	pids, err := i.Processes()
+	if err != nil || len(pids) == 0 {
+		t.Fatalf("processes %v: %v", pids, err)
+	}
+	bytes, ok, err := i.CgroupMemory()
+	if err != nil || ok && bytes <= 0 {
+		t.Errorf("cgroup memory %d, %v: %v", bytes, ok, err)
+	}
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sameKernel := id.BootID == strings.TrimSpace(string(boot))
+	if want := p.Info().Kind != "vm"; sameKernel != want {
+		t.Errorf("shares the host's kernel: %v, want %v", sameKernel, want)
+	}
+	if p.Info().Kind != "process" && id.PID != 1 {
+		// In a guest, PID 1 is the guest's init; a container's program is it.
+		if p.Info().Kind == "container" {
+			t.Errorf("PID %d, want 1", id.PID)
+		}
+	}
+	stopped = true
+	if err := i.Stop(ctx); err != nil {
+		t.Fatal(err)
+	}
+	for _, pid := range pids {
+		if _, err := os.Stat(filepath.Join("/proc", strconv.Itoa(pid))); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("process %d is still there after Stop", pid)
+		}
+	}
+	if after := entries(t, w.Dir); !slices.Equal(before, after) {
+		t.Errorf("the instance left files: %v, had %v", after, before)
+	}
+}
+
+// TestEndsByItself: a workload that ends is the instance's failure, and says
+// how it ended.
+func TestEndsByItself(t *testing.T) {
+	for _, p := range All() {
+		t.Run(p.Info().Name, func(t *testing.T) {
+			prepared, _ := prepare(t, p, "no-such-verb")
+			ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+			defer cancel()
+			i, err := prepared.Start(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer i.Stop(ctx)
+			// It says who it is, then finds that it does not know the verb.
+			if _, err := i.Output().line(ctx, 5); err == nil || ctx.Err() != nil {
+				t.Fatalf("waiting for a line that does not come: %v", err)
+			}
+			err = i.Err()
+			if err == nil {
+				t.Fatal("no error from an instance that has ended")
+			}
+			if !IsInstanceFault(err) {
+				t.Errorf("%v is not the instance's fault", err)
+			}
+			if !strings.Contains(err.Error(), "no-such-verb") || !strings.Contains(err.Error(), "status 1") {
+				t.Errorf("the error does not say how it ended:\n%v", err)
+			}
+		})
+	}
+}
+
+func entries(t *testing.T, dir string) []string {
+	t.Helper()
+	es, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range es {
+		names = append(names, e.Name())
+	}
+	return names
+}
