@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"time"
 
@@ -114,6 +115,17 @@ func (h *Harness) measure(ctx context.Context, p Plan, t Trial) (result.Sample, 
 	at := Now() - h.Start
 	s, err := t.Measure(sampleCtx)
 	s.AtNs = at
+	if cause := context.Cause(sampleCtx); err != nil && ctx.Err() == nil && cause != nil && !errors.Is(err, cause) {
+		// "signal: killed" alone would not tell that the deadline did it.
+		err = fmt.Errorf("%w: %w", cause, err)
+	}
+	for name, v := range s.Values {
+		// JSON has no NaN and no infinity: one such value would end the run.
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			delete(s.Values, name)
+			err = errors.Join(err, fmt.Errorf("measuring %s gave %v", name, v))
+		}
+	}
 	if err != nil {
 		s.Error, s.Fault = err.Error(), result.HarnessFault
 		if t.Fault != nil {
@@ -130,8 +142,11 @@ func (h *Harness) Note(format string, args ...any) error {
 	return h.Journal.Append(result.Record{Note: &result.Note{AtNs: Now() - h.Start, Text: text}})
 }
 
-// pause waits.
+// pause waits, but not when ctx has ended.
 func pause(ctx context.Context, d time.Duration) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {

@@ -6,7 +6,6 @@
 package harness
 
 import (
-	"bufio"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -84,11 +83,27 @@ func lockBase() (func(), error) {
 	if err := os.MkdirAll(base(), 0o700); err != nil {
 		return nil, fmt.Errorf("making the folder of runs: %w", err)
 	}
+	// Where the folder is in /tmp, somebody else can have made it first.
+	if err := owned(base()); err != nil {
+		return nil, err
+	}
 	f, err := flock(filepath.Join(base(), "lock"), unix.LOCK_EX)
 	if err != nil {
 		return nil, err
 	}
 	return func() { f.Close() }, nil
+}
+
+// owned tells whether a folder is one that only this user can change.
+func owned(dir string) error {
+	var st unix.Stat_t
+	if err := unix.Lstat(dir, &st); err != nil {
+		return &os.PathError{Op: "lstat", Path: dir, Err: err}
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFDIR || int(st.Uid) != os.Geteuid() || st.Mode&0o022 != 0 {
+		return fmt.Errorf("the folder of runs %s is not a folder that belongs to user %d and that only they can write; remove it", dir, os.Geteuid())
+	}
+	return nil
 }
 
 func flock(path string, how int) (*os.File, error) {
@@ -113,9 +128,14 @@ func flock(path string, how int) (*os.File, error) {
 func (r *Run) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	_, err := sweepRun(ctx, r.ID)
+	// Another bench that sweeps must not find the folder while it goes.
+	unlock, err := lockBase()
+	if err == nil {
+		defer unlock()
+	}
+	_, swept := sweepRun(ctx, r.ID)
 	r.lock.Close()
-	return err
+	return errors.Join(err, swept)
 }
 
 // Sweep removes what runs left whose lock nobody holds, and says what it
@@ -135,7 +155,7 @@ func Sweep(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	for _, e := range entries {
-		if e.IsDir() && strings.HasPrefix(e.Name(), prefix) {
+		if e.IsDir() && isRunID(e.Name()) {
 			ids = append(ids, e.Name())
 		}
 	}
@@ -194,32 +214,48 @@ func sweepRun(ctx context.Context, id string) ([]string, error) {
 		}
 		swept = append(swept, "mount "+m)
 	}
-	if _, err := os.Lstat(dir); err == nil && len(mounts) == 0 || errors.Join(errs...) == nil {
-		if err := os.RemoveAll(dir); err != nil {
-			errs = append(errs, err)
-		} else {
-			swept = append(swept, dir)
+	// Removing the folder with something still mounted in it would remove what
+	// the mount shows, which can be anybody's. So look again.
+	if left, err := mountsBelow(dir); err != nil || len(left) > 0 {
+		for _, m := range left {
+			errs = append(errs, fmt.Errorf("%s stays: %s is still mounted", dir, m))
 		}
+		return swept, errors.Join(append(errs, err)...)
+	}
+	if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
+		return swept, errors.Join(errs...)
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		errs = append(errs, err)
+	} else {
+		swept = append(swept, dir)
 	}
 	return swept, errors.Join(errs...)
 }
 
-// mountsBelow lists the mounts at and below dir, the deepest first.
+// mountsBelow lists the mounts at and below dir, the last mounted first.
 func mountsBelow(dir string) ([]string, error) {
-	f, err := os.Open("/proc/self/mountinfo")
+	// The kernel has resolved the links in the names of mounts. One in the
+	// place of dir itself is not followed: its target is not ours.
+	if parent, err := filepath.EvalSymlinks(filepath.Dir(dir)); err == nil {
+		dir = filepath.Join(parent, filepath.Base(dir))
+	}
+	b, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
 	var list []string
-	s := bufio.NewScanner(f)
-	for s.Scan() {
-		// The fifth field is the mount point, with blanks as octal escapes,
-		// which names of ours do not have (proc_pid_mountinfo(5)).
-		if f := strings.Fields(s.Text()); len(f) > 4 && (f[4] == dir || strings.HasPrefix(f[4], dir+"/")) {
-			list = append(list, f[4])
+	for line := range strings.Lines(string(b)) {
+		// The fifth field is the mount point (proc_pid_mountinfo(5)).
+		if f := strings.Fields(line); len(f) > 4 {
+			if point := unescape.Replace(f[4]); point == dir || strings.HasPrefix(point, dir+"/") {
+				list = append(list, point)
+			}
 		}
 	}
 	slices.Reverse(list)
-	return list, s.Err()
+	return list, nil
 }
+
+// unescape undoes what mountinfo does to white space and backslashes.
+var unescape = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)

@@ -1,0 +1,127 @@
+package result
+
+import (
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+)
+
+func times(f float64, values []float64) []float64 {
+	out := make([]float64, len(values))
+	for i, v := range values {
+		out[i] = f * v
+	}
+	return out
+}
+
+func TestCompare(t *testing.T) {
+	nan := math.NaN()
+	same := []float64{2, 2, 2, 2, 2, 2}
+	tests := []struct {
+		name             string
+		values, base     []float64
+		ratio, low, high float64
+		warning          string
+	}{
+		{"nothing", nil, same, nan, nan, nan, "no samples"},
+		{"no base", same, nil, nan, nan, nan, "no samples"},
+		{"too few", []float64{6, 2}, same, 2, nan, nan, "need >= 6 samples"},
+		{"too few in the base", same, []float64{1}, 2, nan, nan, "need >= 6 samples"},
+		{"no spread", times(3, same), same, 3, 3, 3, ""},
+		{"zero base", same, times(0, same), nan, nan, nan, "base above zero"},
+		{"negative base", same, times(-1, same), nan, nan, nan, "base above zero"},
+		{"base that reaches zero", same, []float64{0, 1, 1, 1, 1, 1}, 2, nan, nan, "no interval"},
+		{"negative values", times(-1, same), same, -1, -1, -1, ""},
+		{"not a number", []float64{nan}, same, nan, nan, nan, "not a number"},
+		{"huge", times(math.MaxFloat64/2, same), times(math.MaxFloat64/2, same), 1, 1, 1, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r := Compare(tt.values, tt.base, 1)
+			got, want := []float64{r.Ratio, r.Low, r.High}, []float64{tt.ratio, tt.low, tt.high}
+			if !cmp.Equal(got, want, cmpopts.EquateNaNs()) {
+				t.Errorf("ratio, low, high = %v, want %v", got, want)
+			}
+			if got := strings.Join(r.Warnings, "; "); (tt.warning == "") != (got == "") || !strings.Contains(got, tt.warning) {
+				t.Errorf("warnings = %q, want %q", got, tt.warning)
+			}
+		})
+	}
+}
+
+func TestCompareIsDeterministic(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	values, base := skewed(rng, 20), skewed(rng, 30)
+	kept := slices.Clone(values)
+	first, second, other := Compare(values, base, 7), Compare(values, base, 7), Compare(values, base, 8)
+	if !slices.Equal(values, kept) {
+		t.Error("the values were changed")
+	}
+	if !cmp.Equal(first, second) {
+		t.Errorf("one seed gave %v and %v", first, second)
+	}
+	if first.Ratio != other.Ratio {
+		t.Errorf("the seed changed the ratio from %v to %v", first.Ratio, other.Ratio)
+	}
+	// Another seed may move an end by a step between neighbouring values, not
+	// by more.
+	if wide := first.High - first.Low; math.Abs(first.Low-other.Low) > wide/5 || math.Abs(first.High-other.High) > wide/5 {
+		t.Errorf("seeds 7 and 8 gave %v and %v", first, other)
+	}
+	// The order in which the values were taken is of no matter.
+	slices.Reverse(values)
+	if got := Compare(values, base, 7); !cmp.Equal(got, first) {
+		t.Errorf("in reverse %v, was %v", got, first)
+	}
+}
+
+func TestCompareCovers(t *testing.T) {
+	const draws, truth = 400, 6.0
+	for _, n := range []int{6, 25} {
+		rng := rand.New(rand.NewPCG(2, uint64(n)))
+		covered := 0
+		for i := range draws {
+			r := Compare(times(truth, skewed(rng, n)), skewed(rng, n), uint64(i))
+			if r.Low <= truth && truth <= r.High {
+				covered++
+			}
+		}
+		share := float64(covered) / draws
+		t.Logf("n=%d: %.1f%%", n, 100*share)
+		if share < 0.90 {
+			t.Errorf("n=%d: the 95%% interval held the true ratio in %.1f%% of %d draws", n, 100*share, draws)
+		}
+	}
+}
+
+// TestResampledMedian holds the count against sorting.
+func TestResampledMedian(t *testing.T) {
+	for n := 1; n <= 12; n++ {
+		sorted := upTo(n)
+		for seed := range uint64(50) {
+			draw := rand.New(rand.NewPCG(seed, 0))
+			drawn := make([]float64, n)
+			for i := range drawn {
+				drawn[i] = sorted[draw.IntN(n)]
+			}
+			slices.Sort(drawn)
+			got := resampledMedian(rand.New(rand.NewPCG(seed, 0)), sorted, make([]int, 20))
+			if want := median(drawn); got != want {
+				t.Fatalf("n=%d seed=%d: %v, want the median of %v", n, seed, got, drawn)
+			}
+		}
+	}
+}
+
+func BenchmarkCompare(b *testing.B) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	values, base := skewed(rng, 100), skewed(rng, 100)
+	for b.Loop() {
+		Compare(values, base, 1)
+	}
+}

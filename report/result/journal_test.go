@@ -1,0 +1,341 @@
+package result
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
+	"vmctr/report/result/identity"
+)
+
+// needRoot skips a test that must mount, or fails it where BENCH_REQUIRE says
+// that the machine must be able to.
+func needRoot(t *testing.T) {
+	t.Helper()
+	if os.Geteuid() == 0 {
+		return
+	}
+	if strings.Contains(","+os.Getenv("BENCH_REQUIRE")+",", ",root,") {
+		t.Fatal("BENCH_REQUIRE holds root, and this is not root")
+	}
+	t.Skip("needs root to mount a tmpfs; try: sudo scripts/test")
+}
+
+// mountTmpfs mounts a small file system of its own for a test.
+func mountTmpfs(t *testing.T, options string, flags uintptr) string {
+	t.Helper()
+	needRoot(t)
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", flags, options); err != nil {
+		t.Fatalf("mounting a tmpfs: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
+// exampleRun is a run with every kind of record and every field of a sample.
+func exampleRun() *Run {
+	return &Run{
+		Header: Header{
+			Schema: Schema, ID: "bench-abcdefgh", Time: time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC),
+			Command: []string{"bench", "all"}, Version: "devel", Profile: "quick", Seed: 1<<64 - 1,
+			Platforms: []string{"process", "container"}, Experiments: []string{"startup"},
+			Image: Image{Name: "workload", Digest: "sha256:00", Layers: []string{"sha256:01", "sha256:02"}, Bytes: 5},
+			Host: Host{
+				Hostname: "lab", OS: "Debian", Kernel: identity.Kernel{Sysname: "Linux", Release: "6.12"}, CPUs: 2,
+				MemTotal: 4 << 30, Mitigations: map[string]string{"spectre_v2": "Mitigation: Retpolines"},
+				Namespaces: map[string]uint64{"pid": 4026531836},
+			},
+		},
+		Platforms: []Platform{
+			{Name: "process", Title: "process", Kind: "process", Status: Ready, PrepareNs: 5},
+			{Name: "container", Title: "container", Kind: "container", Status: Unavailable, Reason: "no root", Fix: "sudo"},
+		},
+		Samples: []Sample{
+			{Experiment: "startup", Platform: "process", Warmup: true, AtNs: 10, Values: map[string]float64{"first_instruction_ns": 2e6}},
+			{Experiment: "startup", Platform: "process", Round: 1, Position: 1, AtNs: 20, Values: map[string]float64{"first_instruction_ns": 1234567.25},
+				Phases: []Phase{{"fork", 1}, {"exec", 2}}, Identity: &identity.Identity{BootID: "b", Namespaces: map[string]uint64{"pid": 7}}},
+			{Experiment: "startup", Platform: "process", Round: 2, AtNs: 30, Error: "exit status 1:\n\"µ\" \x01", Fault: InstanceFault},
+		},
+		Notes: []Note{{AtNs: 40, Text: "load is high"}},
+		End:   &End{AtNs: 50, Reason: "complete"},
+	}
+}
+
+// records are the lines of a run after its header.
+func records(r *Run) []Record {
+	var list []Record
+	for i := range r.Platforms {
+		list = append(list, Record{Platform: &r.Platforms[i]})
+	}
+	for i := range r.Samples {
+		list = append(list, Record{Sample: &r.Samples[i]})
+	}
+	for i := range r.Notes {
+		list = append(list, Record{Note: &r.Notes[i]})
+	}
+	if r.End != nil {
+		list = append(list, Record{End: r.End})
+	}
+	return list
+}
+
+// write puts a run into dir.
+func write(t testing.TB, dir string, r *Run) {
+	t.Helper()
+	j, err := Create(dir, r.Header)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, rec := range records(r) {
+		if err := j.Append(rec); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestRoundTrip(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "made", "by", "Create")
+	want := exampleRun()
+	write(t, dir, want)
+	got, err := Read(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("what was read is not what was written (-want +got):\n%s", d)
+	}
+}
+
+func TestCreateRefuses(t *testing.T) {
+	occupied := t.TempDir()
+	write(t, occupied, exampleRun())
+	before, err := os.ReadFile(filepath.Join(occupied, FileName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	running := t.TempDir()
+	j, err := Create(running, Header{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer j.Close()
+
+	tests := []struct {
+		name string
+		dir  func(t *testing.T) string
+		is   error
+		says string
+	}{
+		{"another run", func(*testing.T) string { return occupied }, ErrOccupied, "--out"},
+		{"a run that goes on", func(*testing.T) string { return running }, ErrOccupied, "--out"},
+		{"a file", func(*testing.T) string { return file }, unix.ENOTDIR, file},
+		{"below a file", func(*testing.T) string { return filepath.Join(file, "out") }, unix.ENOTDIR, file},
+		{"a read-only file system", func(t *testing.T) string { return mountTmpfs(t, "size=64k", unix.MS_RDONLY) }, unix.EROFS, "cannot be written"},
+		{"no permission", func(t *testing.T) string {
+			if os.Geteuid() == 0 {
+				t.Skip("root may write anywhere; try as another user")
+			}
+			dir := t.TempDir()
+			if err := os.Chmod(dir, 0o555); err != nil {
+				t.Fatal(err)
+			}
+			return dir
+		}, unix.EACCES, "cannot be written"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := tt.dir(t)
+			j, err := Create(dir, Header{ID: "second"})
+			if err == nil {
+				j.Close()
+				t.Fatal("no error")
+			}
+			if !errors.Is(err, tt.is) {
+				t.Errorf("error %q is not %q", err, tt.is)
+			}
+			if !strings.Contains(err.Error(), tt.says) {
+				t.Errorf("error %q does not say %q", err, tt.says)
+			}
+		})
+	}
+	after, err := os.ReadFile(filepath.Join(occupied, FileName))
+	if err != nil || string(before) != string(after) {
+		t.Errorf("the journal of the other run was changed (%v)", err)
+	}
+}
+
+// TestAppendNotANumber: JSON has no NaN, and half a line must not stay.
+func TestAppendNotANumber(t *testing.T) {
+	dir := t.TempDir()
+	j, err := Create(dir, Header{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer j.Close()
+	nan := Sample{Values: map[string]float64{"x": Summarize(nil).Median}}
+	if err := j.Append(Record{Sample: &nan}); err == nil || !strings.Contains(err.Error(), "NaN") {
+		t.Errorf("error = %v", err)
+	}
+	if err := j.Append(Record{Note: &Note{Text: "next"}}); err != nil {
+		t.Fatal(err)
+	}
+	r, err := Read(dir)
+	if err != nil || r.Truncated || len(r.Samples) != 0 || len(r.Notes) != 1 {
+		t.Errorf("read %+v, %v", r, err)
+	}
+}
+
+func TestAppendFromManyGoroutines(t *testing.T) {
+	dir := t.TempDir()
+	j, err := Create(dir, Header{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for i := range 50 {
+				if err := j.Append(Record{Sample: &Sample{Round: i}}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r, err := Read(dir)
+	if err != nil || len(r.Samples) != 400 {
+		t.Errorf("%d samples, %v", len(r.Samples), err)
+	}
+	if err := j.Append(Record{Note: &Note{}}); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("after Close: %v", err)
+	}
+}
+
+func TestFullDisk(t *testing.T) {
+	dir := mountTmpfs(t, "size=64k", 0)
+	ballast := filepath.Join(dir, "ballast")
+	if err := os.WriteFile(ballast, make([]byte, 16<<10), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	out := filepath.Join(dir, "out")
+	j, err := Create(out, Header{ID: "full"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer j.Close()
+	add := func(n int) error {
+		// Lines of an odd length, so that one straddles the last page.
+		s := Sample{Experiment: "startup", Platform: "process", Round: n, Error: strings.Repeat("x", 777)}
+		return j.Append(Record{Sample: &s})
+	}
+	n := 0
+	for ; ; n++ {
+		if err = add(n); err != nil {
+			break
+		}
+		if n > 1000 {
+			t.Fatal("64 KiB hold more than 1000 samples")
+		}
+	}
+	if !errors.Is(err, unix.ENOSPC) || !strings.Contains(err.Error(), "journal") || !strings.Contains(err.Error(), FileName) {
+		t.Errorf("error = %v, want one that names the journal and the full disk", err)
+	}
+	check := func(want int) {
+		t.Helper()
+		r, err := Read(out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Truncated || len(r.Samples) != want {
+			t.Fatalf("%d samples, truncated %v; want %d whole ones", len(r.Samples), r.Truncated, want)
+		}
+		for i, s := range r.Samples {
+			if s.Round != i {
+				t.Fatalf("sample %d is of round %d", i, s.Round)
+			}
+		}
+	}
+	check(n)
+
+	// There is no room for another run either, and no trace of it stays.
+	other := filepath.Join(dir, "other")
+	if j, err := Create(other, Header{Command: []string{strings.Repeat("x", 8<<10)}}); err == nil {
+		j.Close()
+		t.Error("Create on a full disk: no error")
+	} else if _, err := os.Stat(filepath.Join(other, FileName)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a journal without a header stayed: %v", err)
+	}
+
+	// Once there is room again, the journal goes on where it was whole.
+	if err := os.Remove(ballast); err != nil {
+		t.Fatal(err)
+	}
+	if err := add(n); err != nil {
+		t.Fatal(err)
+	}
+	check(n + 1)
+}
+
+// TestCutAtAnyByte: whatever stays of a journal, its complete lines are read.
+func TestCutAtAnyByte(t *testing.T) {
+	dir := t.TempDir()
+	whole := exampleRun()
+	write(t, dir, whole)
+	journal, err := os.ReadFile(filepath.Join(dir, FileName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	header := strings.Index(string(journal), "\n") + 1
+	for cut := range len(journal) + 1 {
+		left := journal[:cut]
+		cutDir := filepath.Join(dir, fmt.Sprint(cut))
+		if err := os.Mkdir(cutDir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(cutDir, FileName), left, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		got, err := Read(cutDir)
+		if cut < header {
+			if err == nil || !strings.Contains(err.Error(), "no header") {
+				t.Fatalf("cut at %d of %d, in the header: error = %v", cut, len(journal), err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatalf("cut at %d of %d: %v", cut, len(journal), err)
+		}
+		want := &Run{Header: whole.Header, Truncated: left[cut-1] != '\n'}
+		for _, rec := range records(whole)[:strings.Count(string(left), "\n")-1] {
+			if err := want.add(rec); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if d := cmp.Diff(want, got); d != "" {
+			t.Fatalf("cut at %d of %d (-want +got):\n%s", cut, len(journal), d)
+		}
+	}
+}

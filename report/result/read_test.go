@@ -1,0 +1,172 @@
+package result
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"vmctr/report/result/identity"
+)
+
+const header = `{"run":{"schema":1,"platforms":["b","a"]}}` + "\n"
+
+func TestReadErrors(t *testing.T) {
+	tests := []struct{ name, journal, says string }{
+		{"empty", "", "no header"},
+		{"half a header", `{"run":{"sch`, "no header"},
+		{"not JSON", header + "{}\nhello\n", "line 3: invalid character 'h'"},
+		{"blank line", header + "\n{}\n", "line 2: unexpected end"},
+		{"two objects in a line", header + "{}{}\n", "line 2: invalid character"},
+		{"wrong type", header + `{"sample":{"round":"one"}}` + "\n", "line 2: json: cannot unmarshal string"},
+		{"no header first", `{"note":{}}` + "\n", "line 1: the header must be the first line"},
+		{"two headers", header + header, "line 2: the header must be the first line"},
+		{"newer schema", `{"run":{"schema":2}}` + "\n", "line 1: the journal has schema 2"},
+		{"no schema", `{"run":{}}` + "\n", "line 1: the journal has schema 0"},
+		{"endless line", header + strings.Repeat("x", maxLine+1), "line 2: longer than"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			run, err := read(strings.NewReader(tt.journal))
+			if err == nil {
+				t.Fatalf("read %+v", run)
+			}
+			if !strings.Contains(err.Error(), tt.says) {
+				t.Errorf("error %q does not say %q", err, tt.says)
+			}
+		})
+	}
+}
+
+func TestReadFolder(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := Read(dir); err == nil || !strings.Contains(err.Error(), dir) || !strings.Contains(err.Error(), "not the result folder") {
+		t.Errorf("an empty folder: %v", err)
+	}
+	if _, err := Read(filepath.Join(dir, "nowhere")); err == nil {
+		t.Error("no folder: no error")
+	}
+	if err := os.WriteFile(filepath.Join(dir, FileName), []byte(header+"?\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Read(dir); err == nil || !strings.Contains(err.Error(), dir) || !strings.Contains(err.Error(), "line 2") {
+		t.Errorf("a bad line: %v", err)
+	}
+}
+
+func TestReadPlatforms(t *testing.T) {
+	run, err := read(strings.NewReader(header +
+		`{"platform":{"name":"a","status":"ready"}}` + "\n" +
+		`{"platform":{"name":"stranger","status":"ready"}}` + "\n" +
+		`{"platform":{"name":"b","status":"ready"}}` + "\n" +
+		`{"platform":{"name":"a","status":"failed","reason":"broke"}}` + "\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// In the order asked for, and the last state of each.
+	want := []Platform{{Name: "b", Status: Ready}, {Name: "a", Status: Failed, Reason: "broke"}, {Name: "stranger", Status: Ready}}
+	if d := cmp.Diff(want, run.Platforms); d != "" {
+		t.Error(d)
+	}
+}
+
+// TestReadLater: a later bench with the same schema may add fields and kinds.
+func TestReadLater(t *testing.T) {
+	run, err := read(strings.NewReader(header + `{"weather":{"rain":true}}` + "\n" + `{"note":{"text":"n","mood":1}}` + "\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(run.Notes) != 1 || run.Truncated {
+		t.Errorf("read %+v", run)
+	}
+}
+
+func TestSelect(t *testing.T) {
+	value := func(v float64) map[string]float64 { return map[string]float64{"x_ns": v} }
+	first, second := &identity.Identity{PID: 1}, &identity.Identity{PID: 2}
+	r := &Run{Samples: []Sample{
+		{Experiment: "startup", Platform: "a", Warmup: true, Values: value(1)},
+		{Experiment: "startup", Platform: "a", Values: value(5)},
+		{Experiment: "startup", Platform: "b", Values: value(2)},
+		{Experiment: "memory", Platform: "a", Values: value(3), Identity: first},
+		{Experiment: "startup", Platform: "a", Values: value(9), Error: "broke after it was measured"},
+		{Experiment: "startup", Platform: "a", Values: map[string]float64{"other": 7}, Identity: second},
+		{Experiment: "startup", Platform: "a", Values: value(4)},
+		{Experiment: "startup", Platform: "a", Values: value(0)},
+		{Experiment: "startup", Platform: "a", Warmup: true, Error: "broke while it warmed up"},
+	}}
+	if d := cmp.Diff([]float64{5, 4, 0}, r.Values("startup", "a", "x_ns")); d != "" {
+		t.Errorf("Values: %s", d)
+	}
+	if v := r.Values("startup", "c", "x_ns"); v != nil {
+		t.Errorf("Values of a platform that is not there: %v", v)
+	}
+	if f := r.Failures("startup", "a"); len(f) != 2 || f[0].Error != "broke after it was measured" {
+		t.Errorf("Failures: %+v", f)
+	}
+	if f := r.Failures("memory", "a"); f != nil {
+		t.Errorf("Failures where there are none: %+v", f)
+	}
+	if r.Identity("a") != first || r.Identity("b") != nil {
+		t.Error("Identity is not the first that was reported")
+	}
+}
+
+var namesLine = regexp.MustCompile(`^(line \d+: |no header)`)
+
+// FuzzRead: no bytes make read panic; an error says in which line it is; what
+// was read survives being written and read again.
+func FuzzRead(f *testing.F) {
+	dir := f.TempDir()
+	write(f, dir, exampleRun())
+	journal, err := os.ReadFile(filepath.Join(dir, FileName))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(journal)
+	f.Add(journal[:len(journal)/2])
+	f.Add([]byte(header))
+	f.Add([]byte(header + header))
+	f.Add([]byte(header + `{"sample":{"values":{"x":1e999}}}` + "\n"))
+	f.Add([]byte(header + `{"platform":null,"end":{}}` + "\n\x00\x00"))
+	f.Add([]byte("\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		run, err := read(bytes.NewReader(data))
+		if err != nil {
+			if !namesLine.MatchString(err.Error()) {
+				t.Errorf("error %q names no line", err)
+			}
+			return
+		}
+		var again bytes.Buffer
+		enc := json.NewEncoder(&again)
+		for _, rec := range append([]Record{{Run: &run.Header}}, records(run)...) {
+			if err := enc.Encode(rec); err != nil {
+				t.Fatalf("what was read cannot be written: %v", err)
+			}
+		}
+		second, err := read(&again)
+		if err != nil {
+			t.Fatalf("what was written cannot be read: %v\n%s", err, again.Bytes())
+		}
+		run.Truncated = false
+		// omitempty makes empty lists and maps absent.
+		if d := cmp.Diff(run, second, cmpopts.EquateEmpty()); d != "" {
+			t.Errorf("(-first +second):\n%s", d)
+		}
+		// The statistics take whatever a journal holds.
+		for _, s := range run.Samples {
+			for name := range s.Values {
+				v := run.Values(s.Experiment, s.Platform, name)
+				FormatValue(Summarize(v).Median, Unit(name))
+				FormatRatio(Compare(v, v, 0).Ratio)
+			}
+		}
+	})
+}

@@ -1,0 +1,42 @@
+package result
+
+import "vmctr/report/result/identity"
+
+// Values are the counted values of one name, in the order taken: those of
+// warm-ups and of failed samples are left out. It is empty, not an error, when
+// there are none.
+func (r *Run) Values(experiment, platform, value string) []float64 {
+	var values []float64
+	for _, s := range r.Samples {
+		if s.Experiment != experiment || s.Platform != platform || s.Warmup || s.Error != "" {
+			continue
+		}
+		if v, ok := s.Values[value]; ok {
+			values = append(values, v)
+		}
+	}
+	return values
+}
+
+// Failures are the failed samples of a platform in an experiment, in the order
+// taken, warm-ups with them: a warm-up that fails is a failure too.
+func (r *Run) Failures(experiment, platform string) []Sample {
+	var failed []Sample
+	for _, s := range r.Samples {
+		if s.Experiment == experiment && s.Platform == platform && s.Error != "" {
+			failed = append(failed, s)
+		}
+	}
+	return failed
+}
+
+// Identity is the first that the workload reported on a platform, in whatever
+// experiment, or nil.
+func (r *Run) Identity(platform string) *identity.Identity {
+	for _, s := range r.Samples {
+		if s.Platform == platform && s.Identity != nil {
+			return s.Identity
+		}
+	}
+	return nil
+}
