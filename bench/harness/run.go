@@ -53,28 +53,24 @@ func base() string {
 
 const prefix = "bench-"
 
-// NewRun sweeps what dead runs left, and starts a run.
-func NewRun(ctx context.Context) (*Run, []string, error) {
-	swept, err := Sweep(ctx)
-	if err != nil {
-		return nil, swept, fmt.Errorf("sweeping what an earlier run left: %w", err)
-	}
+// NewRun starts a run. Sweep what dead ones left before it.
+func NewRun() (*Run, error) {
 	id := prefix + strings.ToLower(rand.Text()[:8])
 	dir := filepath.Join(base(), id)
 	unlock, err := lockBase()
 	if err != nil {
-		return nil, swept, err
+		return nil, err
 	}
 	defer unlock()
 	if err := os.Mkdir(dir, 0o700); err != nil {
-		return nil, swept, fmt.Errorf("making the folder of the run: %w", err)
+		return nil, fmt.Errorf("making the folder of the run: %w", err)
 	}
 	lock, err := flock(filepath.Join(dir, "lock"), unix.LOCK_EX|unix.LOCK_NB)
 	if err != nil {
 		os.RemoveAll(dir)
-		return nil, swept, err
+		return nil, err
 	}
-	return &Run{ID: id, Dir: dir, lock: lock}, swept, nil
+	return &Run{ID: id, Dir: dir, lock: lock}, nil
 }
 
 // lockBase makes the folder of runs and holds the lock on it, so that a run

@@ -42,7 +42,7 @@ func TestMain(m *testing.M) {
 // actRun starts a run, leaves in it all that a run can leave, and says its ID
 // and the process that outlives it.
 func actRun() error {
-	run, _, err := NewRun(context.Background())
+	run, err := NewRun()
 	if err != nil {
 		return err
 	}
@@ -121,7 +121,7 @@ func sweep(t *testing.T) []string {
 
 func newRun(t *testing.T) *Run {
 	t.Helper()
-	run, _, err := NewRun(t.Context())
+	run, err := NewRun()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -97,6 +97,9 @@ func readLine(br *bufio.Reader) ([]byte, error) {
 }
 
 func (r *Run) add(rec Record) error {
+	if kinds := rec.kinds(); kinds > 1 {
+		return fmt.Errorf("%d records in one line", kinds)
+	}
 	switch {
 	case rec.Run != nil:
 		if rec.Run.Schema < 1 || rec.Run.Schema > Schema {
@@ -120,6 +123,17 @@ func (r *Run) add(rec Record) error {
 	// A record of none of these kinds is of a later bench with the same
 	// schema: it adds something, and changes nothing that is here.
 	return nil
+}
+
+// kinds counts the fields that are set.
+func (r *Record) kinds() int {
+	n := 0
+	for _, set := range []bool{r.Run != nil, r.Platform != nil, r.Sample != nil, r.Note != nil, r.End != nil} {
+		if set {
+			n++
+		}
+	}
+	return n
 }
 
 // sortPlatforms puts the platforms in the order in which they were asked for.

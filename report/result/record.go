@@ -70,14 +70,14 @@ type Host struct {
 	CPUs           int               `json:"cpus"`
 	MemTotal       uint64            `json:"mem_total"`                // bytes
 	Virtualization string            `json:"virtualization,omitempty"` // hypervisor under this host, "" on bare metal
-	Governor       string            `json:"governor,omitempty"`
-	Turbo          string            `json:"turbo,omitempty"`
-	THP            string            `json:"thp,omitempty"`
-	KSM            string            `json:"ksm,omitempty"`
-	SwapTotal      uint64            `json:"swap_total"` // bytes
-	Cgroup         string            `json:"cgroup"`     // "v1", "v2", "hybrid"
+	Governor       string            `json:"governor,omitempty"`       // all that are in use, joined by ", "
+	Turbo          string            `json:"turbo,omitempty"`          // "on" or "off"
+	THP            string            `json:"thp,omitempty"`            // "always", "madvise" or "never"
+	KSM            string            `json:"ksm,omitempty"`            // "on", "off" or "off, pages unmerged"
+	SwapTotal      uint64            `json:"swap_total"`               // bytes
+	Cgroup         string            `json:"cgroup"`                   // "v1", "v2", "hybrid"
 	Root           bool              `json:"root"`
-	Pressure       string            `json:"pressure,omitempty"` // /proc/pressure/cpu at the start
+	Pressure       string            `json:"pressure,omitempty"` // /proc/pressure/cpu at the start, whole
 	LoadAvg        string            `json:"loadavg,omitempty"`
 	Mitigations    map[string]string `json:"mitigations,omitempty"` // /sys/devices/system/cpu/vulnerabilities
 	Namespaces     map[string]uint64 `json:"namespaces"`            // of bench itself
