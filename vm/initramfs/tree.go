@@ -1,0 +1,96 @@
+package initramfs
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// AddTree adds what is in the folder dir of the host: to the folder prefix of
+// the archive, which it makes like dir, or to the root, if prefix is "". Types,
+// permissions and owners are those on disk; the rest of their metadata is left
+// behind, times and extended attributes too. Layers of an image are added in
+// turn, the lowest first.
+func (w *Writer) AddTree(dir, prefix string) error {
+	if w.err != nil {
+		return w.err
+	}
+	// WalkDir does not follow a link, not even the first.
+	root, err := filepath.EvalSymlinks(dir)
+	if err == nil {
+		var info fs.FileInfo
+		if info, err = os.Stat(root); err == nil && !info.IsDir() {
+			err = syscall.ENOTDIR
+		}
+	}
+	if err != nil {
+		return w.fail(entry{name: prefix}, fmt.Errorf("the tree %s: %w", dir, err))
+	}
+	return filepath.WalkDir(root, func(file string, d fs.DirEntry, err error) error {
+		rel, relErr := filepath.Rel(root, file)
+		if err == nil {
+			err = relErr
+		}
+		name := path.Join(prefix, filepath.ToSlash(rel))
+		var info fs.FileInfo
+		if err == nil {
+			info, err = d.Info()
+		}
+		if err != nil {
+			return w.fail(entry{name: name}, fmt.Errorf("the tree %s: %w", dir, err))
+		}
+		return w.addFile(file, name, info.Sys().(*syscall.Stat_t))
+	})
+}
+
+// addFile adds what is at the path file of the host under a name.
+func (w *Writer) addFile(file, name string, st *syscall.Stat_t) error {
+	e := entry{name: name, mode: st.Mode, uid: st.Uid, gid: st.Gid}
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFREG:
+		f, err := os.Open(file)
+		if err != nil {
+			return w.fail(e, err)
+		}
+		defer f.Close()
+		e.size = st.Size
+		return w.add(e, f)
+	case unix.S_IFLNK:
+		target, err := os.Readlink(file)
+		if err != nil {
+			return w.fail(e, err)
+		}
+		return w.symlink(e, target)
+	case unix.S_IFDIR:
+		if old := w.seen[name]; old != nil && old.children > 0 && opaque(file) {
+			return w.fail(e, fmt.Errorf("%s is opaque and would hide what is below it, which an archive cannot say: merge the layers first", file))
+		}
+	case unix.S_IFCHR, unix.S_IFBLK:
+		e.rdev = device{unix.Major(st.Rdev), unix.Minor(st.Rdev)}
+		if st.Mode&unix.S_IFMT == unix.S_IFCHR && e.rdev == (device{}) {
+			if w.seen[name] != nil {
+				return w.fail(e, fmt.Errorf("%s is a whiteout, which an archive cannot say: merge the layers first", file))
+			}
+			return nil // there is nothing to hide
+		}
+	}
+	return w.add(e, nil)
+}
+
+// opaque tells whether an overlay would hide the folder of the same name in
+// lower layers (Documentation/filesystems/overlayfs.rst, "whiteouts and opaque
+// directories").
+func opaque(dir string) bool {
+	for _, attr := range []string{"trusted.overlay.opaque", "user.overlay.opaque"} {
+		var value [2]byte
+		if n, err := unix.Lgetxattr(dir, attr, value[:]); err == nil && string(value[:n]) == "y" {
+			return true
+		}
+	}
+	return false
+}

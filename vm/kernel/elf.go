@@ -1,0 +1,132 @@
+package kernel
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"debug/elf"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// A PVH entry point is announced by an ELF note of this owner and type, whose
+// content is its physical address (xen/include/public/elfnote.h). It is Xen's
+// invention, but QEMU and Firecracker use it with KVM.
+const (
+	noteOwner = "Xen\x00"
+	noteType  = 18 // XEN_ELFNOTE_PHYS32_ENTRY
+)
+
+// HasPVH tells whether an ELF kernel can be entered over PVH, so that QEMU can
+// boot it with -kernel as it is. Kernels built with CONFIG_PVH can.
+func HasPVH(kernel []byte) (bool, error) {
+	f, err := elf.NewFile(bytes.NewReader(kernel))
+	if err != nil {
+		return false, fmt.Errorf("looking for a PVH entry point: %w", err)
+	}
+	for _, p := range f.Progs {
+		if p.Type != elf.PT_NOTE {
+			continue
+		}
+		notes, err := io.ReadAll(io.LimitReader(p.Open(), 1<<20))
+		if err != nil {
+			return false, fmt.Errorf("looking for a PVH entry point: reading the ELF notes: %w", err)
+		}
+		if hasNote(f.ByteOrder, notes) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// hasNote walks over notes: sizes of owner and content, type, then both, each
+// padded to four bytes (elf(5), "Notes").
+func hasNote(order binary.ByteOrder, b []byte) bool {
+	for len(b) >= 12 {
+		owner, content, typ := uint64(order.Uint32(b)), uint64(order.Uint32(b[4:])), order.Uint32(b[8:])
+		b = b[12:]
+		at := (owner + 3) &^ 3
+		end := at + (content+3)&^3
+		if end > uint64(len(b)) {
+			return false
+		}
+		if string(b[:owner]) == noteOwner && typ == noteType && content >= 4 {
+			return true
+		}
+		b = b[end:]
+	}
+	return false
+}
+
+// ELF returns the path of the unpacked kernel. It unpacks it the first time,
+// into cacheDir under a name made of the bzImage's SHA-256, so that a new kernel
+// never meets an old file.
+func (k *Kernel) ELF(cacheDir string) (path string, err error) {
+	if _, err := openImage(k.Image); err != nil {
+		return "", err
+	}
+	bzImage, err := readFile(k.Image)
+	if err != nil {
+		return "", fmt.Errorf("unpacking kernel %s: %w", k.Image, err)
+	}
+	sum := sha256.Sum256(bzImage)
+	path = filepath.Join(cacheDir, "vmlinux-"+hex.EncodeToString(sum[:]))
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		return path, err
+	}
+	vmlinux, err := Unpack(bzImage)
+	if err != nil {
+		return "", fmt.Errorf("kernel %s: %w", k.Image, err)
+	}
+	if err := writeOnce(path, vmlinux); err != nil {
+		return "", fmt.Errorf("keeping the unpacked kernel: %w", err)
+	}
+	return path, nil
+}
+
+// readFile reads a file up to [maxSize].
+func readFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if info.Size() > maxSize {
+		return nil, fmt.Errorf("it has %d MiB; more than %d is not believed", info.Size()>>20, maxSize>>20)
+	}
+	b := make([]byte, info.Size())
+	_, err = io.ReadFull(f, b)
+	return b, err
+}
+
+// writeOnce writes a file under another name first, so that one with its name
+// is always whole.
+func writeOnce(path string, content []byte) error {
+	dir := filepath.Dir(path)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(dir, filepath.Base(path)+".part-*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
+	if err := errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
+		os.Remove(f.Name())
+		return err
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		os.Remove(f.Name())
+		return err
+	}
+	return nil
+}
