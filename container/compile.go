@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -43,6 +44,9 @@ func compile(s *specs.Spec, fds descriptors) (*step.Program, *step.Gate) {
 	}
 
 	p.Phase("file system")
+	// The usual mask of a container, whatever its parent's is: mount points are
+	// made with it, and the program gets it unless it asks for another.
+	p.Call("umask", unix.SYS_UMASK, step.Octal(0o022))
 	userns := has(s, specs.UserNamespace)
 	var root *rootfs.Root
 	if has(s, specs.MountNamespace) {
@@ -64,7 +68,7 @@ func compile(s *specs.Spec, fds descriptors) (*step.Program, *step.Gate) {
 		root.Mask(s.Linux.MaskedPaths)
 		root.Protect(s.Linux.ReadonlyPaths)
 		root.Pivot(s.Root.Readonly)
-	} else if s.Root != nil && s.Root.Path != "/" {
+	} else if s.Root.Path != "/" {
 		p.Call("chroot", unix.SYS_CHROOT, p.Str(s.Root.Path))
 		p.Call("chdir", unix.SYS_CHDIR, p.Str("/"))
 	}
@@ -102,10 +106,8 @@ func check(s *specs.Spec, layers bool) error {
 	if s.Process == nil || len(s.Process.Args) == 0 || s.Process.Args[0] == "" {
 		return bad("process.args", "names no program")
 	}
-	for i, v := range append(append([]string{s.Hostname, s.Process.Cwd}, s.Process.Args...), s.Process.Env...) {
-		if strings.IndexByte(v, 0) >= 0 {
-			return bad("process", "string %d, %q, holds a NUL", i, v)
-		}
+	if s.Root == nil {
+		return bad("root", "missing")
 	}
 	if !path.IsAbs(s.Process.Cwd) {
 		return bad("process.cwd", "%q is not absolute", s.Process.Cwd)
@@ -117,6 +119,20 @@ func check(s *specs.Spec, layers bool) error {
 	if l == nil {
 		l = &specs.Linux{}
 	}
+	for _, f := range []struct {
+		field string
+		list  []string
+	}{
+		{"hostname", []string{s.Hostname}}, {"root.path", []string{s.Root.Path}}, {"process.cwd", []string{s.Process.Cwd}},
+		{"process.args", s.Process.Args}, {"process.env", s.Process.Env}, {"linux.cgroupsPath", []string{l.CgroupsPath}},
+		{"linux.maskedPaths", l.MaskedPaths}, {"linux.readonlyPaths", l.ReadonlyPaths},
+	} {
+		for _, v := range f.list {
+			if strings.IndexByte(v, 0) >= 0 {
+				return bad(f.field, "%q holds a NUL", v)
+			}
+		}
+	}
 	for i, n := range l.Namespaces {
 		if _, ok := namespaceFlags[n.Type]; !ok && n.Type != specs.CgroupNamespace {
 			return bad(fmt.Sprintf("linux.namespaces[%d].type", i), "%q is not supported", n.Type)
@@ -124,25 +140,52 @@ func check(s *specs.Spec, layers bool) error {
 		if n.Path != "" {
 			return bad(fmt.Sprintf("linux.namespaces[%d].path", i), "joining an existing namespace is not supported yet")
 		}
+		if slices.ContainsFunc(l.Namespaces[:i], func(o specs.LinuxNamespace) bool { return o.Type == n.Type }) {
+			return bad(fmt.Sprintf("linux.namespaces[%d].type", i), "%q is there twice", n.Type)
+		}
 	}
 	mountns := has(s, specs.MountNamespace)
 	if mountns && !layers {
 		return bad("root", "a mount namespace needs the layers of an image")
 	}
-	if !mountns && (s.Root == nil || !path.IsAbs(s.Root.Path)) {
+	if !mountns && !path.IsAbs(s.Root.Path) {
 		return bad("root.path", "without a mount namespace it must be an absolute path")
 	}
 	if has(s, specs.UserNamespace) {
-		for field, ids := range map[string][]specs.LinuxIDMapping{"uidMappings": l.UIDMappings, "gidMappings": l.GIDMappings} {
-			if _, ok := hostID(ids); !ok {
-				return bad("linux."+field, "a user namespace needs a mapping for 0")
-			}
+		if _, ok := hostID(l.UIDMappings); !ok {
+			return bad("linux.uidMappings", "a user namespace needs a mapping for 0")
+		}
+		if _, ok := hostID(l.GIDMappings); !ok {
+			return bad("linux.gidMappings", "a user namespace needs a mapping for 0")
 		}
 	} else if len(l.UIDMappings)+len(l.GIDMappings) > 0 {
 		return bad("linux.uidMappings", "needs a user namespace")
 	}
-	if len(s.Mounts) > 0 && !mountns {
-		return bad("mounts", "needs a mount namespace")
+	if s.Hostname != "" && !has(s, specs.UTSNamespace) {
+		return bad("hostname", "needs a UTS namespace")
+	}
+	if !mountns {
+		for _, f := range []struct {
+			field string
+			set   bool
+		}{
+			{"root.readonly", s.Root.Readonly}, {"mounts", len(s.Mounts) > 0},
+			{"linux.maskedPaths", len(l.MaskedPaths) > 0}, {"linux.readonlyPaths", len(l.ReadonlyPaths) > 0},
+		} {
+			if f.set {
+				return bad(f.field, "needs a mount namespace")
+			}
+		}
+	}
+	for i, p := range l.MaskedPaths {
+		if !path.IsAbs(p) {
+			return bad(fmt.Sprintf("linux.maskedPaths[%d]", i), "%q is not absolute", p)
+		}
+	}
+	for i, p := range l.ReadonlyPaths {
+		if !path.IsAbs(p) {
+			return bad(fmt.Sprintf("linux.readonlyPaths[%d]", i), "%q is not absolute", p)
+		}
 	}
 	for i, m := range s.Mounts {
 		if err := rootfs.CheckMount(m); err != nil {
@@ -154,6 +197,11 @@ func check(s *specs.Spec, layers bool) error {
 	}
 	if l.Resources != nil && l.CgroupsPath == "" {
 		return bad("linux.cgroupsPath", "limits need a cgroup, and it is empty")
+	}
+	if r := l.Resources; r != nil && r.Memory != nil && r.Memory.Limit != nil && *r.Memory.Limit >= 0 {
+		if least := leastMemory(s.Process); *r.Memory.Limit < least {
+			return bad("linux.resources.memory.limit", "%d bytes are too few to start in; the least is %d", *r.Memory.Limit, least)
+		}
 	}
 	for _, f := range []struct {
 		field string
@@ -167,13 +215,16 @@ func check(s *specs.Spec, layers bool) error {
 		{"process.oomScoreAdj", s.Process.OOMScoreAdj != nil},
 		{"process.scheduler", s.Process.Scheduler != nil},
 		{"process.ioPriority", s.Process.IOPriority != nil},
+		{"process.execCPUAffinity", s.Process.ExecCPUAffinity != nil},
 		{"domainname", s.Domainname != ""},
 		{"linux.sysctl", len(l.Sysctl) > 0},
 		{"linux.devices", len(l.Devices) > 0},
+		{"linux.netDevices", len(l.NetDevices) > 0},
 		{"linux.seccomp", l.Seccomp != nil},
 		{"linux.rootfsPropagation", l.RootfsPropagation != ""},
 		{"linux.mountLabel", l.MountLabel != ""},
 		{"linux.intelRdt", l.IntelRdt != nil},
+		{"linux.memoryPolicy", l.MemoryPolicy != nil},
 		{"linux.personality", l.Personality != nil},
 		{"linux.timeOffsets", len(l.TimeOffsets) > 0},
 	} {
@@ -182,4 +233,19 @@ func check(s *specs.Spec, layers bool) error {
 		}
 	}
 	return nil
+}
+
+// leastMemory is the smallest memory limit that a start is safe under.
+//
+// What the child's system calls make the kernel allocate is charged to its
+// cgroup, and so are the pages that execve(2) copies arguments and environment
+// to: about 200 KiB for the default configuration. Were the limit below that,
+// the kernel's out-of-memory killer would end the child, and, since the two
+// share their memory until the execve, this process with it.
+func leastMemory(p *specs.Process) int64 {
+	least := int64(512 << 10)
+	for _, v := range slices.Concat(p.Args, p.Env) {
+		least += 2 * int64(len(v)+1+8)
+	}
+	return least
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"time"
 
@@ -25,10 +26,15 @@ type Config struct {
 	Layers *rootfs.Layers
 	// Dir is a folder for what belongs to this container alone: the writable
 	// layer ("upper", "work") and the place where the root is mounted
-	// ("rootfs"). Start makes it, Remove removes it.
+	// ("rootfs"). Start makes it, and refuses one that exists, since it would
+	// be another container's; Remove removes it.
 	Dir string
 	// Stdin, Stdout and Stderr become the descriptors 0, 1 and 2.
 	Stdin, Stdout, Stderr *os.File
+
+	// For tests: the calls that fail, as step.Program.FailAt, when the layers
+	// are joined and in the child.
+	failOverlayAt, failAt int
 }
 
 // A Container is one running container.
@@ -38,27 +44,34 @@ type Container struct {
 
 	cfg    Config
 	pid    int
-	pidfd  int
 	group  *cgroup.Cgroup
+	dir    bool // cfg.Dir was made
 	done   chan struct{}
 	status Status
+
+	mu    sync.Mutex
+	pidfd int // -1 when closed; reap uses it without mu, and Remove waits for reap
 }
 
 // Status is how a container's first process ended.
 type Status struct {
 	Code   int            // exit status, if Signal is 0
 	Signal syscall.Signal // the signal that ended it
+	// OutOfMemory is set if the kernel killed a process of the container
+	// because it was over its memory limit.
+	OutOfMemory bool
 }
 
 func (s Status) String() string {
+	text := fmt.Sprintf("exit status %d", s.Code)
 	if s.Signal != 0 {
-		return "killed by signal " + unix.SignalName(s.Signal)
+		text = "killed by signal " + unix.SignalName(s.Signal)
 	}
-	return fmt.Sprintf("exit status %d", s.Code)
+	if s.OutOfMemory {
+		text += " (over its memory limit)"
+	}
+	return text
 }
-
-// ErrUnsupported marks what this host's kernel lacks.
-var ErrUnsupported = errors.New("not supported by this host")
 
 // Start starts a container and returns once its program has been executed
 // (execve(2) has succeeded). When it fails, nothing is left: no process, no
@@ -71,10 +84,16 @@ func Start(ctx context.Context, cfg Config) (_ *Container, err error) {
 	if err := check(s, cfg.Layers != nil); err != nil {
 		return nil, err
 	}
+	if cfg.Stdin == nil || cfg.Stdout == nil || cfg.Stderr == nil {
+		return nil, errors.New("a container needs a standard input, output and error: os.DevNull for none")
+	}
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
 	c := &Container{cfg: cfg, pidfd: -1, done: make(chan struct{})}
 	defer func() {
 		if err != nil {
-			c.clean(context.WithoutCancel(ctx))
+			err = errors.Join(err, c.clean(context.WithoutCancel(ctx)))
 		}
 	}()
 	self, err := step.Self()
@@ -86,10 +105,11 @@ func Start(ctx context.Context, cfg Config) (_ *Container, err error) {
 	// The overlay, made by the host's root and given to the child.
 	var overlay *step.Program
 	if has(s, specs.MountNamespace) {
-		if err := writableLayer(cfg.Dir, s); err != nil {
-			return nil, err
+		if err := c.writableLayer(); err != nil {
+			return nil, fmt.Errorf("making the writable layer: %w", err)
 		}
 		overlay = step.New()
+		overlay.FailAt = cfg.failOverlayAt
 		m := rootfs.Overlay(overlay, cfg.Layers, cfg.Dir)
 		if err := overlay.Run(); err != nil {
 			return nil, fmt.Errorf("joining the layers: %w", err)
@@ -121,6 +141,7 @@ func Start(ctx context.Context, cfg Config) (_ *Container, err error) {
 
 	cloneAt := now()
 	p, gate := compile(s, fds)
+	p.FailAt = cfg.failAt
 	child, err := p.Clone(ctx, step.Options{Flags: cloneFlags(s), Cgroup: born, Ready: func(pid int) error {
 		if has(s, specs.UserNamespace) {
 			if err := mapIDs(pid, s.Linux); err != nil {
@@ -131,7 +152,7 @@ func Start(ctx context.Context, cfg Config) (_ *Container, err error) {
 		return nil
 	}})
 	if err != nil {
-		return nil, fmt.Errorf("starting %q: %w", s.Process.Args[0], err)
+		return nil, fmt.Errorf("starting %q: %w", s.Process.Args[0], explain(err, s.Process))
 	}
 	c.pid, c.pidfd = child.PID, child.PIDFD
 	c.Timeline = append(c.Timeline, step.Mark{Phase: "start", Ns: begin})
@@ -152,18 +173,28 @@ func now() int64 {
 
 // writableLayer makes the container's own folders. The upper one will be the
 // container's "/": so it belongs to its root.
-func writableLayer(dir string, s *specs.Spec) error {
-	for _, name := range []string{"upper", "work", "rootfs"} {
-		if err := os.MkdirAll(filepath.Join(dir, name), 0o755); err != nil {
-			return fmt.Errorf("making the writable layer: %w", err)
-		}
+func (c *Container) writableLayer() error {
+	if err := os.Mkdir(c.cfg.Dir, 0o755); err != nil {
+		return err
 	}
-	if has(s, specs.UserNamespace) {
-		uid, _ := hostID(s.Linux.UIDMappings)
-		gid, _ := hostID(s.Linux.GIDMappings)
-		for _, name := range []string{"upper", "work"} {
-			if err := os.Chown(filepath.Join(dir, name), uid, gid); err != nil {
-				return fmt.Errorf("making the writable layer: %w", err)
+	c.dir = true
+	uid, gid := 0, 0
+	if s := c.cfg.Spec; has(s, specs.UserNamespace) {
+		uid, _ = hostID(s.Linux.UIDMappings)
+		gid, _ = hostID(s.Linux.GIDMappings)
+	}
+	for _, name := range []string{"upper", "work", "rootfs"} {
+		path := filepath.Join(c.cfg.Dir, name)
+		if err := os.Mkdir(path, 0o755); err != nil {
+			return err
+		}
+		// Whatever our umask is: every user inside has to pass through "/".
+		if err := os.Chmod(path, 0o755); err != nil {
+			return err
+		}
+		if name != "rootfs" {
+			if err := os.Chown(path, uid, gid); err != nil {
+				return err
 			}
 		}
 	}
@@ -191,6 +222,10 @@ func (c *Container) reap() {
 	} else {
 		c.status = Status{Signal: syscall.Signal(status)}
 	}
+	if c.group != nil {
+		kills, _ := c.group.OutOfMemoryKills() // 0 where the kernel does not tell
+		c.status.OutOfMemory = kills > 0
+	}
 }
 
 // PID is the first process, in the host's PID namespace.
@@ -209,6 +244,11 @@ func (c *Container) Status() Status { return c.status }
 // gets only signals that it handles, and SIGKILL and SIGSTOP
 // (pid_namespaces(7)).
 func (c *Container) Signal(sig syscall.Signal) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.pidfd < 0 {
+		return nil // it has ended, and been removed
+	}
 	err := unix.PidfdSendSignal(c.pidfd, sig, nil, 0)
 	if errors.Is(err, unix.ESRCH) {
 		return nil // it has ended already
@@ -217,7 +257,7 @@ func (c *Container) Signal(sig syscall.Signal) error {
 }
 
 // Remove kills the container if it runs, and removes all that it left on the
-// host. It may be called once.
+// host.
 func (c *Container) Remove(ctx context.Context) error {
 	if err := c.Signal(unix.SIGKILL); err != nil {
 		return fmt.Errorf("killing process %d: %w", c.pid, err)
@@ -240,16 +280,15 @@ func (c *Container) clean(ctx context.Context) error {
 	if c.group != nil {
 		errs = append(errs, c.group.Remove(ctx))
 	}
+	c.mu.Lock()
 	if c.pidfd >= 0 {
 		errs = append(errs, unix.Close(c.pidfd))
+		c.pidfd = -1
 	}
-	if has(c.cfg.Spec, specs.MountNamespace) {
-		for _, name := range []string{"upper", "work", "rootfs"} {
-			errs = append(errs, os.RemoveAll(filepath.Join(c.cfg.Dir, name)))
-		}
-		if err := os.Remove(c.cfg.Dir); err != nil && !errors.Is(err, os.ErrNotExist) {
-			errs = append(errs, err)
-		}
+	c.mu.Unlock()
+	if c.dir {
+		errs = append(errs, os.RemoveAll(c.cfg.Dir))
+		c.dir = false
 	}
 	return errors.Join(errs...)
 }

@@ -1,55 +1,110 @@
 package container
 
 import (
+	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"vmctr/container/cgroup"
 	"vmctr/container/rootfs"
+	"vmctr/container/step"
 )
+
+// groupPrefix begins the names of all cgroups of this process of tests.
+var groupPrefix = fmt.Sprintf("benchtest-%d-", os.Getpid())
+
+var temp string // for what all tests share
+
+func TestMain(m *testing.M) {
+	if os.Getenv("CONTAINER_TEST_HELPER") != "" {
+		helper() // the tests start themselves again: see helper_test.go
+		return
+	}
+	var err error
+	if temp, err = os.MkdirTemp("", "container-test-"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	if left, err := sweepGroups(os.Getpid()); err != nil || len(left) > 0 {
+		fmt.Fprintln(os.Stderr, "left behind:", left, err)
+		code = max(code, 1)
+	}
+	os.RemoveAll(temp)
+	os.Exit(code)
+}
+
+func sweepGroups(pid int) ([]string, error) {
+	return cgroup.Sweep(context.Background(), func(name string) bool { return strings.HasPrefix(name, fmt.Sprintf("benchtest-%d-", pid)) })
+}
 
 // needRoot skips a test that makes real containers, unless BENCH_REQUIRE asks
 // for it.
 func needRoot(t testing.TB) {
+	t.Helper()
 	if os.Geteuid() == 0 {
 		return
 	}
 	if slices.Contains(strings.Split(os.Getenv("BENCH_REQUIRE"), ","), "root") {
 		t.Fatal("BENCH_REQUIRE=root, and this is not root")
 	}
-	t.Skip("makes real containers: run as root (sudo scripts/test)")
+	t.Skip("makes real containers, needs root: sudo scripts/test")
 }
 
-// probe is a static program for containers: it prints what it sees.
-func probe(t testing.TB) string {
-	t.Helper()
-	dir := t.TempDir()
-	bin := filepath.Join(dir, "probe")
-	cmd := exec.Command("go", "build", "-o", bin, "./testdata/probe")
+// probeLayer is a folder with the static program testdata/probe in it: the
+// lowest layer of every container here.
+var probeLayer = sync.OnceValues(func() (string, error) {
+	dir := filepath.Join(temp, "probe-layer")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return "", err
+	}
+	cmd := exec.Command("go", "build", "-o", filepath.Join(dir, "probe"), "./testdata/probe")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("building the probe: %v\n%s", err, out)
+		return "", fmt.Errorf("building the probe: %w\n%s", err, out)
+	}
+	return dir, os.Chmod(dir, 0o755)
+})
+
+func probe(t testing.TB) string {
+	t.Helper()
+	dir, err := probeLayer()
+	if err != nil {
+		t.Fatal(err)
 	}
 	return dir
 }
 
-func layersOf(t testing.TB, dirs ...string) *rootfs.Layers {
-	t.Helper()
+// openLayers gives layers for DefaultSpec's user namespace, and to those above
+// the probe's.
+func openLayers(dirs ...string) (*rootfs.Layers, error) {
 	ns, err := UserNamespace(context.Background(), DefaultSpec([]string{"x"}, nil, "/").Linux)
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	defer ns.Close()
-	l, err := rootfs.OpenLayers(dirs, ns)
+	return rootfs.OpenLayers(dirs, ns)
+}
+
+func layersOf(t testing.TB, above ...string) *rootfs.Layers {
+	t.Helper()
+	l, err := openLayers(append([]string{probe(t)}, above...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,52 +112,199 @@ func layersOf(t testing.TB, dirs ...string) *rootfs.Layers {
 	return l
 }
 
-func pointer[T any](v T) *T { return &v }
-
-// run starts a container, and returns what it printed and how it ended.
-func run(t testing.TB, l *rootfs.Layers, mutate func(*specs.Spec), args ...string) (string, Status) {
+// layer makes a folder with these files.
+func layer(t testing.TB, files map[string]string) string {
 	t.Helper()
-	s := DefaultSpec(args, []string{"PATH=/"}, "/")
-	s.Linux.CgroupsPath = "/benchtest-" + filepath.Base(t.TempDir()) + "-" + strings.ReplaceAll(t.Name(), "/", "-")
-	s.Linux.Resources = &specs.LinuxResources{
-		Memory: &specs.LinuxMemory{Limit: pointer(int64(64 << 20))},
-		CPU:    &specs.LinuxCPU{Quota: pointer(int64(50000)), Period: pointer(uint64(100000))},
-		Pids:   &specs.LinuxPids{Limit: pointer(int64(32))},
+	dir := t.TempDir()
+	for name, content := range files {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(content), 0o755); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if mutate != nil {
-		mutate(s)
-	}
-	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	null, err := os.Open(os.DevNull)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer null.Close()
-	c, err := Start(context.Background(), Config{Spec: s, Layers: l, Dir: filepath.Join(t.TempDir(), "c"), Stdin: null, Stdout: w, Stderr: w})
-	w.Close()
-	if err != nil {
-		r.Close()
-		t.Fatal(err)
-	}
-	var out bytes.Buffer
-	io.Copy(&out, r)
-	r.Close()
-	<-c.Done()
-	st := c.Status()
-	if err := c.Remove(context.Background()); err != nil {
-		t.Error(err)
-	}
-	if left, _ := cgroup.Sweep(context.Background(), func(n string) bool { return "/"+n == s.Linux.CgroupsPath }); len(left) > 0 {
-		t.Errorf("left behind: %v", left)
-	}
-	return out.String(), st
+	return dir
 }
 
-func TestHello(t *testing.T) {
-	needRoot(t)
-	out, st := run(t, layersOf(t, probe(t)), nil, "probe")
-	t.Log(out, st)
+func pointer[T any](v T) *T { return &v }
+
+var groups atomic.Int64
+
+// sample is DefaultSpec with the probe, and limits in a cgroup of its own.
+func sample(ops ...string) *specs.Spec {
+	s := DefaultSpec(append([]string{"/probe"}, ops...), []string{"PATH=/"}, "/")
+	s.Linux.CgroupsPath = fmt.Sprintf("/%s%d", groupPrefix, groups.Add(1))
+	s.Linux.Resources = &specs.LinuxResources{
+		Memory: &specs.LinuxMemory{Limit: pointer(int64(64 << 20))},
+		CPU:    &specs.LinuxCPU{Quota: pointer(int64(150000)), Period: pointer(uint64(100000))},
+		Pids:   &specs.LinuxPids{Limit: pointer(int64(32))},
+	}
+	return s
+}
+
+// without takes namespaces away, and what needs them.
+func without(s *specs.Spec, types ...specs.LinuxNamespaceType) *specs.Spec {
+	l := s.Linux
+	l.Namespaces = slices.DeleteFunc(l.Namespaces, func(n specs.LinuxNamespace) bool { return slices.Contains(types, n.Type) })
+	if !has(s, specs.UserNamespace) {
+		l.UIDMappings, l.GIDMappings = nil, nil
+	}
+	if !has(s, specs.UTSNamespace) {
+		s.Hostname = ""
+	}
+	if !has(s, specs.MountNamespace) {
+		s.Mounts, l.MaskedPaths, l.ReadonlyPaths = nil, nil, nil
+		s.Root.Path = "/"
+	}
+	return s
+}
+
+// A box is a container under test with its standard streams.
+type box struct {
+	*Container
+	cfg            Config
+	stdin          *os.File
+	stdout, stderr *bufio.Reader
+}
+
+// startBox starts a container, and sees to it that it goes.
+func startBox(t testing.TB, l *rootfs.Layers, s *specs.Spec) *box {
+	t.Helper()
+	b, err := tryBox(t, l, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := b.Remove(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	return b
+}
+
+func tryBox(t testing.TB, l *rootfs.Layers, s *specs.Spec) (*box, error) {
+	t.Helper()
+	var ours, theirs [3]*os.File
+	for i := range ours {
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		ours[i], theirs[i] = r, w
+		if i == 0 {
+			ours[i], theirs[i] = w, r
+		}
+		t.Cleanup(func() { ours[i].Close() })
+		defer theirs[i].Close()
+	}
+	cfg := Config{Spec: s, Layers: l, Dir: filepath.Join(t.TempDir(), "c"), Stdin: theirs[0], Stdout: theirs[1], Stderr: theirs[2]}
+	c, err := Start(t.Context(), cfg)
+	if err != nil {
+		return nil, err
+	}
+	return &box{c, cfg, ours[0], bufio.NewReader(ours[1]), bufio.NewReader(ours[2])}, nil
+}
+
+// ready waits for the line that the probe's pause and term print.
+func (b *box) ready(t testing.TB) {
+	t.Helper()
+	if line, err := b.stdout.ReadString('\n'); line != "ready\n" {
+		rest, _ := io.ReadAll(b.stderr)
+		t.Fatalf("the probe says %q (%v); %s", line, err, rest)
+	}
+}
+
+// end reads all output and waits for the end.
+func (b *box) end(t testing.TB) (stdout, stderr string, st Status) {
+	t.Helper()
+	b.stdin.Close()
+	var out [2]bytes.Buffer
+	var wait sync.WaitGroup
+	wait.Go(func() { io.Copy(&out[0], b.stdout) })
+	wait.Go(func() { io.Copy(&out[1], b.stderr) })
+	wait.Wait()
+	<-b.Done()
+	return out[0].String(), out[1].String(), b.Status()
+}
+
+// probed is what one operation of the probe came to.
+type probed struct{ Op, Out, Err string }
+
+// do runs the operations of the probe in a container.
+func do(t testing.TB, l *rootfs.Layers, s *specs.Spec) map[string]probed {
+	t.Helper()
+	stdout, stderr, st := startBox(t, l, s).end(t)
+	if st != (Status{}) {
+		t.Fatalf("the probe ended with %v\n%s%s", st, stdout, stderr)
+	}
+	results := map[string]probed{}
+	for d := json.NewDecoder(strings.NewReader(stdout)); ; {
+		var r probed
+		if err := d.Decode(&r); errors.Is(err, io.EOF) {
+			return results
+		} else if err != nil {
+			t.Fatalf("%v in %s", err, stdout)
+		}
+		results[r.Op] = r
+	}
+}
+
+// footprint is all that a container could leave on the host.
+type footprint struct {
+	Children bool
+	FDs      []string
+	Mounts   []string
+	Cgroups  []string
+	Folders  []string
+}
+
+// footprintOf takes it; dir is where the containers' folders are made.
+func footprintOf(t testing.TB, dir string) footprint {
+	t.Helper()
+	var f footprint
+	step.Self() // a descriptor that stays
+	f.Children = unix.Waitid(unix.P_ALL, 0, nil, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil) != unix.ECHILD
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if to, err := os.Readlink("/proc/self/fd/" + e.Name()); err == nil { // not ReadDir's own
+			f.FDs = append(f.FDs, e.Name()+" "+to)
+		}
+	}
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Mounts = strings.Split(string(mounts), "\n")
+	h, err := cgroup.Detect()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, root := range append([]string{h.Unified}, h.V1["memory"], h.V1["cpu"], h.V1["cpuacct"], h.V1["pids"]) {
+		names, _ := filepath.Glob(filepath.Join(root, groupPrefix+"*"))
+		f.Cgroups = append(f.Cgroups, names...)
+	}
+	f.Folders, _ = filepath.Glob(filepath.Join(dir, "*"))
+	return f
+}
+
+func (f footprint) check(t testing.TB, dir, when string) {
+	t.Helper()
+	if diff := cmp.Diff(f, footprintOf(t, dir)); diff != "" {
+		t.Errorf("%s: left behind:\n%s", when, diff)
+	}
+}
+
+func null(t testing.TB) *os.File {
+	t.Helper()
+	f, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	return f
 }

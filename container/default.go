@@ -1,6 +1,8 @@
 package container
 
 import (
+	"slices"
+
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
@@ -13,7 +15,9 @@ const idBase = 1 << 30
 // namespaces of every kind, the usual mounts, Docker's capabilities, masked
 // and read-only paths; in a user namespace of 65,536 IDs.
 func DefaultSpec(args, env []string, cwd string) *specs.Spec {
-	ids := []specs.LinuxIDMapping{{ContainerID: 0, HostID: idBase, Size: 65536}}
+	ids := func() []specs.LinuxIDMapping { // each its own: a caller may change one
+		return []specs.LinuxIDMapping{{ContainerID: 0, HostID: idBase, Size: 65536}}
+	}
 	return &specs.Spec{
 		Version:  specs.Version,
 		Root:     &specs.Root{Path: "rootfs"},
@@ -22,7 +26,7 @@ func DefaultSpec(args, env []string, cwd string) *specs.Spec {
 			Args: args, Env: env, Cwd: cwd,
 			NoNewPrivileges: true,
 			Capabilities: &specs.LinuxCapabilities{
-				Bounding: DefaultCapabilities, Effective: DefaultCapabilities, Permitted: DefaultCapabilities,
+				Bounding: slices.Clone(DefaultCapabilities), Effective: slices.Clone(DefaultCapabilities), Permitted: slices.Clone(DefaultCapabilities),
 			},
 		},
 		Mounts: []specs.Mount{
@@ -34,7 +38,7 @@ func DefaultSpec(args, env []string, cwd string) *specs.Spec {
 			{Destination: "/sys", Type: "sysfs", Source: "sysfs", Options: []string{"nosuid", "noexec", "nodev", "ro"}},
 		},
 		Linux: &specs.Linux{
-			UIDMappings: ids, GIDMappings: ids,
+			UIDMappings: ids(), GIDMappings: ids(),
 			Namespaces: []specs.LinuxNamespace{
 				{Type: specs.PIDNamespace}, {Type: specs.MountNamespace}, {Type: specs.NetworkNamespace}, {Type: specs.UTSNamespace},
 				{Type: specs.IPCNamespace}, {Type: specs.UserNamespace}, {Type: specs.CgroupNamespace},

@@ -1,6 +1,8 @@
 package container
 
 import (
+	"errors"
+	"fmt"
 	"path"
 	"strings"
 	"syscall"
@@ -31,7 +33,8 @@ func execute(p *step.Program, proc *specs.Process, self int) {
 	// No descriptor of ours goes in: CVE-2024-21626 was one that did.
 	p.Call("close_range", unix.SYS_CLOSE_RANGE, step.Int(3), step.Flag(1<<32-1, "~0"), step.Int(0))
 	p.Call("rt_sigprocmask", unix.SYS_RT_SIGPROCMASK, step.Flag(unix.SIG_SETMASK, "SIG_SETMASK"), step.Struct(p, [8]byte{}, "[]"), step.Null(), step.Int(8))
-	argv, envp := p.Vector(proc.Args), p.Vector(proc.Env)
+	// Of the environment, like strace, only the size: it can hold secrets.
+	argv, envp := p.Vector(proc.Args, fmt.Sprintf("%q", proc.Args)), p.Vector(proc.Env, fmt.Sprintf("[/* %d vars */]", len(proc.Env)))
 	files := candidates(proc.Args[0], proc.Env)
 	for i, file := range files {
 		p.Call("execve", unix.SYS_EXECVE, p.Str(file), argv, envp)
@@ -59,12 +62,30 @@ func candidates(name string, env []string) []string {
 	return files
 }
 
+// explain says what the errno of an execve(2) means for whoever wrote the
+// configuration.
+func explain(err error, proc *specs.Process) error {
+	var e *step.Error
+	if !errors.As(err, &e) || !strings.HasPrefix(e.Call, "execve(") {
+		return err
+	}
+	switch e.Errno {
+	case syscall.ENOENT:
+		return fmt.Errorf("%w (the container's file system has no such program, or not the interpreter that it names; tried: %s)", err, strings.Join(candidates(proc.Args[0], proc.Env), ", "))
+	case syscall.ENOEXEC:
+		return fmt.Errorf("%w (neither a program for this CPU nor a script that begins with #!)", err)
+	case syscall.EACCES:
+		return fmt.Errorf("%w (not a file that this user may execute)", err)
+	}
+	return err
+}
+
 // dieWithParent appends the calls after which the child cannot outlive us:
 // prctl(2) PR_SET_PDEATHSIG, and, since we may have died before it, a look at
 // our pidfd (it becomes readable when its process ends, pidfd_open(2)). A change
 // of user clears the signal: so it is set at the start and again at the end.
 func dieWithParent(p *step.Program, self int) {
 	p.Call("prctl", unix.SYS_PRCTL, step.Flag(unix.PR_SET_PDEATHSIG, "PR_SET_PDEATHSIG"), step.Flag(int(unix.SIGKILL), "SIGKILL"))
-	p.Call("poll", unix.SYS_POLL, step.Struct(p, unix.PollFd{Fd: int32(self), Events: unix.POLLIN}, "{parent, POLLIN}"), step.Int(1), step.Int(0))
+	p.Call("ppoll", unix.SYS_PPOLL, step.Struct(p, unix.PollFd{Fd: int32(self), Events: unix.POLLIN}, "{parent, POLLIN}"), step.Int(1), step.Struct(p, unix.Timespec{}, "0s"), step.Null(), step.Int(0))
 	p.MustBeZero()
 }

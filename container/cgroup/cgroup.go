@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -42,7 +43,11 @@ func Detect() (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := parseMounts(string(b))
+	return detect(string(b))
+}
+
+func detect(mountinfo string) (*Host, error) {
+	h := parseMounts(mountinfo)
 	if h.Unified != "" {
 		b, err := os.ReadFile(filepath.Join(h.Unified, "cgroup.controllers"))
 		if err != nil {
@@ -69,21 +74,25 @@ func parseMounts(mountinfo string) *Host {
 		if !ok || len(f) < 5 || len(g) < 3 {
 			continue
 		}
+		at := unescape.Replace(f[4])
 		switch g[0] {
 		case "cgroup2":
 			if h.Unified == "" {
-				h.Unified = f[4]
+				h.Unified = at
 			}
 		case "cgroup":
 			for _, opt := range strings.Split(g[2], ",") {
 				if slices.Contains(controllers, opt) && h.V1[opt] == "" {
-					h.V1[opt] = f[4]
+					h.V1[opt] = at
 				}
 			}
 		}
 	}
 	return h
 }
+
+// unescape undoes what the kernel does to the paths in mountinfo.
+var unescape = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
 
 // controllers are those that this package sets or reads.
 var controllers = []string{"memory", "cpu", "cpuacct", "pids"}
@@ -102,12 +111,18 @@ type Cgroup struct {
 }
 
 // Create makes the group name, a path such as "/bench-ID/c1", below the root
-// of each hierarchy, and sets its limits. On failure nothing is left.
-func Create(name string, r *specs.LinuxResources) (_ *Cgroup, err error) {
+// of each hierarchy, and sets its limits. A group that exists is refused: it
+// would be another container's. On failure nothing is left but, perhaps, the
+// groups above it, which others may share.
+func Create(name string, r *specs.LinuxResources) (*Cgroup, error) {
 	h, err := Detect()
 	if err != nil {
 		return nil, err
 	}
+	return h.create(name, r)
+}
+
+func (h *Host) create(name string, r *specs.LinuxResources) (_ *Cgroup, err error) {
 	name = filepath.Clean("/" + name)
 	if name == "/" {
 		return nil, errors.New("cgroup: the path names the root of the hierarchy")
@@ -125,8 +140,10 @@ func Create(name string, r *specs.LinuxResources) (_ *Cgroup, err error) {
 				continue
 			}
 			dir := filepath.Join(root, name)
-			if err := os.MkdirAll(dir, 0o755); err != nil {
-				return nil, fmt.Errorf("making cgroup v1 %s: %w", dir, err)
+			if !slices.Contains(slices.Collect(maps.Values(c.dirs)), dir) { // "cpu,cpuacct" is one hierarchy
+				if err := mkdir(dir); err != nil {
+					return nil, fmt.Errorf("making cgroup v1 %s: %w", dir, err)
+				}
 			}
 			c.dirs[controller] = dir
 		}
@@ -139,6 +156,14 @@ func Create(name string, r *specs.LinuxResources) (_ *Cgroup, err error) {
 		return nil, errors.New("this host mounts no cgroups; mount them: mount -t cgroup2 none /sys/fs/cgroup")
 	}
 	return c, c.limit(r)
+}
+
+// mkdir makes a folder that must not be there, below those that may be.
+func mkdir(dir string) error {
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		return err
+	}
+	return os.Mkdir(dir, 0o755)
 }
 
 // makeUnified makes the folder and hands the controllers down to it, level by
@@ -162,7 +187,8 @@ func makeUnified(root, name string) error {
 			}
 		}
 		dir = filepath.Join(dir, part)
-		if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+		last := dir == filepath.Join(root, name)
+		if err := os.Mkdir(dir, 0o755); err != nil && (last || !errors.Is(err, fs.ErrExist)) {
 			return fmt.Errorf("making cgroup v2 %s: %w", dir, err)
 		}
 	}
@@ -190,15 +216,15 @@ func settings(r *specs.LinuxResources) []setting {
 		}
 		s = append(s, setting{"memory", "memory.limit_in_bytes", "memory.max", v, v2})
 	}
-	if c := r.CPU; c != nil && c.Quota != nil {
+	if c := r.CPU; c != nil && (c.Quota != nil || c.Period != nil) {
 		period := uint64(100_000)
 		if c.Period != nil {
 			period = *c.Period
 		}
-		quota := strconv.FormatInt(*c.Quota, 10)
-		v2 := quota
-		if *c.Quota < 0 {
-			v2 = "max"
+		quota, v2 := "-1", "max" // unlimited
+		if c.Quota != nil && *c.Quota > 0 {
+			quota = strconv.FormatInt(*c.Quota, 10)
+			v2 = quota
 		}
 		s = append(s,
 			setting{"cpu", "cpu.cfs_period_us", "", strconv.FormatUint(period, 10), ""},
@@ -206,7 +232,7 @@ func settings(r *specs.LinuxResources) []setting {
 	}
 	if p := r.Pids; p != nil && p.Limit != nil {
 		v := "max"
-		if *p.Limit > 0 {
+		if *p.Limit >= 0 {
 			v = strconv.FormatInt(*p.Limit, 10)
 		}
 		s = append(s, setting{"pids", "pids.max", "pids.max", v, v})
@@ -318,6 +344,26 @@ func (c *Cgroup) Memory() (int64, error) {
 	return strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64)
 }
 
+// OutOfMemoryKills counts the processes of the group that the kernel has
+// killed because the group was over its memory limit: oom_kill of
+// memory.events, on version 1 (since Linux 4.13) of memory.oom_control.
+func (c *Cgroup) OutOfMemoryKills() (int64, error) {
+	dir, file := c.unified, "memory.events"
+	if dir == "" {
+		dir, file = c.dirs["memory"], "memory.oom_control"
+	}
+	b, err := os.ReadFile(filepath.Join(dir, file))
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(b)) {
+		if n, ok := strings.CutPrefix(line, "oom_kill "); ok {
+			return strconv.ParseInt(strings.TrimSpace(n), 10, 64)
+		}
+	}
+	return 0, fmt.Errorf("%s/%s has no oom_kill", dir, file)
+}
+
 // Processes are the PIDs in the group.
 func (c *Cgroup) Processes() ([]int, error) {
 	var pids []int
@@ -387,6 +433,9 @@ func remove(ctx context.Context, dir string) error {
 		if !errors.Is(err, unix.EBUSY) {
 			return &os.PathError{Op: "rmdir", Path: dir, Err: err}
 		}
+		// Version 2 kills all at once (Linux 5.14), so that none can fork in
+		// time; where it does not, one by one.
+		write(dir, "cgroup.kill", "1")
 		pids, _ := processes(dir)
 		for _, pid := range pids {
 			if pid > 0 { // 0 is a process of another PID namespace
@@ -408,6 +457,10 @@ func Sweep(ctx context.Context, dead func(name string) bool) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	return h.sweep(ctx, dead)
+}
+
+func (h *Host) sweep(ctx context.Context, dead func(name string) bool) ([]string, error) {
 	var roots []string
 	for _, r := range h.V1 {
 		roots = append(roots, r)
@@ -455,6 +508,14 @@ func Check(r *specs.LinuxResources) error {
 		if s.set {
 			return fmt.Errorf("linux.resources.%s: only memory.limit, cpu.quota, cpu.period and pids.limit are supported yet", s.field)
 		}
+	}
+	// What the kernel takes (sched-bwc.rst), so that the error names the field
+	// and not the file.
+	if c := r.CPU; c != nil && c.Period != nil && (*c.Period < 1000 || *c.Period > 1_000_000) {
+		return fmt.Errorf("linux.resources.cpu.period: %d is not in 1000..1000000 (microseconds)", *c.Period)
+	}
+	if c := r.CPU; c != nil && c.Quota != nil && *c.Quota > 0 && *c.Quota < 1000 {
+		return fmt.Errorf("linux.resources.cpu.quota: %d is less than 1000 (microseconds)", *c.Quota)
 	}
 	return nil
 }

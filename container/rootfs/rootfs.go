@@ -51,6 +51,9 @@ func OpenLayers(dirs []string, userns *os.File) (_ *Layers, err error) {
 			l.Close()
 		}
 	}()
+	if len(dirs) == 0 {
+		return nil, errors.New("the image has no layers")
+	}
 	for _, dir := range dirs {
 		fd, err := unix.OpenTree(unix.AT_FDCWD, dir, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
 		if err != nil {
@@ -193,8 +196,11 @@ var fileSystems = map[string]bool{"proc": true, "sysfs": true, "tmpfs": true, "d
 
 // CheckMount tells what of a mount this package cannot do yet.
 func CheckMount(m specs.Mount) error {
-	if !path.IsAbs(m.Destination) {
-		return fmt.Errorf("destination %q is not absolute", m.Destination)
+	if !path.IsAbs(m.Destination) || path.Clean(m.Destination) == "/" {
+		return fmt.Errorf("destination %q is not an absolute path below the root", m.Destination)
+	}
+	if len(m.UIDMappings)+len(m.GIDMappings) > 0 {
+		return fmt.Errorf("ID mappings on %s are not supported yet", m.Destination)
 	}
 	if !fileSystems[m.Type] {
 		return fmt.Errorf("type %q on %s: only proc, sysfs, tmpfs, devpts and mqueue are supported", m.Type, m.Destination)
@@ -293,7 +299,7 @@ func (r *Root) Mask(paths []string) {
 		})
 		p.Unless(dir, func() {
 			file := r.in(masked, unix.O_PATH, "O_PATH")
-			p.Allow(syscall.ENOENT)
+			p.Allow(syscall.ENOENT, syscall.ENOTDIR)
 			p.If(file, func() {
 				r.move(p.Call("open_tree", unix.SYS_OPEN_TREE, step.Cwd(), p.Str("/dev/null"), step.Flag(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC, "OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC")), file)
 			})
@@ -307,7 +313,7 @@ func (r *Root) Protect(paths []string) {
 	p := r.p
 	for _, path := range paths {
 		to := r.in(path, unix.O_PATH, "O_PATH")
-		p.Allow(syscall.ENOENT)
+		p.Allow(syscall.ENOENT, syscall.ENOTDIR)
 		m := p.Call("open_tree", unix.SYS_OPEN_TREE, to.Arg(), p.Str(""), step.Flag(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, "OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC|AT_EMPTY_PATH|AT_RECURSIVE"))
 		p.Call("mount_setattr", unix.SYS_MOUNT_SETATTR, m.Arg(), p.Str(""), step.Flag(unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, "AT_EMPTY_PATH|AT_RECURSIVE"),
 			step.Struct(p, unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}, "{MOUNT_ATTR_RDONLY}"), step.Int(unsafe.Sizeof(unix.MountAttr{})))

@@ -3,4 +3,4 @@
 package step
 
 // clone3 is written for amd64 only; Clone says so before it comes here.
-func clone3(*cloneArgs, uintptr, *state) (pid, errno uintptr) { return 0, 38 /* ENOSYS */ }
+func clone3(*cloneArgs, uintptr, *state, uintptr) (pid, errno uintptr) { return 0, 38 /* ENOSYS */ }

@@ -20,6 +20,7 @@ type state struct {
 	calls  unsafe.Pointer
 	n      uintptr
 	failAt uintptr
+	at     uintptr // 1 + the index of the call that is being made
 	failed uintptr // 1 + the index of the call that failed
 	errno  uintptr
 	tid    uint32 // futex: the kernel clears and wakes it at exec or exit
@@ -27,6 +28,9 @@ type state struct {
 }
 
 const callSize = unsafe.Sizeof(call{})
+
+// notMade is the result of a call that was skipped: as if it were canceled.
+const notMade = ^uintptr(syscall.ECANCELED - 1)
 
 // interpret makes the calls in turn. It returns when one fails or none is
 // left. It runs in a process that has no Go runtime of its own: so nothing in
@@ -45,8 +49,9 @@ func interpret(s *state) {
 				at, failed = -at, false
 			}
 			ret := (*call)(unsafe.Add(s.calls, uintptr(at-1)*callSize)).ret
-			if (ret > ^uintptr(4095)) == failed {
-				c.ret = ^uintptr(uintptr(syscall.ECANCELED) - 1)
+			// A call that was not made has neither succeeded nor failed.
+			if (ret > ^uintptr(4095)) == failed || ret == notMade {
+				c.ret = notMade
 				continue
 			}
 		}
@@ -56,15 +61,16 @@ func interpret(s *state) {
 				continue
 			}
 			ret := (*call)(unsafe.Add(s.calls, uintptr(from-1)*callSize)).ret
-			if ret > ^uintptr(4095) { // an allowed failure
+			if ret > ^uintptr(4095) { // an allowed failure, or not made itself
 				skip = true
-				c.ret = ret
+				c.ret = notMade
 			}
 			*(*uintptr)(unsafe.Add(unsafe.Pointer(&c.args), a*8)) = ret
 		}
 		if skip {
 			continue
 		}
+		s.at = i + 1
 		var r uintptr
 		var e syscall.Errno
 		if i+1 == s.failAt {
@@ -112,12 +118,40 @@ func (p *Program) outcome(s *state) error {
 }
 
 // Run makes the calls in this process and this thread. Callers whose calls
-// change the thread (setns, unshare) lock and discard it themselves.
+// change the thread (setns, unshare) lock and discard it themselves. If a call
+// fails, the descriptors that the calls before it opened are closed.
 func (p *Program) Run() error {
 	s := p.state()
 	interpret(s)
 	runtime.KeepAlive(p)
+	if s.failed != 0 {
+		p.closeOpened(int(s.failed) - 1)
+	}
 	return p.outcome(s)
+}
+
+// opens are the calls whose result is a new descriptor.
+var opens = map[uintptr]bool{
+	unix.SYS_OPENAT: true, unix.SYS_OPENAT2: true, unix.SYS_OPEN_TREE: true, unix.SYS_FSOPEN: true, unix.SYS_FSMOUNT: true,
+	unix.SYS_SOCKET: true, unix.SYS_PIDFD_OPEN: true,
+}
+
+// closeOpened closes what the first n calls opened and did not close again.
+func (p *Program) closeOpened(n int) {
+	open := map[int]bool{}
+	for _, c := range p.calls[:n] {
+		if int(c.ret) < 0 {
+			continue
+		}
+		if opens[c.nr] {
+			open[int(c.ret)] = true
+		} else if c.nr == unix.SYS_CLOSE {
+			delete(open, int(c.args[0]))
+		}
+	}
+	for fd := range open {
+		unix.Close(fd)
+	}
 }
 
 // Value is the result of a call of a program that ran; negative if the call
@@ -149,8 +183,12 @@ type cloneArgs struct {
 	flags, pidfd, childTID, parentTID, exitSignal, stack, stackSize, tls, setTID, setTIDSize, cgroup uint64
 }
 
-// clone3 makes a child that calls child(s) on the stack that args names.
-func clone3(args *cloneArgs, size uintptr, s *state) (pid, errno uintptr)
+// entry is the address of child's code: a function value points to a word that
+// holds it.
+var entry = func() uintptr {
+	f := child
+	return **(**uintptr)(unsafe.Pointer(&f))
+}()
 
 // Options are how [Program.Clone] makes the child.
 type Options struct {
@@ -184,6 +222,9 @@ func (p *Program) Clone(ctx context.Context, o Options) (Child, error) {
 	if runtime.GOARCH != "amd64" {
 		return Child{}, fmt.Errorf("containers are not made on %s yet: clone3 needs a few lines of assembly for it", runtime.GOARCH)
 	}
+	if ctx.Err() != nil {
+		return Child{}, context.Cause(ctx)
+	}
 	s := p.state()
 	// Kept by p, and so on the heap: a goroutine's stack could move.
 	stack := make([]byte, 16<<10)
@@ -210,7 +251,7 @@ func (p *Program) Clone(ctx context.Context, o Options) (Child, error) {
 			all.Val[i] = ^uint64(0)
 		}
 		syscall.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&all)), uintptr(unsafe.Pointer(&old)), 8, 0, 0)
-		pid, errno = clone3(args, unsafe.Sizeof(*args), s)
+		pid, errno = clone3(args, unsafe.Sizeof(*args), s, entry)
 		syscall.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&old)), 0, 8, 0, 0)
 	})
 	if errno != 0 {
@@ -226,8 +267,8 @@ func (p *Program) Clone(ctx context.Context, o Options) (Child, error) {
 	}
 	if err != nil {
 		unix.PidfdSendSignal(c.PIDFD, unix.SIGKILL, nil, 0)
-	} else {
-		err = p.outcome(s)
+	} else if err = p.outcome(s); err == nil && (s.at == 0 || p.calls[s.at-1].nr != unix.SYS_EXECVE) {
+		err = fmt.Errorf("the child was killed before its execve (call %d of %d)", s.at, len(p.calls))
 	}
 	if err != nil {
 		// The child is dead or dying: reap it.

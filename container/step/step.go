@@ -208,12 +208,12 @@ func Struct[T any](p *Program, v T, text string) Arg {
 }
 
 // Vector is a NULL-terminated array of strings: an argv or an envp.
-func (p *Program) Vector(list []string) Arg {
+func (p *Program) Vector(list []string, text string) Arg {
 	b := make([]byte, 8*(len(list)+1))
 	for i, s := range list {
 		*(*uintptr)(unsafe.Pointer(&b[8*i])) = p.Str(s).value
 	}
-	return p.Bytes(b, fmt.Sprintf("%q", list))
+	return p.Bytes(b, text)
 }
 
 // String prints the program, one call a line, in the manner of strace(1).

@@ -1,0 +1,207 @@
+package container
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/opencontainers/runtime-spec/specs-go"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// TestCompile holds the calls that are made for a configuration, as strace
+// would print them, against testdata/NAME.golden.
+func TestCompile(t *testing.T) {
+	all := []specs.LinuxNamespaceType{specs.PIDNamespace, specs.MountNamespace, specs.NetworkNamespace, specs.UTSNamespace, specs.IPCNamespace, specs.UserNamespace, specs.CgroupNamespace}
+	for _, tt := range []struct {
+		name   string
+		mutate func(*specs.Spec, *descriptors)
+	}{
+		{"default", func(*specs.Spec, *descriptors) {}},
+		{"no-user-namespace", func(s *specs.Spec, _ *descriptors) { without(s, specs.UserNamespace) }},
+		{"only-pid-namespace", func(s *specs.Spec, _ *descriptors) {
+			without(s, all[1:]...)
+			s.Root.Path = "/srv/image"
+			s.Process.Args = []string{"program", "argument"}
+			s.Process.Env = []string{"PATH=/bin:/usr/bin", "TOKEN=secret"}
+			s.Process.Capabilities = nil
+		}},
+		{"cgroup-v1", func(s *specs.Spec, fds *descriptors) { without(s, all[:6]...); fds.tasks = []int{11, 12, 13} }},
+		{"read-only-root", func(s *specs.Spec, _ *descriptors) {
+			s.Root.Readonly = true
+			s.Mounts = s.Mounts[:1]
+			s.Linux.MaskedPaths, s.Linux.ReadonlyPaths = nil, nil
+		}},
+		{"user", func(s *specs.Spec, _ *descriptors) {
+			without(s, all...)
+			s.Process.User = specs.User{UID: 1000, GID: 100, AdditionalGids: []uint32{4, 24}, Umask: pointer(uint32(0o077))}
+			s.Process.Capabilities.Inheritable = []string{"CAP_NET_BIND_SERVICE"}
+			s.Process.Capabilities.Ambient = []string{"CAP_NET_BIND_SERVICE"}
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := DefaultSpec([]string{"/program", "argument"}, []string{"TOKEN=secret"}, "/")
+			fds := descriptors{root: 10, at: "/containers/1/rootfs", self: 5, stdio: [3]int{6, 7, 8}}
+			tt.mutate(s, &fds)
+			if err := check(s, true); err != nil {
+				t.Fatal(err)
+			}
+			p, _ := compile(s, fds)
+			again, _ := compile(s, fds)
+			got := fmt.Sprintf("# clone3 flags %#x\n%s", cloneFlags(s), p)
+			if diff := cmp.Diff(p.String(), again.String()); diff != "" {
+				t.Errorf("compiled twice, not the same:\n%s", diff)
+			}
+			if strings.Contains(got, "secret") {
+				t.Error("the environment's values are printed")
+			}
+			golden := filepath.Join("testdata", tt.name+".golden")
+			if *update {
+				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil {
+				t.Fatalf("%v; go test -update ./container writes it", err)
+			}
+			if diff := cmp.Diff(string(want), got); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestCheck(t *testing.T) {
+	yes := pointer(true)
+	for _, tt := range []struct {
+		field  string // which the error has to name
+		mutate func(*specs.Spec)
+	}{
+		{"ociVersion", func(s *specs.Spec) { s.Version = "" }},
+		{"ociVersion", func(s *specs.Spec) { s.Version = "2.0.0" }},
+		{"process.args", func(s *specs.Spec) { s.Process = nil }},
+		{"process.args", func(s *specs.Spec) { s.Process.Args = nil }},
+		{"process.args", func(s *specs.Spec) { s.Process.Args = []string{""} }},
+		{"process.args", func(s *specs.Spec) { s.Process.Args = []string{"/x", "a\x00b"} }},
+		{"process.env", func(s *specs.Spec) { s.Process.Env = []string{"A=\x00"} }},
+		{"process.cwd", func(s *specs.Spec) { s.Process.Cwd = "" }},
+		{"process.cwd", func(s *specs.Spec) { s.Process.Cwd = "bench" }},
+		{"process.cwd", func(s *specs.Spec) { s.Process.Cwd = "/\x00" }},
+		{"process.terminal", func(s *specs.Spec) { s.Process.Terminal = true }},
+		{"process.rlimits", func(s *specs.Spec) { s.Process.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_CPU"}} }},
+		{"process.apparmorProfile", func(s *specs.Spec) { s.Process.ApparmorProfile = "x" }},
+		{"process.selinuxLabel", func(s *specs.Spec) { s.Process.SelinuxLabel = "x" }},
+		{"process.oomScoreAdj", func(s *specs.Spec) { s.Process.OOMScoreAdj = pointer(1) }},
+		{"process.scheduler", func(s *specs.Spec) { s.Process.Scheduler = &specs.Scheduler{} }},
+		{"process.ioPriority", func(s *specs.Spec) { s.Process.IOPriority = &specs.LinuxIOPriority{} }},
+		{"process.execCPUAffinity", func(s *specs.Spec) { s.Process.ExecCPUAffinity = &specs.CPUAffinity{} }},
+		{"process.capabilities.bounding", func(s *specs.Spec) { s.Process.Capabilities.Bounding = []string{"CAP_FLY"} }},
+		{"process.capabilities.effective", func(s *specs.Spec) { s.Process.Capabilities.Effective = []string{"KILL"} }},
+		{"process.capabilities.permitted", func(s *specs.Spec) { s.Process.Capabilities.Permitted = []string{"cap_kill"} }},
+		{"process.capabilities.inheritable", func(s *specs.Spec) { s.Process.Capabilities.Inheritable = []string{""} }},
+		{"process.capabilities.ambient", func(s *specs.Spec) { s.Process.Capabilities.Ambient = []string{"x"} }},
+		{"root", func(s *specs.Spec) { s.Root = nil }},
+		{"root.path", func(s *specs.Spec) { without(s, specs.MountNamespace); s.Root.Path = "rootfs" }},
+		{"root.path", func(s *specs.Spec) { s.Root.Path = "\x00" }},
+		{"root.readonly", func(s *specs.Spec) { without(s, specs.MountNamespace); s.Root.Readonly = true }},
+		{"hostname", func(s *specs.Spec) { s.Hostname = "a\x00" }},
+		{"hostname", func(s *specs.Spec) { without(s, specs.UTSNamespace); s.Hostname = "a" }},
+		{"domainname", func(s *specs.Spec) { s.Domainname = "a" }},
+		{"hooks", func(s *specs.Spec) { s.Hooks = &specs.Hooks{} }},
+		{"mounts", func(s *specs.Spec) { m := s.Mounts; without(s, specs.MountNamespace); s.Mounts = m }},
+		{"mounts[1]", func(s *specs.Spec) { s.Mounts[1].Destination = "dev" }},
+		{"mounts[1]", func(s *specs.Spec) { s.Mounts[1].Destination = "/./" }},
+		{"mounts[2]", func(s *specs.Spec) { s.Mounts[2].Type = "bind" }},
+		{"mounts[0]", func(s *specs.Spec) { s.Mounts[0].Options = []string{"a\x00"} }},
+		{"mounts[0]", func(s *specs.Spec) { s.Mounts[0].UIDMappings = s.Linux.UIDMappings }},
+		{"linux.namespaces[7].type", func(s *specs.Spec) {
+			s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: specs.TimeNamespace})
+		}},
+		{"linux.namespaces[7].type", func(s *specs.Spec) { s.Linux.Namespaces = append(s.Linux.Namespaces, s.Linux.Namespaces[0]) }},
+		{"linux.namespaces[2].path", func(s *specs.Spec) { s.Linux.Namespaces[2].Path = "/proc/1/ns/net" }},
+		{"linux.uidMappings", func(s *specs.Spec) { s.Linux.UIDMappings = nil }},
+		{"linux.gidMappings", func(s *specs.Spec) { s.Linux.GIDMappings[0].ContainerID = 1 }},
+		{"linux.uidMappings", func(s *specs.Spec) {
+			ids := s.Linux.UIDMappings
+			without(s, specs.UserNamespace)
+			s.Linux.UIDMappings = ids
+		}},
+		{"linux.maskedPaths[0]", func(s *specs.Spec) { s.Linux.MaskedPaths[0] = "proc/kcore" }},
+		{"linux.maskedPaths", func(s *specs.Spec) { s.Linux.MaskedPaths[0] = "/\x00" }},
+		{"linux.maskedPaths", func(s *specs.Spec) { without(s, specs.MountNamespace); s.Linux.MaskedPaths = []string{"/x"} }},
+		{"linux.readonlyPaths[1]", func(s *specs.Spec) { s.Linux.ReadonlyPaths[1] = "" }},
+		{"linux.readonlyPaths", func(s *specs.Spec) { s.Linux.ReadonlyPaths[1] = "/\x00" }},
+		{"linux.readonlyPaths", func(s *specs.Spec) { without(s, specs.MountNamespace); s.Linux.ReadonlyPaths = []string{"/x"} }},
+		{"linux.cgroupsPath", func(s *specs.Spec) { s.Linux.Resources = &specs.LinuxResources{} }},
+		{"linux.cgroupsPath", func(s *specs.Spec) { s.Linux.CgroupsPath = "/a\x00" }},
+		{"linux.resources.memory.limit", func(s *specs.Spec) {
+			s.Linux.CgroupsPath = "/a"
+			s.Linux.Resources = &specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: pointer(int64(4096))}}
+		}},
+		{"linux.resources.memory.limit", func(s *specs.Spec) { // enough, but for these arguments
+			s.Linux.CgroupsPath = "/a"
+			s.Linux.Resources = &specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: pointer(int64(1 << 20))}}
+			s.Process.Args = append(s.Process.Args, strings.Repeat("x", 1<<20))
+		}},
+		{"linux.resources.memory", func(s *specs.Spec) {
+			s.Linux.Resources = &specs.LinuxResources{Memory: &specs.LinuxMemory{DisableOOMKiller: yes}}
+		}},
+		{"linux.sysctl", func(s *specs.Spec) { s.Linux.Sysctl = map[string]string{"a": "b"} }},
+		{"linux.devices", func(s *specs.Spec) { s.Linux.Devices = []specs.LinuxDevice{{}} }},
+		{"linux.netDevices", func(s *specs.Spec) { s.Linux.NetDevices = map[string]specs.LinuxNetDevice{"eth0": {}} }},
+		{"linux.seccomp", func(s *specs.Spec) { s.Linux.Seccomp = &specs.LinuxSeccomp{} }},
+		{"linux.rootfsPropagation", func(s *specs.Spec) { s.Linux.RootfsPropagation = "shared" }},
+		{"linux.mountLabel", func(s *specs.Spec) { s.Linux.MountLabel = "x" }},
+		{"linux.intelRdt", func(s *specs.Spec) { s.Linux.IntelRdt = &specs.LinuxIntelRdt{} }},
+		{"linux.memoryPolicy", func(s *specs.Spec) { s.Linux.MemoryPolicy = &specs.LinuxMemoryPolicy{} }},
+		{"linux.personality", func(s *specs.Spec) { s.Linux.Personality = &specs.LinuxPersonality{} }},
+		{"linux.timeOffsets", func(s *specs.Spec) { s.Linux.TimeOffsets = map[string]specs.LinuxTimeOffset{"boottime": {}} }},
+	} {
+		s := DefaultSpec([]string{"/x"}, nil, "/")
+		tt.mutate(s)
+		if err := check(s, true); err == nil {
+			t.Errorf("%s: accepted", tt.field)
+		} else if !strings.HasPrefix(err.Error(), "config.json: "+tt.field+":") {
+			t.Errorf("%s: the error names another field: %v", tt.field, err)
+		}
+	}
+	if err := check(nil, true); err == nil {
+		t.Error("no configuration: accepted")
+	}
+	if err := check(DefaultSpec([]string{"/x"}, nil, "/"), false); err == nil || !strings.Contains(err.Error(), "root: ") {
+		t.Errorf("no layers: %v", err)
+	}
+	if err := check(DefaultSpec([]string{"/x"}, nil, "/"), true); err != nil {
+		t.Errorf("the default: %v", err)
+	}
+	unlimited := sample()
+	unlimited.Linux.Resources.Memory.Limit = pointer(int64(-1))
+	if err := check(unlimited, true); err != nil {
+		t.Errorf("no memory limit: %v", err)
+	}
+}
+
+// TestCandidates: execvp(3).
+func TestCandidates(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		env  []string
+		want []string
+	}{
+		{"/a/b", nil, []string{"/a/b"}},
+		{"./b", []string{"PATH=/x"}, []string{"./b"}},
+		{"b", []string{"PATH=/x:/y"}, []string{"/x/b", "/y/b"}},
+		{"b", []string{"XPATH=/x", "PATH="}, []string{"/b"}},
+		{"b", []string{"PATH=/x", "PATH=/y"}, []string{"/y/b"}},
+	} {
+		if diff := cmp.Diff(tt.want, candidates(tt.name, tt.env)); diff != "" {
+			t.Errorf("%q with %q: -want +got:\n%s", tt.name, tt.env, diff)
+		}
+	}
+}
