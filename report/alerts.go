@@ -1,0 +1,155 @@
+package report
+
+import (
+	"fmt"
+	"strings"
+
+	"vmctr/report/result"
+)
+
+// noisy is the width of an interval, as a share of its median, above which the
+// reader is told that a figure is uncertain.
+const noisy = 0.25
+
+// What a label "(emulated)" means, wherever one stands.
+const emulatedMeans = "Emulated: QEMU imitated the processor in software (TCG), since this host cannot run the machine on hardware " +
+	"virtualization. Such a figure shows what an emulator costs, and is no measure of a hypervisor."
+
+// alerts are what a reader must know before the first figure.
+func (m *model) alerts() []string {
+	var list []string
+	add := func(format string, args ...any) { list = append(list, fmt.Sprintf(format, args...)) }
+
+	if s := m.unfinished(); s != "" {
+		list = append(list, s)
+	}
+	for _, p := range m.platforms {
+		switch {
+		case p.ready():
+		case p.Status == "":
+			add("%s was not measured: %s.", p.Name, p.Reason)
+		default:
+			add("%s %s: %s", p.Name, map[result.Status]string{
+				result.Unavailable: "is not available on this host", result.Failed: "failed",
+			}[p.Status], clip(p.why(), 420))
+		}
+	}
+	if e := m.emulated(); len(e) > 0 {
+		var names []string
+		for _, p := range e {
+			names = append(names, p.Name)
+		}
+		add("%s: emulated. %s", strings.Join(names, ", "), strings.TrimPrefix(emulatedMeans, "Emulated: "))
+	}
+	list = append(list, m.failedSamples()...)
+	list = append(list, m.thin()...)
+	for _, n := range m.run.Notes {
+		list = append(list, sentence(n.Text))
+	}
+	return list
+}
+
+// unfinished says how a run ended that did not come to its end.
+func (m *model) unfinished() string {
+	const so = " What follows is what was measured until then."
+	switch e := m.run.End; {
+	case e == nil && m.run.Truncated:
+		return "This run was cut off in the middle of a line of its journal." + so
+	case e == nil:
+		return "This run was cut off: its journal has no end." + so
+	case e.Reason == "complete":
+		return ""
+	case e.Reason == "interrupted":
+		return "This run was interrupted after " + duration(e.AtNs) + "." + so
+	default:
+		return "This run ended early after " + duration(e.AtNs) + ": " + sentence(clip(e.Reason, 300)) + so
+	}
+}
+
+// failedSamples counts the samples that gave no value.
+func (m *model) failedSamples() []string {
+	var list []string
+	for _, e := range m.experiments() {
+		for _, p := range m.platforms {
+			failed := m.run.Failures(e, p.Name)
+			if len(failed) == 0 {
+				continue
+			}
+			whose := map[result.Fault]int{}
+			all := 0
+			for _, s := range failed {
+				whose[s.Fault]++
+			}
+			for _, s := range m.run.Samples {
+				if s.Experiment == e && s.Platform == p.Name {
+					all++
+				}
+			}
+			text := fmt.Sprintf("%s: %d of %s of %s failed", p.label(), len(failed), count(all, "sample", "samples"), e)
+			switch {
+			case whose[result.InstanceFault] == len(failed):
+				text += ", by the fault of the instance"
+			case whose[result.HarnessFault] == len(failed):
+				text += ", by the fault of the measurement"
+			}
+			list = append(list, text+"; the appendix has the errors.")
+		}
+	}
+	return list
+}
+
+// thin names the figures that rest on too few samples or are uncertain, and
+// the platforms that are ready and have none.
+func (m *model) thin() []string {
+	var few, wide, none []string
+	for _, e := range m.experiments() {
+		for _, p := range m.platforms {
+			for i, ms := range m.of(e) {
+				f := ms.figure(p)
+				s := f.Summary
+				switch {
+				// One metric speaks for all of its experiment.
+				case s.N == 0 && i == 0 && p.ready() && m.asked(e):
+					none = append(none, p.label()+" ("+e+")")
+				case s.N > 0 && !s.HasInterval() && i == 0:
+					few = append(few, fmt.Sprintf("%s (%s, n%s=%s%d)", p.label(), e, nbsp, nbsp, s.N))
+				case s.HasInterval() && s.Median > 0 && (s.High-s.Low)/s.Median > noisy:
+					wide = append(wide, fmt.Sprintf("%s (%s)", p.label(), strings.ToLower(ms.Title[:1])+ms.Title[1:]))
+				}
+			}
+		}
+	}
+	var out []string
+	if len(none) > 0 {
+		out = append(out, "No samples at all: "+list(none)+".")
+	}
+	if len(few) > 0 {
+		out = append(out, "Too few samples for a 95% interval, which needs six: "+list(few)+".")
+	}
+	if len(wide) > 0 {
+		out = append(out, fmt.Sprintf("Noisy: the interval spans more than %d%% of the median for %s.", int(noisy*100), list(wide)))
+	}
+	return out
+}
+
+// figure is the figure of one platform.
+func (ms measured) figure(p *platform) figureOf {
+	for _, f := range ms.Figures {
+		if f.Platform == p {
+			return f
+		}
+	}
+	return figureOf{Platform: p}
+}
+
+// experiments are those that have metrics, in the report's order, and
+// identity, which has none.
+func (m *model) experiments() []string {
+	names := []string{"identity"}
+	for _, mt := range metrics {
+		if names[len(names)-1] != mt.Experiment {
+			names = append(names, mt.Experiment)
+		}
+	}
+	return names
+}

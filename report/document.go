@@ -1,0 +1,141 @@
+package report
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+)
+
+// document is the report before it is set in a format.
+type document struct {
+	Title    string
+	Subtitle string
+	Host     string
+	Run      string // the run's ID
+	Time     time.Time
+	Alerts   []string // the box on the first page
+	Lecture  lectureTable
+	Sections []section
+}
+
+type section struct {
+	Title  string
+	Blocks []block
+}
+
+// A block is one thing on a page, below the one before it.
+type block interface{ isBlock() }
+
+type heading string
+
+// paragraph is running text; Lead stands before it in bold.
+type paragraph struct{ Lead, Text string }
+
+// table has a row of headings, rows of cells, and notes below.
+type table struct {
+	Caption string
+	Columns []column
+	Rows    [][]string
+	Notes   []string
+}
+
+type column struct {
+	Title string
+	Right bool    // numbers are set to the right
+	Wide  float64 // share of the width that is left over; 0 keeps the column as narrow as its text
+	Mono  bool
+}
+
+// figure is a plot. Every format draws it by the same function.
+type figure struct {
+	Name    string // of its file
+	Caption string
+	Alt     string // what it shows, for those who do not see it
+	W, H    vg.Length
+	Draw    func(draw.Canvas) error
+}
+
+func (heading) isBlock()   {}
+func (paragraph) isBlock() {}
+func (*table) isBlock()    {}
+func (*figure) isBlock()   {}
+
+func (m *model) document() *document {
+	h := m.run.Header
+	doc := &document{
+		Title:    "Containers and virtual machines, measured",
+		Subtitle: m.subtitle(),
+		Host:     m.hostLine(),
+		Run:      h.ID,
+		Time:     h.Time.UTC(),
+		Alerts:   m.alerts(),
+		Lecture:  m.lectureTable(),
+	}
+	doc.Sections = append(doc.Sections, m.startupSection(), m.memorySection(), m.placeSection())
+	doc.Sections = append(doc.Sections, m.appendix()...)
+	return doc
+}
+
+func (d *document) figures() []*figure {
+	var list []*figure
+	for _, s := range d.Sections {
+		for _, b := range s.Blocks {
+			if f, ok := b.(*figure); ok {
+				list = append(list, f)
+			}
+		}
+	}
+	return list
+}
+
+func (m *model) subtitle() string {
+	h := m.run.Header
+	parts := []string{"bench " + cmpOr(h.Version, "of unknown version")}
+	if h.Profile != "" {
+		parts = append(parts, h.Profile+" profile")
+	}
+	if !h.Time.IsZero() {
+		parts = append(parts, h.Time.UTC().Format("2 January 2006, 15:04 UTC"))
+	}
+	if m.run.End != nil {
+		parts = append(parts, "measured for "+duration(m.run.End.AtNs))
+	}
+	return strings.Join(parts, " · ")
+}
+
+// duration prints a long time to the second.
+func duration(ns int64) string {
+	d := time.Duration(ns).Round(time.Second)
+	if d < time.Minute {
+		return fmt.Sprintf("%d%ss", int(d.Seconds()), nbsp)
+	}
+	return fmt.Sprintf("%d%smin %d%ss", int(d.Minutes()), nbsp, int(d.Seconds())%60, nbsp)
+}
+
+// hostLine is the machine in one line.
+func (m *model) hostLine() string {
+	h := m.run.Header.Host
+	var parts []string
+	if h.CPU != "" {
+		parts = append(parts, strings.Join(strings.Fields(h.CPU), " "))
+	}
+	if h.CPUs > 0 {
+		parts = append(parts, count(h.CPUs, "CPU", "CPUs"))
+	}
+	if h.MemTotal > 0 {
+		parts = append(parts, value(float64(h.MemTotal), "bytes")+" of memory")
+	}
+	if h.OS != "" {
+		parts = append(parts, h.OS)
+	}
+	if h.Kernel.Release != "" {
+		parts = append(parts, h.Kernel.Sysname+nbsp+h.Kernel.Release)
+	}
+	if h.Virtualization != "" {
+		parts = append(parts, "itself a virtual machine ("+h.Virtualization+")")
+	}
+	return strings.Join(parts, ", ")
+}

@@ -1,0 +1,119 @@
+package report
+
+import (
+	"image/color"
+	"math"
+
+	"gonum.org/v1/plot/vg"
+)
+
+// look is how a platform is drawn, the same in every plot: a colour for its
+// kind, and a mark and a dash that tell it apart without colour.
+type look struct {
+	Fill  color.NRGBA
+	Edge  color.NRGBA // a darker outline, which keeps the yellow visible on white
+	Mark  mark
+	Dash  []vg.Length
+	Faint color.NRGBA // for the many single points
+}
+
+type mark int
+
+const (
+	circle mark = iota
+	square
+	triangle
+	diamond
+)
+
+// Paul Tol's high-contrast palette (https://personal.sron.nl/~pault/):
+// lightness 29, 50 and 72, so that it also works printed in grey.
+var (
+	blue   = color.NRGBA{0x00, 0x44, 0x88, 0xff}
+	red    = color.NRGBA{0xBB, 0x55, 0x66, 0xff}
+	yellow = color.NRGBA{0xDD, 0xAA, 0x33, 0xff}
+	grey   = color.NRGBA{0x77, 0x77, 0x77, 0xff}
+
+	white = color.NRGBA{0xff, 0xff, 0xff, 0xff}
+	ink   = color.NRGBA{0x22, 0x22, 0x22, 0xff}
+	rule  = color.NRGBA{0xd8, 0xd8, 0xd8, 0xff}
+	faint = color.NRGBA{0xee, 0xee, 0xee, 0xff}
+)
+
+// lookOf gives the look of the i-th platform of a kind. Several of a kind share
+// the colour and differ in the dash.
+func lookOf(kind string, i int) look {
+	l := look{Fill: grey, Mark: diamond, Dash: dash(1, 2)}
+	switch kind {
+	case "process":
+		l = look{Fill: blue, Mark: circle}
+	case "container":
+		l = look{Fill: red, Mark: square, Dash: dash(5, 2)}
+	case "vm":
+		l = look{Fill: yellow, Mark: triangle, Dash: dash(7, 2, 1.5, 2)}
+	}
+	if i > 0 {
+		l.Dash = dash(float64(1+i), 1.5)
+		l.Mark = mark((int(l.Mark) + i) % 4)
+	}
+	l.Edge = darker(l.Fill)
+	l.Faint = l.Fill
+	l.Faint.A = 0xb0
+	return l
+}
+
+func dash(points ...float64) []vg.Length {
+	var d []vg.Length
+	for _, p := range points {
+		d = append(d, vg.Points(p))
+	}
+	return d
+}
+
+func darker(c color.NRGBA) color.NRGBA {
+	f := func(v uint8) uint8 { return uint8(float64(v) * 0.6) }
+	return color.NRGBA{f(c.R), f(c.G), f(c.B), c.A}
+}
+
+// draw sets a mark at a point, r is the radius of the circle.
+func (k mark) draw(c vg.Canvas, at vg.Point, r vg.Length, fill, edge color.Color) {
+	p := k.path(at, r)
+	if fill != nil {
+		c.SetColor(fill)
+		c.Fill(p)
+	}
+	c.SetColor(edge)
+	c.SetLineWidth(vg.Points(0.6))
+	c.SetLineDash(nil, 0)
+	c.Stroke(p)
+}
+
+// path is the outline of a mark. All marks have about the same area.
+func (k mark) path(at vg.Point, r vg.Length) vg.Path {
+	if k == circle {
+		var p vg.Path
+		p.Move(vg.Point{X: at.X + r, Y: at.Y})
+		p.Arc(at, r, 0, 2*math.Pi)
+		p.Close()
+		return p
+	}
+	corners, start, size := 4, math.Pi/4, vg.Length(1.25)
+	switch k {
+	case triangle:
+		corners, start, size = 3, math.Pi/2, 1.45
+	case diamond:
+		start = 0
+	}
+	var p vg.Path
+	for i := range corners {
+		sin, cos := math.Sincos(start + 2*math.Pi*float64(i)/float64(corners))
+		pt := vg.Point{X: at.X + size*r*vg.Length(cos), Y: at.Y + size*r*vg.Length(sin)}
+		if i == 0 {
+			p.Move(pt)
+		} else {
+			p.Line(pt)
+		}
+	}
+	p.Close()
+	return p
+}

@@ -1,0 +1,241 @@
+package report
+
+import (
+	"slices"
+	"strings"
+
+	"vmctr/report/result"
+)
+
+// model is a run as the report speaks of it.
+type model struct {
+	run       *result.Run
+	platforms []*platform
+	base      *platform // what ratios compare with: the plain process, or nil
+	metrics   []measured
+}
+
+// platform is one platform of the run and how it is drawn.
+type platform struct {
+	result.Platform
+	look look
+}
+
+// A metric is one quantity that an experiment measures.
+type metric struct {
+	Experiment string
+	Value      string
+	Title      string // "Startup time"
+	Short      string // "PSS": in a plot or a table of its experiment
+}
+
+// metrics are what this version knows to report, in the order of the report. A
+// value that is not here stays in the journal.
+var metrics = []metric{
+	{"startup", "first_instruction_ns", "Startup time", "Startup"},
+	{"memory", "pss_bytes", "Memory: PSS", "PSS"},
+	{"memory", "uss_bytes", "Memory: USS", "USS"},
+	{"memory", "rss_bytes", "Memory: RSS", "RSS"},
+	{"memory", "cgroup_bytes", "Memory: cgroup", "cgroup"},
+}
+
+func (m metric) unit() string { return result.Unit(m.Value) }
+
+// measured is one metric with the figure of every platform, measured or not.
+type measured struct {
+	metric
+	Figures []figureOf
+}
+
+// figureOf is what one platform measured of one metric.
+type figureOf struct {
+	Platform *platform
+	Summary  result.Summary
+	Ratio    *result.Ratio // to the plain process; nil for itself, and without one
+}
+
+func newModel(run *result.Run) *model {
+	m := &model{run: run}
+	m.addPlatforms()
+	for _, mt := range metrics {
+		ms := measured{metric: mt}
+		for _, p := range m.platforms {
+			f := figureOf{Platform: p, Summary: result.Summarize(m.values(mt, p))}
+			if m.base != nil && p != m.base && f.Summary.N > 0 {
+				r := m.compare(mt, p, m.base)
+				f.Ratio = &r
+			}
+			ms.Figures = append(ms.Figures, f)
+		}
+		m.metrics = append(m.metrics, ms)
+	}
+	return m
+}
+
+// kinds are the kinds of platform, the lightest isolation first.
+var kinds = []string{"process", "container", "vm"}
+
+// addPlatforms collects the platforms: those that the journal describes, those
+// that were asked for and never reached, and those that only have samples.
+func (m *model) addPlatforms() {
+	add := func(p result.Platform) {
+		if !slices.ContainsFunc(m.platforms, func(q *platform) bool { return q.Name == p.Name }) {
+			m.platforms = append(m.platforms, &platform{Platform: p})
+		}
+	}
+	for _, p := range m.run.Platforms {
+		add(p)
+	}
+	for _, name := range m.run.Header.Platforms {
+		add(result.Platform{Name: name, Kind: kindFromName(name), Reason: "the run ended before it was reached"})
+	}
+	for _, s := range m.run.Samples {
+		add(result.Platform{Name: s.Platform, Kind: kindFromName(s.Platform), Status: result.Ready})
+	}
+	rank := func(p *platform) int {
+		if i := slices.Index(kinds, p.Kind); i >= 0 {
+			return i
+		}
+		return len(kinds)
+	}
+	slices.SortStableFunc(m.platforms, func(a, b *platform) int { return rank(a) - rank(b) })
+	seen := map[string]int{}
+	for _, p := range m.platforms {
+		p.look = lookOf(p.Kind, seen[p.Kind])
+		seen[p.Kind]++
+		if p.Kind == "process" && m.base == nil {
+			m.base = p
+		}
+	}
+}
+
+// kindFromName guesses the kind of a platform that never said it.
+func kindFromName(name string) string {
+	switch {
+	case name == "process":
+		return "process"
+	case strings.HasPrefix(name, "vm-"):
+		return "vm"
+	default:
+		return "container"
+	}
+}
+
+// label names a platform wherever a figure of it stands.
+func (p *platform) label() string {
+	if p.Emulated {
+		return p.Name + " (emulated)"
+	}
+	return p.Name
+}
+
+// state says in a word why a platform has no figure.
+func (p *platform) state() string {
+	switch p.Status {
+	case result.Ready:
+		return "not measured"
+	case "":
+		return "not reached"
+	default:
+		return string(p.Status)
+	}
+}
+
+// why tells what became of a platform that is not ready, as sentences.
+func (p *platform) why() string {
+	s := sentence(cmpOr(p.Reason, "No reason was recorded"))
+	if p.Fix != "" {
+		s += " What would mend it: " + sentence(p.Fix)
+	}
+	return s
+}
+
+// ready are the platforms that were measured to the end.
+func (p *platform) ready() bool { return p.Status == result.Ready }
+
+func (m *model) values(mt metric, p *platform) []float64 {
+	return m.run.Values(mt.Experiment, p.Name, mt.Value)
+}
+
+// compare is the ratio of two platforms' medians, by the run's own seed.
+func (m *model) compare(mt metric, p, base *platform) result.Ratio {
+	return result.Compare(m.values(mt, p), m.values(mt, base), m.run.Header.Seed)
+}
+
+// metric finds a metric by the name of its value.
+func (m *model) metric(value string) measured {
+	i := slices.IndexFunc(m.metrics, func(ms measured) bool { return ms.Value == value })
+	return m.metrics[i]
+}
+
+// of are the metrics of one experiment.
+func (m *model) of(experiment string) []measured {
+	var list []measured
+	for _, ms := range m.metrics {
+		if ms.Experiment == experiment {
+			list = append(list, ms)
+		}
+	}
+	return list
+}
+
+// kind are the platforms of a kind.
+func (m *model) kind(kind string) []*platform {
+	var list []*platform
+	for _, p := range m.platforms {
+		if p.Kind == kind {
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
+// present are the figures that have at least one value.
+func (ms measured) present() []figureOf {
+	var list []figureOf
+	for _, f := range ms.Figures {
+		if f.Summary.N > 0 {
+			list = append(list, f)
+		}
+	}
+	return list
+}
+
+// first is the first figure of a kind that has a value; one that is not
+// emulated goes first.
+func (ms measured) first(kind string) *figureOf {
+	var found *figureOf
+	for _, f := range ms.present() {
+		if f.Platform.Kind == kind && (found == nil || found.Platform.Emulated && !f.Platform.Emulated) {
+			found = &f
+		}
+	}
+	return found
+}
+
+// emulated are the platforms whose figures are an emulator's.
+func (m *model) emulated() []*platform {
+	var list []*platform
+	for _, p := range m.platforms {
+		if p.Emulated {
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
+// asked tells whether the run was to do an experiment.
+func (m *model) asked(experiment string) bool {
+	return slices.Contains(m.run.Header.Experiments, experiment)
+}
+
+// warmups counts the samples of an experiment that are kept and not counted.
+func (m *model) warmups(experiment string) int {
+	n := 0
+	for _, s := range m.run.Samples {
+		if s.Experiment == experiment && s.Warmup {
+			n++
+		}
+	}
+	return n
+}

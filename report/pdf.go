@@ -1,0 +1,220 @@
+package report
+
+import (
+	"bytes"
+	"fmt"
+	"image/color"
+
+	"codeberg.org/go-fonts/liberation/liberationmonoregular"
+	"codeberg.org/go-fonts/liberation/liberationsansbold"
+	"codeberg.org/go-fonts/liberation/liberationsansitalic"
+	"codeberg.org/go-fonts/liberation/liberationsansregular"
+	"codeberg.org/go-pdf/fpdf"
+	"gonum.org/v1/plot/vg"
+
+	"vmctr/report/canvas"
+)
+
+// The page, in millimetres. The text is as wide as a plot.
+const (
+	pageMargin = 18.0
+	pageTop    = 16.0
+	pageBottom = 18.0
+	textWidth  = float64(plotWidth / vg.Millimeter)
+)
+
+// Sizes of text in points, and the height of a line by them in millimetres.
+const (
+	bodySize  = 9.5
+	tableSize = 8.5
+	noteSize  = 8.0
+)
+
+func lineHeight(size float64) float64 { return size * 1.32 * 25.4 / 72 }
+
+// setter sets a document on pages. Its position is y, from the top; the pages
+// break where it says, never by themselves.
+type setter struct {
+	pdf    *fpdf.Fpdf
+	doc    *document
+	y      float64
+	bottom float64
+}
+
+// renderPDF sets the document. All dates in it are those of the run, so that
+// the same journal gives the same bytes.
+func renderPDF(d *document) ([]byte, error) {
+	pdf := fpdf.New("P", "mm", "A4", "")
+	pdf.SetCatalogSort(true)
+	pdf.SetCreationDate(d.Time)
+	pdf.SetModificationDate(d.Time)
+	pdf.SetTitle(d.Title, true)
+	pdf.SetAuthor("bench", true)
+	pdf.SetCreator("bench", true)
+	pdf.SetSubject("Run "+d.Run, true)
+	pdf.SetLang("en")
+	pdf.SetDisplayMode("fullpage", "continuous")
+	pdf.SetMargins(pageMargin, pageTop, pageMargin)
+	pdf.SetAutoPageBreak(false, 0)
+	pdf.AliasNbPages("{nb}")
+	pdf.AddUTF8FontFromBytes(sans, "", liberationsansregular.TTF)
+	pdf.AddUTF8FontFromBytes(sans, "B", liberationsansbold.TTF)
+	pdf.AddUTF8FontFromBytes(sans, "I", liberationsansitalic.TTF)
+	pdf.AddUTF8FontFromBytes(mono, "", liberationmonoregular.TTF)
+	_, height := pdf.GetPageSize()
+
+	s := &setter{pdf: pdf, doc: d, bottom: height - pageBottom}
+	pdf.SetFooterFunc(s.footer)
+	s.newPage()
+	s.firstPage()
+	for _, sec := range d.Sections {
+		s.section(sec)
+	}
+	var b bytes.Buffer
+	if err := pdf.Output(&b); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
+}
+
+func (s *setter) newPage() {
+	s.pdf.AddPage()
+	s.y = pageTop
+}
+
+// room begins a new page if there is less room than that on this one.
+func (s *setter) room(height float64) {
+	if s.y+height > s.bottom && s.y > pageTop {
+		s.newPage()
+	}
+}
+
+func (s *setter) footer() {
+	_, height := s.pdf.GetPageSize()
+	y := height - 10
+	s.hline(pageMargin, pageMargin+textWidth, y-4, rule, 0.2)
+	s.font(style{}, noteSize, grey)
+	s.pdf.Text(pageMargin, y, "bench, run "+s.doc.Run)
+	page := fmt.Sprintf("page %d of {nb}", s.pdf.PageNo())
+	s.pdf.Text(pageMargin+textWidth-s.pdf.GetStringWidth("page 00 of 00"), y, page)
+}
+
+func (s *setter) hline(from, to, y float64, c color.NRGBA, width float64) {
+	s.pdf.SetDashPattern(nil, 0)
+	s.pdf.SetDrawColor(int(c.R), int(c.G), int(c.B))
+	s.pdf.SetLineWidth(width)
+	s.pdf.Line(from, y, to, y)
+}
+
+func (s *setter) fill(x, y, w, h float64, c color.NRGBA) {
+	s.pdf.SetFillColor(int(c.R), int(c.G), int(c.B))
+	s.pdf.Rect(x, y, w, h, "F")
+}
+
+func (s *setter) section(sec section) {
+	// A heading stays with the first blocks below it.
+	need := 16.0
+	for _, b := range sec.Blocks[:min(2, len(sec.Blocks))] {
+		need += s.least(b)
+	}
+	s.room(need)
+	if s.y > pageTop {
+		s.y += 4
+	}
+	s.pdf.Bookmark(sec.Title, 0, s.y)
+	s.y += 6
+	s.font(style{bold: true}, 15, ink)
+	s.pdf.Text(pageMargin, s.y, sec.Title)
+	s.y += 2.5
+	s.hline(pageMargin, pageMargin+textWidth, s.y, blue, 0.5)
+	s.y += 4
+	for i, b := range sec.Blocks {
+		switch b := b.(type) {
+		case heading:
+			next := 0.0
+			if i+1 < len(sec.Blocks) {
+				next = s.least(sec.Blocks[i+1])
+			}
+			s.room(10 + next)
+			s.y += 2
+			s.pdf.Bookmark(string(b), 1, s.y)
+			s.y += 4.5
+			s.font(style{bold: true}, 11.5, ink)
+			s.pdf.Text(pageMargin, s.y, string(b))
+			s.y += 2.5
+		case paragraph:
+			s.paragraph(b)
+		case *table:
+			s.table(b)
+		case *figure:
+			s.figure(b)
+		}
+	}
+}
+
+// least is the height that a block needs to begin on a page.
+func (s *setter) least(b block) float64 {
+	switch b := b.(type) {
+	case paragraph:
+		lines := s.paragraphLines(b)
+		if len(lines) > 4 {
+			return 2 * lineHeight(bodySize)
+		}
+		return float64(len(lines))*lineHeight(bodySize) + 2
+	case *table:
+		return s.measureTable(b).least()
+	case *figure:
+		return b.H.Points()*25.4/72 + 4 + lineHeight(noteSize)*2
+	default:
+		return 14
+	}
+}
+
+func (s *setter) paragraphLines(p paragraph) []line {
+	spans := parse(p.Text)
+	if p.Lead != "" {
+		spans = append([]piece{{p.Lead + " ", style{bold: true}}}, spans...)
+	}
+	return s.wrap(spans, bodySize, textWidth)
+}
+
+func (s *setter) paragraph(p paragraph) {
+	lines := s.paragraphLines(p)
+	h := lineHeight(bodySize)
+	for i, l := range lines {
+		// Neither a first line alone at the end of a page nor a last one
+		// alone at the top.
+		keep := 1
+		if len(lines) > 1 && (i == 0 || i == len(lines)-2) {
+			keep = 2
+		}
+		s.room(float64(keep) * h)
+		s.y += h
+		s.line(l, pageMargin, s.y-0.28*h, bodySize, ink)
+	}
+	s.y += 2.2
+}
+
+func (s *setter) figure(f *figure) {
+	s.room(s.least(f))
+	const mm = 25.4 / 72
+	c := canvas.New(s.pdf, sans, pageMargin, s.y, f.W, f.H)
+	if err := drawFigure(f, c); err != nil {
+		s.pdf.SetError(err)
+		return
+	}
+	s.pdf.SetAlpha(1, "Normal")
+	s.pdf.SetDashPattern(nil, 0)
+	s.y += f.H.Points()*mm + 1
+	s.text(parse(f.Caption), pageMargin, textWidth, noteSize, grey)
+	s.y += 3
+}
+
+// text sets a short text that stays on the page.
+func (s *setter) text(pieces []piece, x, width, size float64, c color.NRGBA) {
+	h := lineHeight(size)
+	for _, l := range s.wrap(pieces, size, width) {
+		s.y += h
+		s.line(l, x, s.y-0.28*h, size, c)
+	}
+}

@@ -1,0 +1,245 @@
+package report
+
+import (
+	"strings"
+)
+
+// cellPad is the room at the left and the right of a cell's text.
+const cellPad = 1.3
+
+// measuredTable is a table with the widths of its columns and its text broken
+// into lines by them.
+type measuredTable struct {
+	*table
+	size    float64
+	widths  []float64
+	head    []cellLines
+	rows    [][]cellLines
+	notes   [][]line
+	caption []line
+}
+
+type cellLines []line
+
+// measureTable finds the widths: narrow columns take what their text needs,
+// wide ones share the rest. Where that is too much, text becomes a little
+// smaller, and then narrow columns are broken, too.
+func (s *setter) measureTable(t *table) *measuredTable {
+	m := &measuredTable{table: t}
+	for m.size = tableSize; ; m.size -= 0.5 {
+		if s.columnWidths(m) || m.size <= 7.5 {
+			break
+		}
+	}
+	cells := func(row []string, bold bool) []cellLines {
+		var out []cellLines
+		for i, c := range row {
+			st := style{bold: bold, mono: t.Columns[i].Mono && !bold}
+			out = append(out, s.wrap(plain(c, st), m.size, m.widths[i]-2*cellPad))
+		}
+		return out
+	}
+	var titles []string
+	for _, c := range t.Columns {
+		titles = append(titles, c.Title)
+	}
+	m.head = cells(titles, true)
+	for _, r := range t.Rows {
+		m.rows = append(m.rows, cells(r, false))
+	}
+	for _, n := range t.Notes {
+		m.notes = append(m.notes, s.wrap(plain(n, style{}), noteSize, textWidth-2*cellPad))
+	}
+	if t.Caption != "" {
+		m.caption = s.wrap(plain(t.Caption, style{bold: true}), bodySize, textWidth)
+	}
+	return m
+}
+
+// columnWidths sets the widths and tells whether no narrow column was broken.
+func (s *setter) columnWidths(m *measuredTable) bool {
+	natural := make([]float64, len(m.Columns)) // of the widest text
+	least := make([]float64, len(m.Columns))   // of the widest word
+	for i, c := range m.Columns {
+		see := func(text string, bold bool) {
+			s.font(style{bold: bold, mono: c.Mono && !bold}, m.size, ink)
+			natural[i] = max(natural[i], s.pdf.GetStringWidth(text)+2*cellPad+0.2)
+			for w := range strings.SplitSeq(text, " ") {
+				least[i] = max(least[i], s.pdf.GetStringWidth(w)+2*cellPad+0.2)
+			}
+		}
+		for _, r := range m.Rows {
+			see(r[i], false)
+		}
+		// A heading may break; it does not widen a column of numbers.
+		full := natural[i]
+		see(c.Title, true)
+		natural[i] = max(full, least[i])
+	}
+	m.widths = make([]float64, len(m.Columns))
+	left, shares := textWidth, 0.0
+	for i, c := range m.Columns {
+		if c.Wide > 0 {
+			shares += c.Wide
+		} else {
+			m.widths[i] = natural[i]
+			left -= natural[i]
+		}
+	}
+	// A wide column gets at least this much.
+	const readable = 26.0
+	if shares > 0 && left >= readable*shares {
+		for i, c := range m.Columns {
+			if c.Wide > 0 {
+				m.widths[i] = left * c.Wide / shares
+			}
+		}
+		return true
+	}
+	if shares == 0 && left >= 0 {
+		// A narrow table is set as wide as the text, all columns growing alike.
+		for i := range m.widths {
+			m.widths[i] += left / float64(len(m.widths))
+		}
+		return true
+	}
+	// Too wide: columns shrink towards their longest word, those first that
+	// have most to give.
+	sum, give := 0.0, 0.0
+	for i, c := range m.Columns {
+		if c.Wide > 0 {
+			natural[i], least[i] = max(readable, least[i]), readable
+		}
+		sum += natural[i]
+		give += max(0, natural[i]-least[i])
+	}
+	for i := range m.widths {
+		m.widths[i] = natural[i]
+		if give > 0 {
+			m.widths[i] -= max(0, natural[i]-least[i]) * min(1, (sum-textWidth)/give)
+		}
+	}
+	if rest := sum - give; rest > textWidth {
+		for i := range m.widths {
+			m.widths[i] *= textWidth / rest
+		}
+	}
+	return false
+}
+
+func (m *measuredTable) rowHeight(row []cellLines) float64 {
+	lines := 1
+	for _, c := range row {
+		lines = max(lines, len(c))
+	}
+	return float64(lines)*lineHeight(m.size) + 1.4
+}
+
+// headless tells whether no column has a title.
+func (m *measuredTable) headless() bool {
+	for _, c := range m.Columns {
+		if c.Title != "" {
+			return false
+		}
+	}
+	return true
+}
+
+func (m *measuredTable) height() float64 {
+	h := m.captionHeight() + m.rowHeight(m.head) + 1
+	for _, r := range m.rows {
+		h += m.rowHeight(r)
+	}
+	return h + m.notesHeight()
+}
+
+func (m *measuredTable) captionHeight() float64 {
+	if len(m.caption) == 0 {
+		return 1
+	}
+	return float64(len(m.caption))*lineHeight(bodySize) + 2.5
+}
+
+func (m *measuredTable) notesHeight() float64 {
+	h := 0.0
+	for _, n := range m.notes {
+		h += float64(len(n)) * lineHeight(noteSize)
+	}
+	return h + 1
+}
+
+// least is the height of what must not be parted: a small table as a whole, of
+// a larger one the headings and some rows.
+func (m *measuredTable) least() float64 {
+	if h := m.height(); h < 70 {
+		return h
+	}
+	h := m.captionHeight() + m.rowHeight(m.head) + 1
+	for _, r := range m.rows[:min(4, len(m.rows))] {
+		h += m.rowHeight(r)
+	}
+	return h
+}
+
+func (s *setter) table(t *table) {
+	m := s.measureTable(t)
+	s.room(m.least())
+	s.y++
+	h := lineHeight(bodySize)
+	for _, l := range m.caption {
+		s.y += h
+		s.line(l, pageMargin, s.y-0.28*h, bodySize, ink)
+		s.y += 0.5
+	}
+	head := func() {
+		s.hline(pageMargin, pageMargin+textWidth, s.y, ink, 0.3)
+		if !m.headless() {
+			s.row(m, m.head)
+			s.hline(pageMargin, pageMargin+textWidth, s.y, ink, 0.15)
+		}
+	}
+	head()
+	for i, r := range m.rows {
+		// The last row does not stand alone on a page.
+		need := m.rowHeight(r)
+		if i == len(m.rows)-2 {
+			need += m.rowHeight(m.rows[i+1])
+		}
+		if s.y+need > s.bottom {
+			s.newPage()
+			head()
+		}
+		s.row(m, r)
+		if i < len(m.rows)-1 {
+			s.hline(pageMargin, pageMargin+textWidth, s.y, rule, 0.15)
+		}
+	}
+	s.hline(pageMargin, pageMargin+textWidth, s.y, ink, 0.3)
+	s.y += 1
+	for _, n := range m.notes {
+		s.room(float64(len(n)) * lineHeight(noteSize))
+		for _, l := range n {
+			s.y += lineHeight(noteSize)
+			s.line(l, pageMargin+cellPad, s.y-0.28*lineHeight(noteSize), noteSize, grey)
+		}
+	}
+	s.y += 3
+}
+
+func (s *setter) row(m *measuredTable, row []cellLines) {
+	x := pageMargin
+	h := lineHeight(m.size)
+	for i, cell := range row {
+		y := s.y + 0.7
+		for _, l := range cell {
+			y += h
+			at := x + cellPad
+			if m.Columns[i].Right {
+				at = x + m.widths[i] - cellPad - l.width
+			}
+			s.line(l, at, y-0.28*h, m.size, ink)
+		}
+		x += m.widths[i]
+	}
+	s.y += m.rowHeight(row)
+}

@@ -1,0 +1,100 @@
+package report
+
+import (
+	"bytes"
+	"fmt"
+	"html"
+	"image/color"
+	"math"
+	"strings"
+
+	xfont "golang.org/x/image/font"
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/font"
+	"gonum.org/v1/plot/font/liberation"
+	gotext "gonum.org/v1/plot/text"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+	"gonum.org/v1/plot/vg/vgimg"
+	"gonum.org/v1/plot/vg/vgsvg"
+)
+
+// plotNames are the plots' files, without their endings.
+var plotNames = []string{"startup", "memory"}
+
+// plotWidth is the width of the text on an A4 page of the PDF: a plot is drawn
+// at the size at which it is printed.
+const plotWidth = 174 * vg.Millimeter
+
+// pngDPI makes a plot of that width 2,055 pixels wide, for a projector.
+const pngDPI = 300
+
+var fonts = gotext.Plain{Fonts: font.NewCache(liberation.Collection())}
+
+// text is a text style of the plots, of a size in points.
+func text(size float64, bold bool, c color.Color, x draw.XAlignment, y draw.YAlignment) draw.TextStyle {
+	f := font.Font{Typeface: "Liberation", Variant: "Sans", Size: vg.Points(size)}
+	if bold {
+		f.Weight = xfont.WeightBold
+	}
+	return draw.TextStyle{Color: c, Font: f, XAlign: x, YAlign: y, Handler: fonts}
+}
+
+// newPlot is a plot with the report's text styles and no decoration.
+func newPlot() *plot.Plot {
+	p := plot.New()
+	p.TextHandler = fonts
+	p.BackgroundColor = nil
+	for _, a := range []*plot.Axis{&p.X, &p.Y} {
+		a.Label.TextStyle = text(9, false, ink, draw.XCenter, draw.YTop)
+		a.LineStyle.Width = vg.Points(0.6)
+		a.LineStyle.Color = ink
+		a.Tick.LineStyle = a.LineStyle
+		a.Padding = 0
+	}
+	p.X.Tick.Label = text(8.5, false, ink, draw.XCenter, draw.YTop)
+	p.Y.Tick.Label = text(8.5, false, ink, draw.XRight, draw.YCenter)
+	p.Y.Label.TextStyle = text(9, false, ink, draw.XCenter, draw.YBottom)
+	p.Y.Label.TextStyle.Rotation = math.Pi / 2
+	return p
+}
+
+// drawFigure draws on a white ground, with a small margin. Gonum panics where
+// a plot has no range; that is an error of this package, not a crash of bench.
+func drawFigure(f *figure, c vg.CanvasSizer) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("drawing %s: %v", f.Name, r)
+		}
+	}()
+	return f.Draw(draw.New(c))
+}
+
+func renderPNG(f *figure) ([]byte, error) {
+	c := vgimg.NewWith(vgimg.UseWH(f.W, f.H), vgimg.UseDPI(pngDPI), vgimg.UseBackgroundColor(color.White))
+	if err := drawFigure(f, c); err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	_, err := vgimg.PngCanvas{Canvas: c}.WriteTo(&b)
+	return b.Bytes(), err
+}
+
+// renderSVG gives a picture with a title and a description, and with fonts that
+// have the same widths as Liberation Sans and are on most machines.
+func renderSVG(f *figure) ([]byte, error) {
+	c := vgsvg.New(f.W, f.H)
+	if err := drawFigure(f, c); err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	if _, err := c.WriteTo(&b); err != nil {
+		return nil, err
+	}
+	svg := strings.ReplaceAll(b.String(), "font-family:Liberation Sans;", "font-family:Liberation Sans,Arial,Helvetica,sans-serif;")
+	start := strings.Index(svg, "<svg")
+	end := start + strings.IndexByte(svg[start:], '>') + 1
+	head := fmt.Sprintf("\n<title>%s</title>\n<desc>%s</desc>\n<rect width=\"100%%\" height=\"100%%\" fill=\"white\"/>",
+		html.EscapeString(f.Caption), html.EscapeString(f.Alt))
+	return []byte(svg[:end] + head + svg[end:]), nil
+}

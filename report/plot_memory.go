@@ -1,0 +1,151 @@
+package report
+
+import (
+	"fmt"
+	"strings"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+
+	"vmctr/report/result"
+)
+
+// barPitch is the height of a row of the memory plot.
+const barPitch = 5 * vg.Millimeter
+
+// A bar is one row of the memory plot; one without a name is the heading of a
+// platform.
+type bar struct {
+	platform *platform
+	name     string
+	summary  result.Summary
+}
+
+// memoryFigure answers: how much memory does an instance occupy, by each
+// account? Bars from zero on a linear axis, since their lengths are compared;
+// the shortest are read by their figures.
+func (m *model) memoryFigure(list []measured) *figure {
+	var bars []bar
+	var alt []string
+	for _, p := range m.platforms {
+		if list[0].figure(p).Summary.N == 0 {
+			continue
+		}
+		bars = append(bars, bar{platform: p})
+		var accounts []string
+		for _, ms := range list {
+			s := ms.figure(p).Summary
+			bars = append(bars, bar{p, ms.Short, s})
+			accounts = append(accounts, ms.Short+" "+value(s.Median, ms.unit()))
+		}
+		alt = append(alt, p.label()+": "+strings.Join(accounts, ", "))
+	}
+	caption := "Memory of one idle instance on the host, on a linear axis that begins at zero: medians with 95% intervals."
+	for _, p := range m.emulated() {
+		if list[0].figure(p).Summary.N > 0 {
+			caption += " Hatched: emulated."
+			break
+		}
+	}
+	return &figure{
+		Name: "memory", Caption: caption, Alt: "Median memory of an idle instance. " + strings.Join(alt, "; ") + ".",
+		W: plotWidth, H: vg.Length(len(bars))*barPitch + 17*vg.Millimeter,
+		Draw: func(c draw.Canvas) error {
+			drawMemory(c, bars)
+			return nil
+		},
+	}
+}
+
+func drawMemory(c draw.Canvas, bars []bar) {
+	most := 0.0
+	for _, b := range bars {
+		if b.summary.N > 0 {
+			most = max(most, b.summary.Median)
+			if b.summary.HasInterval() {
+				most = max(most, b.summary.High)
+			}
+		}
+	}
+	ticks := byteTicks(most)
+	p := newPlot()
+	p.X.Min, p.X.Max = 0, ticks[len(ticks)-1].Value
+	p.X.Tick.Marker = plot.ConstantTicks(ticks)
+	p.X.Label.Text = "memory on the host"
+	p.Y.Min, p.Y.Max = -float64(len(bars)), 0
+	p.Y.Tick.Length = 0
+	var names []plot.Tick
+	for i, b := range bars {
+		if b.name != "" {
+			names = append(names, plot.Tick{Value: -float64(i) - 0.5, Label: b.name})
+		}
+	}
+	p.Y.Tick.Marker = plot.ConstantTicks(names)
+
+	const right = 40 * vg.Millimeter // for the figure of the longest bar
+	c = draw.Crop(c, 1*vg.Millimeter, -right, 1*vg.Millimeter, -3*vg.Millimeter)
+	d := p.DataCanvas(c)
+	x := func(v float64) vg.Length { return d.X(p.X.Norm(v)) }
+	y := func(v float64) vg.Length { return d.Y(p.Y.Norm(v)) }
+	for _, t := range ticks[1:] {
+		d.StrokeLine2(draw.LineStyle{Color: rule, Width: vg.Points(0.5)}, x(t.Value), d.Min.Y, x(t.Value), d.Max.Y)
+	}
+	for i, b := range bars {
+		middle := y(-float64(i) - 0.5)
+		if b.name == "" {
+			b.platform.look.Mark.draw(d, vg.Point{X: d.Min.X + vg.Points(6), Y: middle - vg.Points(1)}, vg.Points(2.8), b.platform.inner(), b.platform.look.Edge)
+			d.FillText(text(9, true, ink, draw.XLeft, draw.YCenter), vg.Point{X: d.Min.X + vg.Points(12), Y: middle - vg.Points(1)}, b.platform.label())
+			continue
+		}
+		drawBar(d, b, middle, x)
+	}
+	p.Draw(c)
+}
+
+func drawBar(d draw.Canvas, b bar, middle vg.Length, x func(float64) vg.Length) {
+	s, l := b.summary, b.platform.look
+	after := vg.Point{X: d.Min.X + vg.Points(4), Y: middle}
+	if s.N == 0 {
+		d.FillText(text(8, false, grey, draw.XLeft, draw.YCenter), after, "no such account")
+		return
+	}
+	const half = barPitch * 0.38
+	r := vg.Rectangle{Min: vg.Point{X: x(0), Y: middle - half}, Max: vg.Point{X: x(s.Median), Y: middle + half}}
+	if b.platform.Emulated {
+		hatch(d, r, l)
+	} else {
+		d.SetColor(l.Fill)
+		d.Fill(r.Path())
+	}
+	d.SetLineStyle(draw.LineStyle{Color: l.Edge, Width: vg.Points(0.7)})
+	d.Stroke(r.Path())
+	end := x(s.Median)
+	label := result.FormatValue(s.Median, "bytes")
+	if s.HasInterval() {
+		drawInterval(d, x(s.Low), x(s.High), middle)
+		end = max(end, x(s.High))
+		label += fmt.Sprintf(" (%s)", s.FormatInterval("bytes"))
+	} else {
+		label += fmt.Sprintf(" (n%s=%s%d, no interval)", nbsp, nbsp, s.N)
+	}
+	after.X = end + vg.Points(5)
+	d.FillText(text(8, false, ink, draw.XLeft, draw.YCenter), after, label)
+}
+
+// hatch fills a rectangle with a light tint and slanting lines.
+func hatch(d draw.Canvas, r vg.Rectangle, l look) {
+	tint := l.Fill
+	tint.A = 0x50
+	d.SetColor(tint)
+	d.Fill(r.Path())
+	d.SetLineStyle(draw.LineStyle{Color: l.Edge, Width: vg.Points(0.6)})
+	h := r.Max.Y - r.Min.Y
+	for x := r.Min.X - h; x < r.Max.X; x += vg.Points(4) {
+		// The line from (x, bottom) to (x+h, top), cut at both sides.
+		from, to := max(x, r.Min.X), min(x+h, r.Max.X)
+		if from < to {
+			d.StrokeLine2(draw.LineStyle{Color: l.Edge, Width: vg.Points(0.6)}, from, r.Min.Y+from-x, to, r.Min.Y+to-x)
+		}
+	}
+}

@@ -1,0 +1,214 @@
+package report
+
+import (
+	"fmt"
+	"image/color"
+	"math"
+	"slices"
+	"strings"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+
+	"vmctr/report/result"
+)
+
+// stripMost is the largest sample whose single values are drawn: more would
+// be a smear.
+const stripMost = 30
+
+// The y axis of the startup plot has two zones. From 0 to 1 it is the share of
+// starts; below 0 each platform has a row of its own.
+const (
+	shareHeight = 58 * vg.Millimeter // of the upper zone
+	rowHeight   = 11 * vg.Millimeter
+	zoneGap     = 0.06
+	rowPitch    = float64(rowHeight / shareHeight)
+)
+
+// startupFigure answers: how long does a start take on each platform, and how
+// much do starts differ? Above, the share of starts that took no longer than a
+// time; below, every start, and the median with its interval.
+func (m *model) startupFigure(ms measured) *figure {
+	figures := ms.present()
+	labelRows := 1 + (len(figures)-1)/4
+	top := vg.Length(labelRows)*5*vg.Millimeter + 5*vg.Millimeter
+	var alt []string
+	points := false
+	for _, f := range figures {
+		alt = append(alt, f.Platform.label()+" "+medianAndInterval(f.Summary, ms.unit()))
+		points = points || f.Summary.N <= stripMost
+	}
+	caption := "Startup time on a logarithmic axis. Above: the share of starts that took no longer than the time below it. "
+	if points {
+		caption += "Below: every start, the first of the run lowest and the last highest, and the median with its 95% interval."
+	} else {
+		caption += "Below: the median with its 95% interval."
+	}
+	return &figure{
+		Name: "startup", Caption: caption, Alt: "Median startup time: " + strings.Join(alt, "; ") + ".",
+		W: plotWidth,
+		H: top + shareHeight + vg.Length(zoneGap)*shareHeight + vg.Length(len(figures))*rowHeight + 13*vg.Millimeter,
+		Draw: func(c draw.Canvas) error {
+			drawStartup(c, figures, ms.unit(), top)
+			return nil
+		},
+	}
+}
+
+func drawStartup(c draw.Canvas, figures []figureOf, unit string, top vg.Length) {
+	lo, hi := math.Inf(1), math.Inf(-1)
+	for _, f := range figures {
+		lo, hi = min(lo, slices.Min(f.Summary.Values)), max(hi, slices.Max(f.Summary.Values))
+	}
+	lo = max(lo, 1) // a time of zero has no place on a logarithmic axis
+	p := newPlot()
+	p.X.Scale = plot.LogScale{}
+	p.X.Min, p.X.Max = logRange(lo, max(hi, lo))
+	p.X.Tick.Marker = plot.ConstantTicks(logTicks(p.X.Min, p.X.Max, unit))
+	p.X.Label.Text = "time from the request to the first instruction (log scale)"
+	p.Y.Min, p.Y.Max = -zoneGap-rowPitch*float64(len(figures)), 1
+	p.Y.Tick.Length = 0
+
+	ticks := []plot.Tick{{Value: 0, Label: "0%"}, {Value: .25, Label: "25%"}, {Value: .5, Label: "50%"}, {Value: .75, Label: "75%"}, {Value: 1, Label: "100%"}}
+	for i, f := range figures {
+		ticks = append(ticks, plot.Tick{Value: rowCentre(i), Label: f.Platform.label()})
+	}
+	p.Y.Tick.Marker = plot.ConstantTicks(ticks)
+
+	const right = 33 * vg.Millimeter // for the medians in figures
+	c = draw.Crop(c, 1*vg.Millimeter, -right, 1*vg.Millimeter, -top)
+	d := p.DataCanvas(c)
+	x := func(v float64) vg.Length { return d.X(p.X.Norm(max(v, 1))) }
+	y := func(v float64) vg.Length { return d.Y(p.Y.Norm(v)) }
+
+	// The grid lies below all else.
+	for _, t := range logTicks(p.X.Min, p.X.Max, unit) {
+		colour := faint
+		if t.Label != "" {
+			colour = rule
+		}
+		d.StrokeLine2(draw.LineStyle{Color: colour, Width: vg.Points(0.5)}, x(t.Value), d.Min.Y, x(t.Value), d.Max.Y)
+	}
+	for _, share := range []float64{0.25, 0.5, 0.75, 1} {
+		d.StrokeLine2(draw.LineStyle{Color: rule, Width: vg.Points(0.5)}, d.Min.X, y(share), d.Max.X, y(share))
+	}
+	p.Draw(c)
+	d.StrokeLine2(draw.LineStyle{Color: ink, Width: vg.Points(0.6)}, d.Min.X, y(0), d.Max.X, y(0))
+	share := text(9, false, ink, draw.XCenter, draw.YBottom)
+	share.Rotation = math.Pi / 2
+	c.FillText(share, vg.Point{X: d.Min.X - 12*vg.Millimeter, Y: y(0.5)}, "share of starts")
+
+	for i, f := range figures {
+		drawECDF(d, f, x, y)
+		drawRow(d, f, rowCentre(i), unit, x, y)
+	}
+	drawNames(d, figures, x)
+}
+
+// rowCentre is the middle of the i-th row below the shares.
+func rowCentre(i int) float64 { return -zoneGap - rowPitch*(float64(i)+0.5) }
+
+// drawECDF draws a step at each value, from nothing at the smallest to all at
+// the largest.
+func drawECDF(d draw.Canvas, f figureOf, x, y func(float64) vg.Length) {
+	sorted := slices.Sorted(slices.Values(f.Summary.Values))
+	var path vg.Path
+	path.Move(vg.Point{X: x(sorted[0]), Y: y(0)})
+	for i, v := range sorted {
+		at := vg.Point{X: x(v), Y: y(float64(i) / float64(len(sorted)))}
+		if i > 0 {
+			path.Line(at)
+		}
+		at.Y = y(float64(i+1) / float64(len(sorted)))
+		path.Line(at)
+	}
+	l := f.Platform.look
+	// The dark line below keeps yellow visible on white.
+	for _, line := range []draw.LineStyle{{Color: l.Edge, Width: vg.Points(2.6)}, {Color: l.Fill, Width: vg.Points(1.6)}} {
+		line.Dashes = l.Dash
+		d.SetLineStyle(line)
+		d.Stroke(path)
+	}
+	d.SetLineDash(nil, 0)
+	l.Mark.draw(d, vg.Point{X: x(f.Summary.Median), Y: y(0.5)}, vg.Points(3), f.Platform.inner(), l.Edge)
+}
+
+// inner is what marks are filled with: those of an emulated platform are
+// hollow.
+func (p *platform) inner() color.NRGBA {
+	if p.Emulated {
+		return white
+	}
+	return p.look.Fill
+}
+
+// drawRow draws every value in the upper part of a row and the median with its
+// interval in the lower, and the figures of it at the right.
+func drawRow(d draw.Canvas, f figureOf, centre float64, unit string, x, y func(float64) vg.Length) {
+	l, s := f.Platform.look, f.Summary
+	if s.N <= stripMost {
+		for i, v := range s.Values {
+			rise := 0.0
+			if s.N > 1 {
+				rise = float64(i)/float64(s.N-1) - 0.5
+			}
+			at := vg.Point{X: x(v), Y: y(centre + rowPitch*(0.14+0.46*rise))}
+			fill := l.Faint
+			if f.Platform.Emulated {
+				fill = white
+			}
+			l.Mark.draw(d, at, vg.Points(1.5), fill, l.Edge)
+		}
+	}
+	base := y(centre - 0.32*rowPitch)
+	if s.HasInterval() {
+		drawInterval(d, x(s.Low), x(s.High), base)
+	}
+	l.Mark.draw(d, vg.Point{X: x(s.Median), Y: base}, vg.Points(2.6), f.Platform.inner(), l.Edge)
+	at := vg.Point{X: d.Max.X + 2*vg.Millimeter, Y: y(centre) + vg.Points(1)}
+	d.FillText(text(9, true, ink, draw.XLeft, draw.YBottom), at, result.FormatValue(s.Median, unit))
+	note := fmt.Sprintf("%s, n%s=%s%d", s.FormatInterval(unit), nbsp, nbsp, s.N)
+	if !s.HasInterval() {
+		note = fmt.Sprintf("n%s=%s%d, no interval", nbsp, nbsp, s.N)
+	}
+	at.Y -= vg.Points(2)
+	d.FillText(text(7.5, false, ink, draw.XLeft, draw.YTop), at, note)
+}
+
+// drawInterval is a bar with caps, on the height at.
+func drawInterval(d draw.Canvas, low, high, at vg.Length) {
+	s := draw.LineStyle{Color: ink, Width: vg.Points(1)}
+	cap := vg.Points(2.4)
+	d.StrokeLine2(s, low, at, high, at)
+	d.StrokeLine2(s, low, at-cap, low, at+cap)
+	d.StrokeLine2(s, high, at-cap, high, at+cap)
+}
+
+// drawNames sets each platform's name above its curve, with a line down to
+// where the curve is complete.
+func drawNames(d draw.Canvas, figures []figureOf, x func(float64) vg.Length) {
+	style := text(9, true, ink, draw.XLeft, draw.YBottom)
+	const markRoom = 3.6 * vg.Millimeter
+	var spans []span
+	for _, f := range figures {
+		spans = append(spans, span{x(f.Summary.Median).Points(), (style.Width(f.Platform.label()) + markRoom).Points()})
+	}
+	rows, left := placeRows(spans, d.Min.X.Points(), (d.Max.X + 30*vg.Millimeter).Points(), 8)
+	bottom := func(i int) vg.Length { return d.Max.Y + 4*vg.Millimeter + vg.Length(rows[i])*5*vg.Millimeter }
+	for i, f := range figures {
+		line := draw.LineStyle{Color: f.Platform.look.Edge, Width: vg.Points(0.6)}
+		end := vg.Length(left[i]+spans[i].width/2) * vg.Points(1)
+		d.StrokeLines(line, []vg.Point{{X: x(slices.Max(f.Summary.Values)), Y: d.Max.Y}, {X: end, Y: bottom(i) - vg.Points(1.5)}})
+	}
+	for i, f := range figures {
+		at := vg.Point{X: vg.Length(left[i]) * vg.Points(1), Y: bottom(i)}
+		// A white ground, where the line of a name further up passes.
+		d.FillPolygon(white, []vg.Point{{X: at.X - 1, Y: at.Y - 1}, {X: at.X + vg.Points(spans[i].width) + 1, Y: at.Y - 1},
+			{X: at.X + vg.Points(spans[i].width) + 1, Y: at.Y + 10}, {X: at.X - 1, Y: at.Y + 10}})
+		f.Platform.look.Mark.draw(d, vg.Point{X: at.X + vg.Points(3.5), Y: at.Y + vg.Points(3.4)}, vg.Points(2.8), f.Platform.inner(), f.Platform.look.Edge)
+		at.X += markRoom
+		d.FillText(style, at, f.Platform.label())
+	}
+}

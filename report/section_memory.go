@@ -1,0 +1,59 @@
+package report
+
+import (
+	"fmt"
+	"math"
+	"strings"
+
+	"vmctr/report/result"
+)
+
+func (m *model) memorySection() section {
+	s := section{Title: "Memory"}
+	add := func(b ...block) { s.Blocks = append(s.Blocks, b...) }
+	add(paragraph{"Question.", "How much of the host's memory does one idle instance occupy, with everything that exists on its behalf?"})
+	list := m.of("memory")
+	if len(m.metric("pss_bytes").present()) == 0 {
+		add(m.nothing("memory"))
+		return s
+	}
+	add(m.memoryFigure(list))
+	add(paragraph{"Four accounts.", "There is no single right answer, so four stand side by side. They are sums over all processes on the host that belong to the " +
+		"instance; those of a virtual machine are the hypervisor's. **RSS** counts every page that is mapped and resident, shared ones in full. **PSS** divides " +
+		"a page that n processes share by n: it is the fair share, and the sums of all processes do not exceed what there is. **USS** counts only the pages that " +
+		"no other process shares: what would come free if the instance ended (proc_pid_smaps(5)). **cgroup** is what the kernel charges to the instance's control " +
+		"group, with page cache and kernel memory; a platform that gives an instance no control group has no such account."})
+	add(paragraph{"What it shows.", strings.Join(m.memoryWords(), " ")})
+	add(m.figureTable(list, "Memory of one idle instance"))
+	add(paragraph{"How it was measured.", m.roundsText("memory") + " After its first instruction the program says who it is and then idles for a second before its memory is " +
+		"read, so that what the start set off has ended. PSS, USS and RSS come from /proc/PID/smaps_rollup."})
+	add(paragraph{"Its error.", "Pages that other processes on the host map as well make PSS smaller and leave RSS as it is, so PSS depends on what else runs. One instance at a time was " +
+		"measured: what a second and a third one would cost is not measured by this version."})
+	return s
+}
+
+func (m *model) memoryWords() []string {
+	pss := m.metric("pss_bytes")
+	var out []string
+	for _, f := range pss.present() {
+		text := fmt.Sprintf("%s: PSS %s", f.Platform.label(), value(f.Summary.Median, "bytes"))
+		if uss := m.metric("uss_bytes").figure(f.Platform).Summary; uss.N > 0 && f.Summary.Median > 0 {
+			text += fmt.Sprintf(", of which %.0f%% is its own alone (USS)", math.Min(100, 100*uss.Median/f.Summary.Median))
+		}
+		if cg := m.metric("cgroup_bytes").figure(f.Platform).Summary; cg.N > 0 {
+			text += fmt.Sprintf("; its cgroup is charged %s", value(cg.Median, "bytes"))
+		}
+		if n := result.Summarize(m.run.Values("memory", f.Platform.Name, "processes")); n.N > 0 && n.Median != 1 {
+			text += fmt.Sprintf("; %s processes", result.FormatValue(n.Median, ""))
+		}
+		out = append(out, text+".")
+	}
+	out = append(out, m.comparisons(pss, "has %s times the PSS of")...)
+	for _, f := range pss.present() {
+		if f.Platform.Emulated {
+			out = append(out, "QEMU's cache of translated code and the pages of the guest's kernel that it maps are inside its figures.")
+			break
+		}
+	}
+	return out
+}

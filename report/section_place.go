@@ -1,0 +1,166 @@
+package report
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"vmctr/report/result/identity"
+)
+
+func (m *model) placeSection() section {
+	s := section{Title: "Where the program found itself"}
+	add := func(b ...block) { s.Blocks = append(s.Blocks, b...) }
+	add(paragraph{"Question.", "Whose kernel serves the program, and what of the host can it still see? This is the evidence for the rows \"Virtualization\" and \"Guest OS\" of the lecture's table."})
+	var told []*platform
+	for _, p := range m.platforms {
+		if m.run.Identity(p.Name) != nil {
+			told = append(told, p)
+		}
+	}
+	if len(told) == 0 {
+		add(m.nothing("identity"))
+		return s
+	}
+	add(paragraph{"What it shows.", strings.Join(m.placeWords(told), " ")})
+	// More columns than four and the host do not fit on a page.
+	for group := range slices.Chunk(told, 4) {
+		add(m.identityTable(group), m.namespaceTable(group))
+	}
+	add(paragraph{"How to read it.", "The boot_id is a number that a kernel draws at random when it boots: two programs that read the same one run on one kernel. The number of a namespace " +
+		"names it within its kernel only. Every kernel gives its first namespaces the same constant numbers, so that a guest's can equal the host's though nothing is " +
+		"shared; they are compared here only where the boot_id is equal (namespaces(7))."})
+	return s
+}
+
+func (m *model) placeWords(told []*platform) []string {
+	groups := map[kernelOf][]string{}
+	for _, p := range told {
+		k := m.kernelOf(m.run.Identity(p.Name))
+		groups[k] = append(groups[k], p.label())
+	}
+	var out []string
+	if g := groups[kernelShared]; len(g) > 0 {
+		out = append(out, fmt.Sprintf("%s read the host's own boot_id: one kernel serves them and the host.", list(g)))
+	}
+	if g := groups[kernelOwn]; len(g) > 0 {
+		out = append(out, fmt.Sprintf("%s read another boot_id: a kernel other than the host's.", list(g)))
+	}
+	if g := groups[kernelUnknown]; len(g) > 0 {
+		out = append(out, fmt.Sprintf("For %s a boot_id is missing, so that nothing can be said.", list(g)))
+	}
+	for _, p := range told {
+		id := m.run.Identity(p.Name)
+		if m.kernelOf(id) != kernelShared {
+			continue
+		}
+		switch own, shared := m.namespaces(id); {
+		case len(own)+len(shared) == 0:
+		case len(own) == 0:
+			out = append(out, fmt.Sprintf("%s has every namespace in common with the host.", p.Name))
+		case len(shared) == 0:
+			out = append(out, fmt.Sprintf("%s has none of its namespaces in common with the host.", p.Name))
+		default:
+			out = append(out, fmt.Sprintf("%s has its own %s, and shares %s with the host.", p.Name, list(own), list(shared)))
+		}
+	}
+	return out
+}
+
+func (m *model) identityTable(group []*platform) *table {
+	t := &table{Caption: "What the program saw", Columns: []column{{Title: ""}, {Title: "host", Wide: 1}}}
+	var ids []*identity.Identity
+	for _, p := range group {
+		t.Columns = append(t.Columns, column{Title: p.label(), Wide: 1})
+		ids = append(ids, m.run.Identity(p.Name))
+	}
+	row := func(name, host string, f func(*identity.Identity) string) {
+		cells := []string{name, cmpOr(host, "–")}
+		for _, id := range ids {
+			cells = append(cells, cmpOr(f(id), "–"))
+		}
+		t.Rows = append(t.Rows, cells)
+	}
+	h := m.run.Header.Host
+	row("boot_id", brief(h.BootID), func(id *identity.Identity) string { return brief(id.BootID) })
+	row("Kernel", h.Kernel.Release, func(id *identity.Identity) string { return id.Kernel.Release })
+	row("Hypervisor (CPUID)", h.Virtualization, hypervisor)
+	row("User space", h.OS, func(id *identity.Identity) string { return cmpOr(id.OSRelease, "none in the image") })
+	row("CPUs", fmt.Sprint(h.CPUs), func(id *identity.Identity) string { return fmt.Sprint(id.CPUs) })
+	row("Memory", value(float64(h.MemTotal), "bytes"), func(id *identity.Identity) string { return value(float64(id.MemTotal), "bytes") })
+	row("Uptime", "", func(id *identity.Identity) string { return value(id.Uptime*1e9, "ns") })
+	row("PID of the program", "", func(id *identity.Identity) string { return fmt.Sprint(id.PID) })
+	row("Processes in view", "", func(id *identity.Identity) string { return fmt.Sprint(id.Processes) })
+	row("Network interfaces", "", func(id *identity.Identity) string { return strings.Join(id.Interfaces, ", ") })
+	row("Root file system", "", func(id *identity.Identity) string { return id.RootFS })
+	row("Mounts in view", "", func(id *identity.Identity) string { return fmt.Sprint(id.Mounts) })
+	row("User and group", "", func(id *identity.Identity) string { return fmt.Sprintf("%d, %d", id.UID, id.GID) })
+	row("User map", "", uidMap)
+	row("Capabilities", "", capabilities)
+	row("Seccomp", "", seccomp)
+	row("No new privileges", "", func(id *identity.Identity) string { return map[int]string{0: "no", 1: "yes"}[id.NoNewPrivs] })
+	row("Data file, SHA-256", "", func(id *identity.Identity) string { return brief(id.DataSHA256) })
+	t.Notes = []string{"boot_id and SHA-256 are cut to their first digits; the journal has them whole. The host is the program bench; – was not recorded for it."}
+	if slices.ContainsFunc(group, func(p *platform) bool { return p.Emulated }) {
+		t.Notes = append(t.Notes, emulatedMeans)
+	}
+	return t
+}
+
+// brief is enough of an identifier to tell it from another.
+func brief(id string) string {
+	if len(id) <= 13 {
+		return id
+	}
+	return id[:8] + "..."
+}
+
+// namespaceTable has the numbers themselves, and where they are comparable what
+// they say.
+func (m *model) namespaceTable(group []*platform) *table {
+	host := m.run.Header.Host.Namespaces
+	t := &table{Caption: "Namespaces", Columns: []column{{Title: "Type"}, {Title: "host", Wide: 1}}}
+	types := map[string]bool{}
+	for k := range host {
+		types[k] = true
+	}
+	foreign := false
+	for _, p := range group {
+		t.Columns = append(t.Columns, column{Title: p.label(), Wide: 1})
+		for k := range m.run.Identity(p.Name).Namespaces {
+			types[k] = true
+		}
+	}
+	number := func(n uint64, ok bool) string {
+		if !ok {
+			return "–"
+		}
+		return fmt.Sprint(n)
+	}
+	for _, k := range slices.Sorted(maps.Keys(types)) {
+		h, onHost := host[k]
+		cells := []string{k, number(h, onHost)}
+		for _, p := range group {
+			id := m.run.Identity(p.Name)
+			n, ok := id.Namespaces[k]
+			cell := number(n, ok)
+			switch {
+			case !ok:
+			case m.kernelOf(id) != kernelShared:
+				cell += " *"
+				foreign = true
+			case onHost && n == h:
+				cell += " shared"
+			case onHost:
+				cell += " its own"
+			}
+			cells = append(cells, cell)
+		}
+		t.Rows = append(t.Rows, cells)
+	}
+	if foreign {
+		t.Notes = append(t.Notes, "* a number of another kernel, which says nothing about the host's namespaces, equal or not.")
+	}
+	return t
+}

@@ -1,0 +1,278 @@
+package report
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"vmctr/report/result"
+)
+
+func (m *model) startupSection() section {
+	const name = "first_instruction_ns"
+	ms := m.metric(name)
+	s := section{Title: "Startup time"}
+	add := func(b ...block) { s.Blocks = append(s.Blocks, b...) }
+	add(paragraph{"Question.", "How long does it take from asking for a program to its first instruction, if the program starts as a plain process, " +
+		"in a container, or in a virtual machine that has to boot?"})
+	if len(ms.present()) == 0 {
+		add(m.nothing("startup"))
+		add(m.statusTable()...)
+		return s
+	}
+	add(m.startupFigure(ms))
+	add(paragraph{"What it shows.", strings.Join(append(m.spread(ms), m.comparisons(ms, "took %s times as long as")...), " ")})
+	add(m.figureTable([]measured{ms}, "Time to the first instruction"))
+	if t := m.phaseTable(); t != nil {
+		add(t)
+	}
+	add(paragraph{"How it was measured.", m.roundsText("startup") + " The clock is the host's CLOCK_MONOTONIC for all platforms. It starts before the first " +
+		"system call that serves the instance. It stops when a line reaches the host that the program writes as its very first act, from an " +
+		"assembly entry point that runs before the Go runtime starts."})
+	add(paragraph{"Its error.", "The time that this line takes from the program to the host is inside every figure. This version does not measure it " +
+		"separately, so differences of the order of 0.1" + nbsp + "ms between platforms should not be given a meaning. Work that is done once, ahead of all samples, " +
+		"is not in the figures but in the column \"prepared once\"."})
+	add(paragraph{"What others measured.", "The two ends of the clock decide the number, so these are for the order of magnitude only. " +
+		"Agache et al. (Firecracker, NSDI 2020; 1 virtual CPU, 256 MB, n" + nbsp + "=" + nbsp + "500) ran from the launch to the exit of the machine monitor: median 160.9" + nbsp + "ms for " +
+		"Firecracker, 243.5" + nbsp + "ms for QEMU's pc with SeaBIOS, 582.0" + nbsp + "ms for QEMU's microvm; by Firecracker's own timer the same machine took 110" + nbsp + "ms. " +
+		"Garzarella (2019), from exec to the first instruction in user space on QEMU's q35, SeaBIOS and a bzImage: 191.7" + nbsp + "ms. Manco et al. (LightVM, SOSP 2017): " +
+		"2.3" + nbsp + "ms to create and boot a minimal virtual machine, about 1" + nbsp + "ms for fork and exec. The README of crun: 100 runs of /bin/true in 1.69" + nbsp + "s with crun, " +
+		"in 3.34" + nbsp + "s with runc. All of these used hardware virtualization or none."})
+	return s
+}
+
+// spread describes each platform's sample in a sentence.
+func (m *model) spread(ms measured) []string {
+	var out []string
+	for _, f := range ms.present() {
+		v, unit, s := f.Summary.Values, ms.unit(), f.Summary
+		if s.N == 1 {
+			out = append(out, fmt.Sprintf("%s was measured once: %s.", f.Platform.label(), value(s.Median, unit)))
+			continue
+		}
+		lo, hi := slices.Min(v), slices.Max(v)
+		text := fmt.Sprintf("%s: half of %d starts took less than %s, the fastest %s, the slowest %s", f.Platform.label(), s.N,
+			value(s.Median, unit), value(lo, unit), value(hi, unit))
+		if s.Median > 0 && hi >= 2*s.Median {
+			text += fmt.Sprintf(", %s times the median", result.FormatRatio(hi/s.Median))
+		}
+		out = append(out, text+".")
+	}
+	return out
+}
+
+// comparisons tell how the platforms stand to the plain process, and virtual
+// machines to the first container. How has a place for the ratio.
+func (m *model) comparisons(ms measured, how string) []string {
+	var out []string
+	say := func(a, b figureOf) {
+		r := m.compare(ms.metric, a.Platform, b.Platform)
+		if math.IsNaN(r.Ratio) {
+			return
+		}
+		text := fmt.Sprintf("%s "+how+" %s", a.Platform.label(), ratio(r), b.Platform.label())
+		switch direction, mark := directionOf(r); {
+		case mark == undecided && direction == 0:
+			text += ", from too few samples to be sure of"
+		case mark == undecided:
+			text += ": no difference that these samples can show"
+		case slices.Min(a.Summary.Values) > slices.Max(b.Summary.Values):
+			text += ", and even its smallest value is above the other's largest"
+		}
+		out = append(out, text+".")
+	}
+	figures := ms.present()
+	for _, f := range figures {
+		if m.base != nil && f.Platform != m.base {
+			if base := ms.figure(m.base); base.Summary.N > 0 {
+				say(f, base)
+			}
+		}
+	}
+	if c := ms.first("container"); c != nil {
+		for _, f := range figures {
+			if f.Platform.Kind == "vm" {
+				say(f, *c)
+			}
+		}
+	}
+	if slices.ContainsFunc(figures, func(f figureOf) bool { return f.Platform.Emulated }) {
+		out = append(out, emulatedMeans)
+	}
+	return out
+}
+
+// nothing stands where an experiment has no values.
+func (m *model) nothing(experiment string) paragraph {
+	if !m.asked(experiment) {
+		return paragraph{"Not measured.", "This run was not asked for it."}
+	}
+	return paragraph{"Not measured.", "This run has no value of it on any platform."}
+}
+
+// statusTable says what became of the platforms where no figure does.
+func (m *model) statusTable() []block {
+	t := &table{Caption: "What became of the platforms", Columns: []column{{Title: "Platform"}, {Title: "State"}, {Title: "Why", Wide: 1}}}
+	for _, p := range m.platforms {
+		if p.ready() {
+			continue
+		}
+		t.Rows = append(t.Rows, []string{p.label(), p.state(), clip(p.why(), 600)})
+	}
+	if len(t.Rows) == 0 {
+		return nil
+	}
+	return []block{t}
+}
+
+// figureTable is the figures of some metrics, a row for each platform.
+func (m *model) figureTable(list []measured, caption string) *table {
+	t := &table{Caption: caption}
+	many := len(list) > 1
+	if many {
+		t.Columns = append(t.Columns, column{Title: "Account"})
+	}
+	t.Columns = append(t.Columns, column{Title: "Platform"}, column{Title: "n", Right: true}, column{Title: "Median", Right: true},
+		column{Title: "95% interval", Right: true}, column{Title: "Smallest", Right: true}, column{Title: "Largest", Right: true},
+		column{Title: "Ratio to process", Right: true})
+	if !many {
+		t.Columns = append(t.Columns, column{Title: "Prepared once", Right: true})
+	}
+	for _, ms := range list {
+		unit := ms.unit()
+		for i, f := range ms.Figures {
+			var row []string
+			if many {
+				row = append(row, map[bool]string{true: ms.Short}[i == 0])
+			}
+			s := f.Summary
+			if s.N == 0 {
+				state := f.Platform.state()
+				if f.Platform.ready() && ms.Value == "cgroup_bytes" && m.metric("pss_bytes").figure(f.Platform).Summary.N > 0 {
+					state = "no account"
+				}
+				row = append(row, f.Platform.label(), "0", "–", state, "–", "–", "–")
+			} else {
+				r := "1"
+				switch {
+				case m.base == nil || f.Ratio == nil && f.Platform != m.base:
+					r = "–"
+				case f.Ratio != nil:
+					r = ratio(*f.Ratio)
+				}
+				row = append(row, f.Platform.label(), fmt.Sprint(s.N), value(s.Median, unit), interval(s, unit),
+					value(slices.Min(s.Values), unit), value(slices.Max(s.Values), unit), r)
+			}
+			if !many {
+				prepared := "–"
+				if f.Platform.PrepareNs > 0 {
+					prepared = value(float64(f.Platform.PrepareNs), "ns")
+				}
+				row = append(row, prepared)
+			}
+			t.Rows = append(t.Rows, row)
+		}
+	}
+	t.Notes = m.tableNotes(list)
+	return t
+}
+
+// tableNotes explain what a table of figures has marked.
+func (m *model) tableNotes(list []measured) []string {
+	var notes []string
+	for _, p := range m.emulated() {
+		if len(m.values(list[0].metric, p)) > 0 {
+			notes = append(notes, emulatedMeans)
+			break
+		}
+	}
+	notes = append(notes, m.warningNotes(list[:1])...)
+	for _, p := range m.platforms {
+		if !p.ready() {
+			notes = append(notes, fmt.Sprintf("%s: %s; the appendix says why.", p.label(), p.state()))
+		}
+	}
+	return notes
+}
+
+// warningNotes are the warnings of the statistics, for each platform.
+func (m *model) warningNotes(list []measured) []string {
+	var notes []string
+	for _, ms := range list {
+		for _, f := range ms.Figures {
+			if f.Summary.N == 0 {
+				continue
+			}
+			for _, w := range f.Summary.Warnings {
+				notes = append(notes, fmt.Sprintf("%s: %s (there %s %d).", f.Platform.label(), w, map[bool]string{true: "is", false: "are"}[f.Summary.N == 1], f.Summary.N))
+			}
+		}
+	}
+	return notes
+}
+
+// phaseTable is the timeline of the start that is nearest to the median, for
+// each platform: where the time goes.
+func (m *model) phaseTable() *table {
+	t := &table{
+		Caption: "Where the time goes: the start nearest to the median of each platform",
+		Columns: []column{{Title: "Platform"}, {Title: "Phase", Wide: 1}, {Title: "Began at", Right: true}, {Title: "Took", Right: true}, {Title: "Share", Right: true}},
+	}
+	for _, f := range m.metric("first_instruction_ns").present() {
+		s := m.median("startup", "first_instruction_ns", f)
+		if s == nil || len(s.Phases) == 0 {
+			continue
+		}
+		total := s.Values["first_instruction_ns"]
+		name := f.Platform.label()
+		for i, ph := range s.Phases {
+			if float64(ph.Ns) >= total {
+				break // after the first instruction: no part of the start
+			}
+			end := total
+			if i+1 < len(s.Phases) {
+				end = math.Min(end, float64(s.Phases[i+1].Ns))
+			}
+			took := end - float64(ph.Ns)
+			t.Rows = append(t.Rows, []string{name, ph.Name, value(float64(ph.Ns), "ns"), value(took, "ns"), fmt.Sprintf("%.0f%%", 100*took/total)})
+			name = ""
+		}
+		t.Rows = append(t.Rows, []string{name, "first instruction", value(total, "ns"), "", ""})
+	}
+	if len(t.Rows) == 0 {
+		return nil
+	}
+	t.Notes = []string{"A phase lasts until the next one begins. The host writes the times down as it comes by; one that it sees late begins late."}
+	return t
+}
+
+// median is the counted sample whose value is nearest to the median, the
+// earliest of several.
+func (m *model) median(experiment, name string, f figureOf) *result.Sample {
+	var best *result.Sample
+	for i := range m.run.Samples {
+		s := &m.run.Samples[i]
+		v, ok := s.Values[name]
+		if !ok || s.Experiment != experiment || s.Platform != f.Platform.Name || s.Warmup || s.Error != "" {
+			continue
+		}
+		if best == nil || math.Abs(v-f.Summary.Median) < math.Abs(best.Values[name]-f.Summary.Median) {
+			best = s
+		}
+	}
+	return best
+}
+
+// roundsText is how the samples of an experiment were taken.
+func (m *model) roundsText(experiment string) string {
+	text := fmt.Sprintf("In every round each platform was started once, in a new random order (seed %d), so that a drift of the host does not fall on one of them only.",
+		m.run.Header.Seed)
+	switch n := m.warmups(experiment); n {
+	case 0:
+		text += " There were no warm-ups."
+	default:
+		text += fmt.Sprintf(" %s from warm-up rounds stand in the journal and are not counted.", capital(count(n, "sample", "samples")))
+	}
+	return text
+}
