@@ -1,0 +1,539 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	randv2 "math/rand/v2"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/term"
+
+	"vmctr/bench/embedded"
+	"vmctr/bench/experiment"
+	"vmctr/bench/harness"
+	"vmctr/bench/platform"
+	"vmctr/images"
+	"vmctr/report"
+	"vmctr/report/result"
+)
+
+type allCommand struct {
+	Out         string   `help:"Folder for the results: the journal, the report, the plots. It must not hold another run. Default: results-DATE-TIME." placeholder:"DIR"`
+	Profile     string   `help:"How long to measure: ${profiles}." default:"quick"`
+	Platforms   []string `help:"On what to measure, of ${platforms}. Default: all." placeholder:"NAME"`
+	Experiments []string `help:"What to measure, of ${experiments}. Default: all." placeholder:"NAME"`
+	Rounds      int      `help:"Rounds of each experiment, at most. Default: as many as the profile's time allows." placeholder:"N"`
+	Seed        *uint64  `help:"Seed of the random order, to run the same order again." placeholder:"N"`
+	Kernel      string   `help:"Kernel of the virtual machines, a bzImage. Default: the one that scripts/bench fetched, or the host's own." placeholder:"FILE"`
+}
+
+// A profile is how long a run may take, in all.
+type profile struct {
+	name   string
+	total  time.Duration
+	rounds int
+	settle time.Duration
+}
+
+var profiles = []profile{
+	{"quick", 2 * time.Minute, 30, 100 * time.Millisecond},
+	{"standard", 15 * time.Minute, 200, 200 * time.Millisecond},
+	{"thorough", 60 * time.Minute, 1000, 200 * time.Millisecond},
+}
+
+// reserve is what a run keeps of its time for the report.
+const reserve = 10 * time.Second
+
+// What every instance may use, where the platform sets a limit. The figures
+// are those of the Firecracker paper's machines (Agache et al., NSDI'20).
+const (
+	instanceMemory = 256 << 20
+	instanceCPUs   = 1
+	instancePids   = 64
+)
+
+func (c *allCommand) Run(s streams) error {
+	chosen, err := c.validate()
+	if err != nil {
+		return &exitError{exitUsage, err}
+	}
+	if c.Out == "" {
+		c.Out = "results-" + time.Now().Format("20060102-150405")
+	}
+	ctx, stop := interruptible()
+	defer stop()
+
+	r := &runner{streams: s, cmd: c, choice: chosen, begin: time.Now()}
+	err = r.run(ctx)
+	switch {
+	case errors.Is(err, harness.ErrInterrupted):
+		if r.samples != "" {
+			err = fmt.Errorf("%w; what was measured is in %s: bench report %s", err, r.samples, c.Out)
+		}
+		return err
+	case err != nil:
+		return err
+	case len(r.missing) > 0:
+		return &exitError{exitFailed, fmt.Errorf("not every platform was measured: %s", strings.Join(r.missing, ", "))}
+	}
+	return nil
+}
+
+// choice is what the command line asks for, resolved.
+type choice struct {
+	profile     profile
+	platforms   []platform.Platform
+	experiments []experiment.Experiment
+	seed        uint64
+}
+
+// validate resolves names, before anything is made.
+func (c *allCommand) validate() (choice, error) {
+	var ch choice
+	i := slices.IndexFunc(profiles, func(p profile) bool { return p.name == c.Profile })
+	if i < 0 {
+		return ch, fmt.Errorf("there is no profile %q; the profiles are %s", c.Profile, profileNames())
+	}
+	ch.profile = profiles[i]
+	platforms, err := pick("platform", c.Platforms, platform.All(), func(p platform.Platform) string { return p.Info().Name })
+	if err != nil {
+		return ch, err
+	}
+	ch.platforms = platforms
+	experiments, err := pick("experiment", c.Experiments, experiment.All(), func(e experiment.Experiment) string { return e.Name })
+	if err != nil {
+		return ch, err
+	}
+	for _, e := range experiment.All() {
+		if e.Always || slices.ContainsFunc(experiments, func(x experiment.Experiment) bool { return x.Name == e.Name }) {
+			ch.experiments = append(ch.experiments, e)
+		}
+	}
+	if c.Rounds < 0 {
+		return ch, fmt.Errorf("--rounds %d: a number of rounds is not negative", c.Rounds)
+	}
+	if c.Rounds > 0 {
+		ch.profile.rounds = c.Rounds
+	}
+	if c.Kernel != "" {
+		if _, err := os.Stat(c.Kernel); err != nil {
+			return ch, fmt.Errorf("--kernel: %w", err)
+		}
+	}
+	if c.Seed != nil {
+		ch.seed = *c.Seed
+		return ch, nil
+	}
+	var b [8]byte
+	rand.Read(b[:])
+	ch.seed = binary.LittleEndian.Uint64(b[:]) >> 32 // short enough to be typed again
+	return ch, nil
+}
+
+// pick gives those of all that are named, or all if no names are given.
+func pick[T any](kind string, names []string, all []T, name func(T) string) ([]T, error) {
+	if len(names) == 0 {
+		return all, nil
+	}
+	var known []string
+	for _, a := range all {
+		known = append(known, name(a))
+	}
+	var picked []T
+	var seen []string
+	for _, n := range names {
+		i := slices.Index(known, n)
+		if i < 0 {
+			return nil, fmt.Errorf("there is no %s %q; there are %s", kind, n, strings.Join(known, ", "))
+		}
+		if slices.Contains(seen, n) {
+			return nil, fmt.Errorf("%s %s is named twice", kind, n)
+		}
+		seen = append(seen, n)
+		picked = append(picked, all[i])
+	}
+	return picked, nil
+}
+
+func experimentNames() string {
+	var names []string
+	for _, e := range experiment.All() {
+		names = append(names, e.Name)
+	}
+	return strings.Join(names, ", ")
+}
+
+func profileNames() string {
+	var names []string
+	for _, p := range profiles {
+		names = append(names, fmt.Sprintf("%s (%d min)", p.name, p.total/time.Minute))
+	}
+	return strings.Join(names, ", ")
+}
+
+// interruptible is a context that the first SIGINT, SIGTERM or SIGHUP ends,
+// so that the run can clean up. A second one ends bench at once: the processes
+// die with it, and the next run sweeps the rest.
+func interruptible() (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	done := make(chan struct{})
+	go func() {
+		for {
+			select {
+			case <-signals:
+				if ctx.Err() != nil {
+					os.Exit(exitInterrupted)
+				}
+				cancel(harness.ErrInterrupted)
+			case <-done:
+				return
+			}
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(signals)
+		close(done)
+		cancel(nil)
+	}
+}
+
+// runner is one execution of `bench all`.
+type runner struct {
+	streams
+	cmd     *allCommand
+	choice  choice
+	begin   time.Time
+	samples string   // path of the journal, once there is one
+	missing []string // platforms that were not measured, or not without failures
+
+	harness *harness.Harness
+	states  []*state
+}
+
+// state is one platform in this run.
+type state struct {
+	platform platform.Platform
+	record   result.Platform
+	prepared platform.Prepared
+}
+
+func (r *runner) run(ctx context.Context) (err error) {
+	start := harness.Now()
+	run, err := newRun(ctx, r.streams)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if closeErr := run.Close(); closeErr != nil {
+			err = errors.Join(err, fmt.Errorf("cleaning up: %w", closeErr))
+		}
+	}()
+
+	image, err := workload()
+	if err != nil {
+		return err
+	}
+	header, warnings, err := r.header(run, image)
+	if err != nil {
+		return err
+	}
+	_, err = os.Stat(r.cmd.Out)
+	made := errors.Is(err, fs.ErrNotExist)
+	journal, err := result.Create(r.cmd.Out, header)
+	if err != nil {
+		return err
+	}
+	r.samples = journal.Path()
+	giveToUser(r.cmd.Out, made)
+	progress := harness.NewProgress(r.err, isTerminal(r.err), r.choice.profile.total)
+	r.harness = &harness.Harness{
+		Journal: journal, Progress: progress, Start: start,
+		Rand: randv2.New(randv2.NewPCG(r.choice.seed, 0)),
+	}
+	err = r.measure(ctx, run, image, warnings)
+	progress.Close()
+	err = errors.Join(err, r.close(ctx))
+	end := "complete"
+	switch {
+	case errors.Is(err, harness.ErrInterrupted):
+		end = "interrupted"
+	case err != nil:
+		end = "error: " + err.Error()
+	}
+	err = errors.Join(err, journal.Append(result.Record{End: &result.End{AtNs: harness.Now() - start, Reason: end}}), journal.Close())
+	if err != nil {
+		return err
+	}
+	return r.report()
+}
+
+// newRun sweeps what dead runs left and starts a run. What cannot be swept is
+// no reason not to measure.
+func newRun(ctx context.Context, s streams) (*harness.Run, error) {
+	swept, err := harness.Sweep(ctx)
+	for _, what := range swept {
+		fmt.Fprintf(s.err, "bench: removed what an earlier run left: %s\n", what)
+	}
+	if err != nil {
+		fmt.Fprintf(s.err, "bench: an earlier run left something that cannot be removed: %v\n", err)
+	}
+	return harness.NewRun()
+}
+
+// workload is the image that is measured, in the store.
+func workload() (*images.Image, error) {
+	program, err := embedded.Workload()
+	if err != nil {
+		return nil, err
+	}
+	img, err := images.Workload(program)
+	if err != nil {
+		return nil, err
+	}
+	store, err := images.Open(filepath.Join(cacheDir(), "images"))
+	if err != nil {
+		return nil, err
+	}
+	return store.Put(images.WorkloadName, img)
+}
+
+func workloadFor(run *harness.Run, p platform.Platform, image *images.Image, process images.Process, kernel string) platform.Workload {
+	return platform.Workload{
+		Image: image, Process: process,
+		RunID: run.ID, Dir: filepath.Join(run.Dir, p.Info().Name), Cache: cacheDir(), Kernel: kernel,
+		Memory: instanceMemory, CPUs: instanceCPUs, Pids: instancePids,
+	}
+}
+
+// cacheDir is where what outlives a run is kept: images, guest kernels.
+func cacheDir() string {
+	if d := os.Getenv("BENCH_CACHE"); d != "" {
+		return d
+	}
+	if os.Geteuid() == 0 {
+		return "/var/cache/bench"
+	}
+	if d, err := os.UserCacheDir(); err == nil {
+		return filepath.Join(d, "bench")
+	}
+	return filepath.Join(os.TempDir(), "bench-cache-"+strconv.Itoa(os.Geteuid()))
+}
+
+func (r *runner) header(run *harness.Run, image *images.Image) (result.Header, []string, error) {
+	host, warnings, err := harness.Host()
+	if err != nil {
+		return result.Header{}, nil, err
+	}
+	size, err := image.Size()
+	if err != nil {
+		return result.Header{}, nil, err
+	}
+	h := result.Header{
+		ID: run.ID, Time: time.Now().UTC().Truncate(time.Second), Command: append([]string{"bench"}, os.Args[1:]...), Version: buildVersion(),
+		Profile: r.choice.profile.name, Seed: r.choice.seed, Host: host,
+		Image: result.Image{Name: image.Name, Digest: image.Digest, Layers: image.DiffIDs(), Bytes: size},
+	}
+	for _, p := range r.choice.platforms {
+		h.Platforms = append(h.Platforms, p.Info().Name)
+	}
+	for _, e := range r.choice.experiments {
+		h.Experiments = append(h.Experiments, e.Name)
+	}
+	return h, warnings, nil
+}
+
+// measure prepares the platforms and runs the experiments on those that are
+// ready.
+func (r *runner) measure(ctx context.Context, run *harness.Run, image *images.Image, warnings []string) error {
+	for _, w := range warnings {
+		if err := r.harness.Note("%s", w); err != nil {
+			return err
+		}
+	}
+	process, err := image.Process(nil)
+	if err != nil {
+		return err
+	}
+	for _, p := range r.choice.platforms {
+		st := &state{platform: p}
+		r.states = append(r.states, st)
+		if err := r.prepare(ctx, st, workloadFor(run, p, image, process, r.cmd.Kernel)); err != nil {
+			return err
+		}
+	}
+	weights := 0
+	for _, e := range r.choice.experiments {
+		weights += e.Weight
+	}
+	for _, e := range r.choice.experiments {
+		var subjects []experiment.Subject
+		for _, st := range r.states {
+			if st.record.Status == result.Ready {
+				subjects = append(subjects, experiment.Subject{Name: st.record.Name, Prepared: st.prepared})
+			}
+		}
+		l := experiment.Limits{Rounds: r.choice.profile.rounds, Settle: r.choice.profile.settle}
+		if e.Weight > 0 {
+			// What is left is shared anew each time, so that what one
+			// experiment does not need goes to those after it.
+			left := r.choice.profile.total - reserve - time.Since(r.begin)
+			l.Budget = max(left*time.Duration(e.Weight)/time.Duration(weights), 1)
+			weights -= e.Weight
+		}
+		if err := r.harness.Rounds(ctx, e.Plan(subjects, l)); err != nil {
+			return err
+		}
+		if e.Always {
+			// A platform on which the workload does not come up is not tried
+			// again: each try could cost its whole deadline.
+			for _, st := range r.states {
+				if errs := r.harness.Failures(st.record.Name); len(errs) > 0 && st.record.Status == result.Ready {
+					if err := r.fail(st, errs[0].Error()); err != nil {
+						return err
+					}
+				}
+			}
+		}
+	}
+	for _, st := range r.states {
+		if errs := r.harness.Failures(st.record.Name); len(errs) > 0 && st.record.Status == result.Ready {
+			reason := fmt.Sprintf("%d of its instances failed; the first: %v", len(errs), errs[0])
+			if err := r.fail(st, reason); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// prepare makes a platform ready, or says why it is not.
+func (r *runner) prepare(ctx context.Context, st *state, w platform.Workload) error {
+	info := st.platform.Info()
+	st.record = result.Platform{Name: info.Name, Title: info.Title, Kind: info.Kind, Status: result.Ready}
+	if err := st.platform.Available(ctx); err != nil {
+		st.record.Status, st.record.Reason = result.Unavailable, err.Error()
+		if u, ok := errors.AsType[*platform.UnavailableError](err); ok {
+			st.record.Reason, st.record.Fix = u.Reason, u.Fix
+		}
+		r.missing = append(r.missing, info.Name+" (unavailable)")
+		r.harness.Progress.Say("%s is not available here: %v", info.Name, err)
+		return r.write(st)
+	}
+	if err := os.MkdirAll(w.Dir, 0o700); err != nil {
+		return err
+	}
+	begin := harness.Now()
+	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("it was not ready within a minute"))
+	defer cancel()
+	prepared, err := st.platform.Prepare(ctx, w)
+	if err != nil {
+		if errors.Is(context.Cause(ctx), harness.ErrInterrupted) {
+			return context.Cause(ctx)
+		}
+		return r.fail(st, fmt.Sprintf("preparing it failed: %v", err))
+	}
+	st.record.PrepareNs = harness.Now() - begin
+	st.prepared = prepared
+	f := prepared.Facts()
+	st.record.Accelerator, st.record.Emulated, st.record.Details = f.Accelerator, f.Emulated, f.Details
+	return r.write(st)
+}
+
+func (r *runner) fail(st *state, reason string) error {
+	st.record.Status, st.record.Reason = result.Failed, reason
+	r.missing = append(r.missing, st.record.Name+" (failed)")
+	r.harness.Progress.Say("%s failed: %s", st.record.Name, reason)
+	return r.write(st)
+}
+
+func (r *runner) write(st *state) error {
+	return r.harness.Journal.Append(result.Record{Platform: &st.record})
+}
+
+func (r *runner) close(ctx context.Context) error {
+	var errs []error
+	for _, st := range r.states {
+		if st.prepared != nil {
+			if err := st.prepared.Close(); err != nil {
+				errs = append(errs, fmt.Errorf("closing %s: %w", st.record.Name, err))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// report renders what the journal holds, as `bench report` does.
+func (r *runner) report() error { return render(r.cmd.Out, r.streams) }
+
+type reportCommand struct {
+	Dir string `arg:"" help:"The folder of a run."`
+}
+
+func (c *reportCommand) Run(s streams) error { return render(c.Dir, s) }
+
+func render(dir string, s streams) error {
+	run, err := result.Read(dir)
+	if err != nil {
+		return err
+	}
+	if err := report.Write(dir, run); err != nil {
+		return err
+	}
+	giveToUser(dir, false)
+	if err := report.Table(s.out, run, width(s.out)); err != nil {
+		return err
+	}
+	fmt.Fprintf(s.err, "bench: the report is %s\n", filepath.Join(dir, "report.pdf"))
+	return nil
+}
+
+// giveToUser lets the user who called sudo own the results: what bench wrote,
+// and the folder if bench made it; never what else lies there.
+func giveToUser(dir string, made bool) {
+	uid, uidErr := strconv.Atoi(os.Getenv("SUDO_UID"))
+	gid, gidErr := strconv.Atoi(os.Getenv("SUDO_GID"))
+	if os.Geteuid() != 0 || uidErr != nil || gidErr != nil {
+		return
+	}
+	own := []string{filepath.Join(dir, result.FileName)}
+	if made {
+		own = append(own, dir)
+	}
+	for _, f := range report.Files() {
+		own = append(own, filepath.Join(dir, f))
+	}
+	for _, path := range own {
+		// A report can be without some of them. Failing is no reason to end a
+		// run: root owns the file, and it can be read.
+		os.Lchown(path, uid, gid)
+	}
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// width is that of the terminal, or 80 columns.
+func width(w io.Writer) int {
+	if f, ok := w.(*os.File); ok {
+		if n, _, err := term.GetSize(int(f.Fd())); err == nil && n > 40 {
+			return n
+		}
+	}
+	return 80
+}

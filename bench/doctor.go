@@ -1,0 +1,197 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"vmctr/bench/experiment"
+	"vmctr/bench/harness"
+	"vmctr/bench/platform"
+	"vmctr/container/cgroup"
+)
+
+type doctorCommand struct {
+	Kernel string `help:"Kernel of the virtual machines, as for bench all." placeholder:"FILE"`
+}
+
+// finding is one line of the doctor's.
+type finding struct {
+	what string
+	ok   bool
+	text string // what was found, or what is wrong
+	fix  string
+}
+
+// Run looks at all that `bench all` needs, then starts one instance on each
+// platform: what does start is known to work.
+func (c *doctorCommand) Run(s streams) error {
+	ctx, stop := interruptible()
+	defer stop()
+	say := func(f finding) {
+		mark := "ok  "
+		if !f.ok {
+			mark = "MISS"
+		}
+		fmt.Fprintf(s.out, "%s  %-16s %s\n", mark, f.what, f.text)
+		if f.fix != "" {
+			fmt.Fprintf(s.out, "      %-16s fix: %s\n", "", f.fix)
+		}
+	}
+	for _, check := range []func() finding{cpu, thisHost, hypervisor, user, cgroups, namespaces, overlay} {
+		say(check())
+	}
+	for _, f := range machine(ctx, c.Kernel) {
+		say(f)
+	}
+	failed := 0
+	starts, err := c.starts(ctx, s)
+	for _, f := range starts {
+		if !f.ok {
+			failed++
+		}
+		say(f)
+	}
+	if err != nil {
+		return err
+	}
+	if failed > 0 {
+		return &exitError{exitFailed, fmt.Errorf("bench all could not measure %d of %d platforms here", failed, len(starts))}
+	}
+	fmt.Fprintln(s.out, "bench all can measure every platform here.")
+	return nil
+}
+
+// starts starts one instance on each platform, as `bench all` does first.
+func (c *doctorCommand) starts(ctx context.Context, s streams) (found []finding, err error) {
+	run, err := newRun(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, run.Close()) }()
+	image, err := workload()
+	if err != nil {
+		return nil, err
+	}
+	process, err := image.Process(nil)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range platform.All() {
+		f := finding{what: p.Info().Name}
+		begin := time.Now()
+		if err := p.Available(ctx); err != nil {
+			f.text = err.Error()
+			if u, ok := errors.AsType[*platform.UnavailableError](err); ok {
+				f.text, f.fix = u.Reason, u.Fix
+			}
+		} else if err := tryOut(ctx, p, workloadFor(run, p, image, process, c.Kernel)); err != nil {
+			f.text = err.Error()
+		} else {
+			f.ok, f.text = true, fmt.Sprintf("prepared, started and stopped, in %v", time.Since(begin).Round(time.Millisecond))
+		}
+		if ctx.Err() != nil {
+			return found, context.Cause(ctx)
+		}
+		found = append(found, f)
+	}
+	return found, nil
+}
+
+// tryOut prepares a platform and asks one instance who it is.
+func tryOut(ctx context.Context, p platform.Platform, w platform.Workload) (err error) {
+	if err := os.MkdirAll(w.Dir, 0o700); err != nil {
+		return err
+	}
+	prepared, err := p.Prepare(ctx, w)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, prepared.Close()) }()
+	plan := experiment.All()[0].Plan([]experiment.Subject{{Name: p.Info().Name, Prepared: prepared}}, experiment.Limits{Rounds: 1})
+	ctx, cancel := context.WithTimeoutCause(ctx, plan.Deadline, fmt.Errorf("no sign of life within %v", plan.Deadline))
+	defer cancel()
+	_, err = plan.Trials[0].Measure(ctx)
+	return err
+}
+
+func cpu() finding {
+	host, _, err := harness.Host()
+	if err != nil {
+		return finding{what: "CPU", text: err.Error()}
+	}
+	v := harness.Virtualization()
+	flag := "no hardware virtualization (neither vmx nor svm)"
+	if v.CPUFlag != "" {
+		flag = "hardware virtualization (" + v.CPUFlag + ")"
+	}
+	return finding{what: "CPU", ok: true, text: fmt.Sprintf("%s, %d CPUs, %s", host.CPU, host.CPUs, flag)}
+}
+
+func thisHost() finding {
+	if h := harness.Virtualization().Hypervisor; h != "" {
+		return finding{what: "this host", ok: true, text: "is itself a virtual machine (" + h + "): figures of machines are of machines in a machine"}
+	}
+	return finding{what: "this host", ok: true, text: "is bare metal: no hypervisor announces itself"}
+}
+
+func hypervisor() finding {
+	return finding{what: "hypervisor", ok: true, text: harness.Virtualization().Type}
+}
+
+func user() finding {
+	if os.Geteuid() == 0 {
+		return finding{what: "user", ok: true, text: "root"}
+	}
+	return finding{what: "user", text: fmt.Sprintf("user %d, not root: containers cannot be measured", os.Geteuid()), fix: "sudo scripts/bench"}
+}
+
+func cgroups() finding {
+	h, err := cgroup.Detect()
+	if err != nil {
+		return finding{what: "cgroups", text: err.Error()}
+	}
+	var missing []string
+	for _, c := range []string{"memory", "cpu", "pids"} {
+		if !h.Has(c) {
+			missing = append(missing, c)
+		}
+	}
+	f := finding{what: "cgroups", ok: len(missing) == 0, text: h.Mode + " with the controllers memory, cpu and pids"}
+	if !f.ok {
+		f.text = fmt.Sprintf("%s without %s", h.Mode, strings.Join(missing, ", "))
+		f.fix = "mount them (cgroups(7)), or boot with systemd.unified_cgroup_hierarchy=1"
+	}
+	return f
+}
+
+func namespaces() finding {
+	var have []string
+	for _, ns := range []string{"pid", "mnt", "net", "uts", "ipc", "user", "cgroup", "time"} {
+		if _, err := os.Stat(filepath.Join("/proc/self/ns", ns)); err == nil {
+			have = append(have, ns)
+		}
+	}
+	return finding{what: "namespaces", ok: len(have) > 0, text: strings.Join(have, " ")}
+}
+
+func overlay() finding {
+	f := finding{what: "overlay", ok: true, text: "the kernel has overlayfs"}
+	b, err := os.ReadFile("/proc/filesystems")
+	if err != nil || !strings.Contains(string(b), "\toverlay\n") {
+		f.text = "overlayfs is not loaded; the kernel loads its module when a container is first started"
+	}
+	return f
+}
+
+// machine looks at what virtual machines need.
+func machine(ctx context.Context, given string) []finding {
+	return nil
+}
+
+var _ io.Writer

@@ -1,0 +1,201 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"vmctr/bench/embedded"
+	"vmctr/bench/platform"
+	"vmctr/report/result"
+)
+
+// However a run ends, no process, mount, cgroup or file of it may stay, and
+// every sample that was taken is on disk.
+
+// begun starts `bench all` on all platforms that this host has, and waits
+// until it has taken samples.
+func begun(t *testing.T) (cmd *exec.Cmd, out string, stderr *bytes.Buffer) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		if required("root") {
+			t.Fatal("BENCH_REQUIRE=root, and this is not root")
+		}
+		t.Skip("starts containers: run as root (sudo scripts/test)")
+	}
+	if _, err := embedded.Workload(); err != nil {
+		t.Skip(err)
+	}
+	var names []string
+	for _, p := range platform.All() {
+		if err := p.Available(context.Background()); err != nil {
+			if required("qemu") {
+				t.Fatal(err)
+			}
+			continue
+		}
+		names = append(names, p.Info().Name)
+	}
+	out = filepath.Join(t.TempDir(), "out")
+	cmd = exec.Command("bench", "all", "--platforms", strings.Join(names, ","), "--out", out)
+	stderr = new(bytes.Buffer)
+	cmd.Stderr = stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+	// Into the second round of startup: each platform has been up twice.
+	waitFor(t, time.Minute, func() bool {
+		run, err := result.Read(out)
+		return err == nil && len(run.Values("startup", names[len(names)-1], "first_instruction_ns")) > 0
+	})
+	return cmd, out, stderr
+}
+
+func waitFor(t *testing.T, d time.Duration, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(d); !ok(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("still waiting after %v", d)
+		}
+	}
+}
+
+// of lists what carries a run's ID: processes by their command line or cgroup,
+// mounts, cgroups and folders.
+func of(t *testing.T, id string) (processes []int, rest []string) {
+	t.Helper()
+	procs, err := filepath.Glob("/proc/[0-9]*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range procs {
+		for _, file := range []string{"cmdline", "cgroup"} {
+			b, _ := os.ReadFile(filepath.Join(dir, file)) // it may have ended
+			if bytes.Contains(b, []byte(id)) {
+				pid, _ := strconv.Atoi(filepath.Base(dir))
+				processes = append(processes, pid)
+				break
+			}
+		}
+	}
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(mounts)) {
+		if strings.Contains(line, id) {
+			rest = append(rest, "mount "+line)
+		}
+	}
+	for _, pattern := range []string{"/run/bench/", "/sys/fs/cgroup/", "/sys/fs/cgroup/*/", "/tmp/*", "/dev/shm/*"} {
+		found, err := filepath.Glob(pattern + id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rest = append(rest, found...)
+	}
+	return processes, rest
+}
+
+// plain are the processes that bench starts, by parent: a plain process has no
+// ID in its name.
+func children(t *testing.T, parent int) []int {
+	t.Helper()
+	var pids []int
+	tasks, err := filepath.Glob("/proc/" + strconv.Itoa(parent) + "/task/*/children")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, task := range tasks {
+		b, _ := os.ReadFile(task)
+		for _, f := range strings.Fields(string(b)) {
+			pid, err := strconv.Atoi(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+func gone(pid int) bool {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	// A zombie of init's has ended.
+	return errors.Is(err, os.ErrNotExist) || err != nil || bytes.Contains(b, []byte(") Z "))
+}
+
+func TestInterrupt(t *testing.T) {
+	cmd, out, stderr := begun(t)
+	pids := children(t, cmd.Process.Pid)
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	err := cmd.Wait()
+	if exit, ok := errors.AsType[*exec.ExitError](err); !ok || exit.ExitCode() != exitInterrupted {
+		t.Errorf("ended with %v, want status %d; its messages:\n%s", err, exitInterrupted, stderr)
+	}
+	run, err := result.Read(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if run.End == nil || run.End.Reason != "interrupted" || run.Truncated {
+		t.Errorf("the journal does not say that the run was interrupted: %+v", run.End)
+	}
+	if !strings.Contains(stderr.String(), "bench report "+out) {
+		t.Errorf("bench does not say what to do with the samples:\n%s", stderr)
+	}
+	for _, pid := range pids {
+		if !gone(pid) {
+			t.Errorf("process %d is still there", pid)
+		}
+	}
+	if processes, rest := of(t, run.Header.ID); len(processes)+len(rest) > 0 {
+		t.Errorf("left behind: processes %v, %q", processes, rest)
+	}
+}
+
+func TestKilled(t *testing.T) {
+	cmd, out, _ := begun(t)
+	pids := children(t, cmd.Process.Pid)
+	if err := cmd.Process.Signal(syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	cmd.Wait()
+	run, err := result.Read(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, 5*time.Second, func() bool {
+		processes, _ := of(t, run.Header.ID)
+		for _, pid := range append(pids, processes...) {
+			if !gone(pid) {
+				return false
+			}
+		}
+		return true
+	})
+	// The samples are there, and can be drawn.
+	if text, err := exec.Command("bench", "report", out).CombinedOutput(); err != nil {
+		t.Errorf("bench report: %v\n%s", err, text)
+	}
+	clean, err := exec.Command("bench", "clean").CombinedOutput()
+	if err != nil {
+		t.Errorf("bench clean: %v\n%s", err, clean)
+	}
+	if !strings.Contains(string(clean), run.Header.ID) {
+		t.Errorf("bench clean does not say what it removed:\n%s", clean)
+	}
+	if processes, rest := of(t, run.Header.ID); len(processes)+len(rest) > 0 {
+		t.Errorf("left behind after bench clean: processes %v, %q", processes, rest)
+	}
+}
