@@ -1,0 +1,152 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"vmctr/vm/guest/wire"
+)
+
+// portPatience is how long the ports may take to appear after their driver.
+const portPatience = 20 * time.Second
+
+// portsDir is where the driver shows its ports. In a distribution udev makes a
+// link /dev/virtio-ports/NAME of each; here is no udev, so the names are read.
+const portsDir = "/sys/class/virtio-ports"
+
+// openPorts waits for both ports. The driver and the device agree on them by
+// messages, after the driver has been loaded: so they come a moment later.
+func (g *guest) openPorts() error {
+	deadline := time.Now().Add(portPatience)
+	for {
+		ports := findPorts()
+		control, output := ports[wire.ControlPort], ports[wire.OutputPort]
+		if control != "" && output != "" {
+			return g.usePorts(control, output)
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("waited %v for the virtio-serial ports %q and %q, and found %q: does the machine have the device, and the kernel the modules virtio_pci and virtio_console?", portPatience, wire.ControlPort, wire.OutputPort, ports)
+		}
+		time.Sleep(time.Millisecond / 2)
+	}
+}
+
+// findPorts gives the device file of each port by its name.
+func findPorts() map[string]string {
+	ports := map[string]string{}
+	dir, err := os.Open(portsDir)
+	if err != nil {
+		return ports
+	}
+	defer dir.Close()
+	devices, _ := dir.Readdirnames(-1)
+	for _, d := range devices {
+		name, err := os.ReadFile(filepath.Join(portsDir, d, "name"))
+		if err == nil {
+			ports[strings.TrimSpace(string(name))] = filepath.Join("/dev", d)
+		}
+	}
+	return ports
+}
+
+func (g *guest) usePorts(control, output string) (err error) {
+	// Without O_NONBLOCK, as a program expects its standard output to be.
+	if g.output, err = unix.Open(output, unix.O_WRONLY|unix.O_CLOEXEC, 0); err != nil {
+		return fmt.Errorf("opening the port %s, %s: %w", wire.OutputPort, output, err)
+	}
+	f, err := os.OpenFile(control, os.O_RDWR, 0)
+	if err != nil {
+		return fmt.Errorf("opening the port %s, %s: %w", wire.ControlPort, control, err)
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.control = f
+	g.flush()
+	go g.obey(f)
+	return nil
+}
+
+func (g *guest) phaseAt(name string, at int64) {
+	g.mu.Lock()
+	g.last = name
+	g.mu.Unlock()
+	g.report(wire.Report{Event: wire.EventPhase, Phase: name, At: at})
+}
+
+func (g *guest) lastPhase() string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.last
+}
+
+// report sends a line to the host, or keeps it until the port is there.
+func (g *guest) report(r wire.Report) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.pending = append(g.pending, r)
+	g.flush()
+}
+
+// flush writes what is pending, in one write: each one wakes the host. That
+// the host does not listen is no reason to stop.
+func (g *guest) flush() {
+	if g.control == nil {
+		return
+	}
+	var b []byte
+	for _, r := range g.pending {
+		r.Now = boottime()
+		line, err := json.Marshal(r)
+		if err != nil {
+			continue // of a struct of strings and numbers: cannot be
+		}
+		b = append(append(b, line...), '\n')
+	}
+	g.pending = nil
+	g.control.SetWriteDeadline(time.Now().Add(5 * time.Second))
+	g.control.Write(b)
+}
+
+// obey carries out the host's commands, until the machine is powered off.
+func (g *guest) obey(control io.Reader) {
+	lines := bufio.NewScanner(control)
+	for lines.Scan() {
+		var c wire.Command
+		if err := json.Unmarshal(lines.Bytes(), &c); err != nil {
+			fmt.Fprintf(os.Stderr, "guest: a command that is not JSON: %.80q\n", lines.Bytes())
+			continue
+		}
+		switch c.Command {
+		case wire.CommandPing:
+			g.report(wire.Report{Event: wire.EventPong})
+		case wire.CommandStop:
+			g.stop()
+		default:
+			fmt.Fprintf(os.Stderr, "guest: unknown command %.80q\n", c.Command)
+		}
+	}
+	err := lines.Err()
+	if err == nil {
+		err = errors.New("the host has closed it")
+	}
+	g.fail(fmt.Errorf("reading the port %s: %w", wire.ControlPort, err))
+}
+
+// stop ends the workload; reap then powers off. A workload that ignores
+// SIGTERM gets SIGKILL.
+func (g *guest) stop() {
+	if g.pid == 0 {
+		g.powerOff()
+	}
+	unix.Kill(g.pid, unix.SIGTERM)
+	time.AfterFunc(time.Second, func() { unix.Kill(g.pid, unix.SIGKILL) })
+}

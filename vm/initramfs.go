@@ -1,0 +1,115 @@
+package vm
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"vmctr/vm/guest/wire"
+	"vmctr/vm/initramfs"
+	"vmctr/vm/kernel"
+)
+
+// An Initramfs is what a guest finds in its memory when its kernel has started:
+// PID 1, the drivers, and the image with what to run in it. It is the same for
+// all machines that run one workload, so it is written once.
+type Initramfs struct {
+	Guest  []byte         // PID 1: the program of vm/guest
+	Kernel *kernel.Kernel // whose modules go in
+	// Spec says what to run: process.args, env and cwd, and hostname. The rest
+	// of it is about namespaces, which a machine of its own does not need.
+	Spec *specs.Spec
+	// Layers are the folders of the image's layers, the lowest first.
+	Layers []string
+}
+
+// The modules of a guest. A kernel that has them built in needs none.
+var (
+	// modules are loaded first: the bus and the serial ports on it.
+	modules = []string{"virtio_pci", "virtio_console"}
+	// lateModules are loaded once the workload runs, and may be missing. A
+	// panic before that is seen on the console.
+	lateModules = []string{"pvpanic-pci"}
+)
+
+// Write writes the archive to path. When it fails, no file is left.
+func (i Initramfs) Write(path string) (err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("writing the initramfs %s: %w", path, err)
+		}
+	}()
+	if i.Spec == nil || i.Spec.Process == nil || len(i.Spec.Process.Args) == 0 {
+		return errors.New("the configuration names no program: process.args is empty")
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if closeErr := f.Close(); err == nil {
+			err = closeErr
+		}
+		if err != nil {
+			os.Remove(path)
+		}
+	}()
+	b := bufio.NewWriterSize(f, 1<<20)
+	if err := i.write(initramfs.NewWriter(b)); err != nil {
+		return err
+	}
+	return b.Flush()
+}
+
+func (i Initramfs) write(w *initramfs.Writer) error {
+	config, err := json.Marshal(i.Spec)
+	if err != nil {
+		return err
+	}
+	// The kernel opens /dev/console for PID 1 before PID 1 could make it.
+	if err := errors.Join(
+		w.Device("dev/console", 0o600, 5, 1),
+		w.File(wire.Init, 0o755, i.Guest),
+		w.File(wire.Config, 0o644, config),
+	); err != nil {
+		return err
+	}
+	if err := i.writeModules(w, wire.Modules, modules); err != nil {
+		return err
+	}
+	var missing *kernel.MissingModuleError
+	if err := i.writeModules(w, wire.Late, lateModules); err != nil && !errors.As(err, &missing) {
+		return err
+	}
+	// One tree written over another: what an overlay of the layers would show.
+	if err := w.Dir(wire.Image, 0o755); err != nil {
+		return err
+	}
+	for _, layer := range i.Layers {
+		if err := w.AddTree(layer, wire.Image); err != nil {
+			return err
+		}
+	}
+	return w.Close()
+}
+
+func (i Initramfs) writeModules(w *initramfs.Writer, dir string, names []string) error {
+	files, err := i.Kernel.ModuleFiles(names...)
+	if err != nil {
+		return err
+	}
+	for n, m := range files {
+		b, err := m.Read()
+		if err != nil {
+			return err
+		}
+		if err := w.File(fmt.Sprintf("%s/%02d-%s.ko", dir, n, m.Name), 0o644, b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
