@@ -16,14 +16,25 @@ import (
 	"vmctr/container/step"
 )
 
-// descriptors are what the parent opens for the child: numbers in the parent's
-// table, which the child is born with a copy of.
+// descriptors are what the parent opens for the child, numbers in the parent's
+// table, which the child is born with a copy of; and who the parent is.
 type descriptors struct {
 	root  int    // detached mount of the root file system, -1 without one
 	at    string // the folder to attach it to
 	tasks []int  // the tasks file of each cgroup v1 hierarchy
 	self  int    // pidfd of the parent
-	stdio [3]int
+	files []int  // they become 0, 1, 2 and so on
+
+	uid, gid int // the parent's, effective
+}
+
+// keepsUser tells whether the process stays who its parent is. An ordinary user
+// may not even drop groups (setgroups(2)); root always sets all that it is
+// asked for.
+func (d descriptors) keepsUser(s *specs.Spec) bool {
+	u := s.Process.User
+	return d.uid != 0 && !has(s, specs.UserNamespace) &&
+		int(u.UID) == d.uid && int(u.GID) == d.gid && len(u.AdditionalGids) == 0
 }
 
 // compile turns a checked configuration into the calls that the child makes.
@@ -82,11 +93,11 @@ func compile(s *specs.Spec, fds descriptors) (*step.Program, *step.Gate) {
 	}
 
 	p.Phase("privileges")
-	standardStreams(p, fds.stdio)
-	privileges(p, s.Process)
+	passFiles(p, fds.files)
+	privileges(p, s.Process, fds.keepsUser(s))
 
 	p.Phase("exec")
-	execute(p, s.Process, fds.self)
+	execute(p, s.Process, fds.self, len(fds.files))
 	return p, gate
 }
 

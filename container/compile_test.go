@@ -43,10 +43,17 @@ func TestCompile(t *testing.T) {
 			s.Process.Capabilities.Inheritable = []string{"CAP_NET_BIND_SERVICE"}
 			s.Process.Capabilities.Ambient = []string{"CAP_NET_BIND_SERVICE"}
 		}},
+		// As a virtual machine's QEMU is started by an ordinary user.
+		{"ordinary-user-and-files", func(s *specs.Spec, fds *descriptors) {
+			without(s, all...)
+			s.Process.User = specs.User{UID: 1000, GID: 100}
+			s.Process.Capabilities = nil
+			fds.uid, fds.gid, fds.files = 1000, 100, []int{6, 7, 8, 9, 3}
+		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := DefaultSpec([]string{"/program", "argument"}, []string{"TOKEN=secret"}, "/")
-			fds := descriptors{root: 10, at: "/containers/1/rootfs", self: 5, stdio: [3]int{6, 7, 8}}
+			fds := descriptors{root: 10, at: "/containers/1/rootfs", self: 5, files: []int{6, 7, 8}}
 			tt.mutate(s, &fds)
 			if err := check(s, true); err != nil {
 				t.Fatal(err)

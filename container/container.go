@@ -29,8 +29,10 @@ type Config struct {
 	// ("rootfs"). Start makes it, and refuses one that exists, since it would
 	// be another container's; Remove removes it.
 	Dir string
-	// Stdin, Stdout and Stderr become the descriptors 0, 1 and 2.
+	// Stdin, Stdout and Stderr become the descriptors 0, 1 and 2, and Files
+	// those from 3 on. It gets no others.
 	Stdin, Stdout, Stderr *os.File
+	Files                 []*os.File
 
 	// For tests: the calls that fail, as step.Program.FailAt, when the layers
 	// are joined and in the child.
@@ -100,7 +102,10 @@ func Start(ctx context.Context, cfg Config) (_ *Container, err error) {
 	if err != nil {
 		return nil, err
 	}
-	fds := descriptors{root: -1, self: self, stdio: [3]int{int(cfg.Stdin.Fd()), int(cfg.Stdout.Fd()), int(cfg.Stderr.Fd())}}
+	fds := descriptors{root: -1, self: self, uid: os.Geteuid(), gid: os.Getegid()}
+	for _, f := range append([]*os.File{cfg.Stdin, cfg.Stdout, cfg.Stderr}, cfg.Files...) {
+		fds.files = append(fds.files, int(f.Fd()))
+	}
 
 	// The overlay, made by the host's root and given to the child.
 	var overlay *step.Program

@@ -13,25 +13,29 @@ import (
 	"vmctr/container/step"
 )
 
-// standardStreams appends the calls that put three descriptors on 0, 1 and 2.
-// They are first copied above 2, since they can be among 0, 1 and 2 themselves
-// in another order.
-func standardStreams(p *step.Program, fds [3]int) {
-	var copies [3]step.Result
+// passFiles appends the calls that put descriptors on 0, 1, 2 and so on. They
+// are first copied above those, since they can be among them in another order.
+func passFiles(p *step.Program, fds []int) {
+	names := []string{"stdin", "stdout", "stderr"}
+	copies := make([]step.Result, len(fds))
 	for i, fd := range fds {
-		copies[i] = p.Call("fcntl", unix.SYS_FCNTL, step.Flag(fd, []string{"stdin", "stdout", "stderr"}[i]), step.Flag(unix.F_DUPFD_CLOEXEC, "F_DUPFD_CLOEXEC"), step.Int(3))
+		if i >= len(names) {
+			names = append(names, fmt.Sprintf("file%d", i))
+		}
+		copies[i] = p.Call("fcntl", unix.SYS_FCNTL, step.Flag(fd, names[i]), step.Flag(unix.F_DUPFD_CLOEXEC, "F_DUPFD_CLOEXEC"), step.Int(len(fds)))
 	}
 	for i, c := range copies {
 		p.Call("dup3", unix.SYS_DUP3, c.Arg(), step.Int(i), step.Int(0))
 	}
 }
 
-// execute appends the last calls: the process becomes its program.
-func execute(p *step.Program, proc *specs.Process, self int) {
+// execute appends the last calls: the process becomes its program, with its
+// first descriptors, as many as nfiles says.
+func execute(p *step.Program, proc *specs.Process, self, nfiles int) {
 	p.Call("chdir", unix.SYS_CHDIR, p.Str(proc.Cwd))
 	dieWithParent(p, self)
-	// No descriptor of ours goes in: CVE-2024-21626 was one that did.
-	p.Call("close_range", unix.SYS_CLOSE_RANGE, step.Int(3), step.Flag(1<<32-1, "~0"), step.Int(0))
+	// No other descriptor of ours goes in: CVE-2024-21626 was one that did.
+	p.Call("close_range", unix.SYS_CLOSE_RANGE, step.Int(nfiles), step.Flag(1<<32-1, "~0"), step.Int(0))
 	p.Call("rt_sigprocmask", unix.SYS_RT_SIGPROCMASK, step.Flag(unix.SIG_SETMASK, "SIG_SETMASK"), step.Struct(p, [8]byte{}, "[]"), step.Null(), step.Int(8))
 	// Of the environment, like strace, only the size: it can hold secrets.
 	argv, envp := p.Vector(proc.Args, fmt.Sprintf("%q", proc.Args)), p.Vector(proc.Env, fmt.Sprintf("[/* %d vars */]", len(proc.Env)))

@@ -63,7 +63,7 @@ func checkCapabilities(c *specs.LinuxCapabilities) error {
 // the change does not take the permitted set along; then the sets are set.
 // no_new_privs comes before the exec, which could give privileges back through
 // a set-user-ID file.
-func privileges(p *step.Program, proc *specs.Process) {
+func privileges(p *step.Program, proc *specs.Process, keepUser bool) {
 	if c := proc.Capabilities; c != nil {
 		bounding, _ := capabilityMask(c.Bounding)
 		var drop []string
@@ -79,7 +79,9 @@ func privileges(p *step.Program, proc *specs.Process) {
 		}
 		p.Call("prctl", unix.SYS_PRCTL, step.Flag(unix.PR_SET_KEEPCAPS, "PR_SET_KEEPCAPS"), step.Int(1))
 	}
-	setUser(p, int(proc.User.UID), int(proc.User.GID), proc.User.AdditionalGids)
+	if !keepUser {
+		setUser(p, int(proc.User.UID), int(proc.User.GID), proc.User.AdditionalGids)
+	}
 	if proc.User.Umask != nil {
 		p.Call("umask", unix.SYS_UMASK, step.Octal(*proc.User.Umask))
 	}

@@ -1,0 +1,185 @@
+package platform
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"vmctr/bench/embedded"
+	"vmctr/container"
+	"vmctr/vm"
+	"vmctr/vm/kernel"
+)
+
+func init() { register(machine{"q35"}) }
+
+// machine is a QEMU machine of one type, which boots a stock kernel into the
+// image.
+type machine struct{ typ string }
+
+func (p machine) Info() Info {
+	return Info{Name: "vm-" + p.typ, Title: "virtual machine (QEMU " + p.typ + ")", Kind: "vm"}
+}
+
+func (p machine) Available(context.Context) error {
+	if _, err := vm.Find(); err != nil {
+		return &UnavailableError{Reason: err.Error(), Fix: "install it: sudo scripts/setup, or apt-get install qemu-system-x86"}
+	}
+	return nil
+}
+
+// Prepare finds out who runs the guests' instructions, unpacks the kernel and
+// writes the initramfs with the image in it.
+func (p machine) Prepare(ctx context.Context, w Workload) (Prepared, error) {
+	qemu, err := vm.Find()
+	if err != nil {
+		return nil, err
+	}
+	k, err := kernel.Find(kernel.Options{Path: w.Kernel, Cache: w.Cache})
+	if err != nil {
+		return nil, err
+	}
+	choice, err := vm.Choose(ctx, qemu)
+	if err != nil {
+		return nil, err
+	}
+	image, format, err := bootable(k, filepath.Join(w.Cache, "vmlinux"))
+	if err != nil {
+		return nil, err
+	}
+	layers, err := w.Image.Unpack(ctx)
+	if err != nil {
+		return nil, err
+	}
+	guest, err := embedded.Guest()
+	if err != nil {
+		return nil, err
+	}
+	spec := container.DefaultSpec(w.Process.Args, w.Process.Env, w.Process.Cwd)
+	spec.Hostname = "machine"
+	initramfs := filepath.Join(w.Dir, "initramfs")
+	if err := (vm.Initramfs{Guest: guest, Kernel: k, Spec: spec, Layers: layers}).Write(initramfs); err != nil {
+		return nil, err
+	}
+	size, err := os.Stat(initramfs)
+	if err != nil {
+		return nil, err
+	}
+	m := &preparedMachine{
+		w: w,
+		config: vm.Config{
+			QEMU: qemu, Type: p.typ, Accelerator: choice.Accelerator, CPUs: w.CPUs, Memory: w.Memory,
+			Kernel: image, Initramfs: initramfs,
+		},
+		facts: Facts{
+			Accelerator: string(choice.Accelerator), Emulated: choice.Accelerator == vm.TCG,
+			Details: map[string]string{
+				"machine type":  p.typ,
+				"accelerator":   choice.String(),
+				"guest kernel":  k.String(),
+				"kernel format": format,
+				"initramfs":     strconv.FormatInt(size.Size(), 10) + " bytes",
+				"guest memory":  fmt.Sprintf("%d MiB", w.Memory>>20),
+				"guest CPUs":    strconv.Itoa(w.CPUs),
+			},
+		},
+	}
+	return m, nil
+}
+
+// bootable is the form of a kernel that boots fastest: unpacked ahead, if it can
+// be entered so.
+func bootable(k *kernel.Kernel, cache string) (path, format string, err error) {
+	path, err = k.ELF(cache)
+	if err == nil {
+		var content []byte
+		if content, err = os.ReadFile(path); err == nil {
+			var pvh bool
+			if pvh, err = kernel.HasPVH(content); pvh {
+				return path, "unpacked ELF, entered over PVH", nil
+			}
+		}
+	}
+	if err != nil {
+		return "", "", err
+	}
+	return k.Image, "bzImage: the kernel has no PVH entry", nil
+}
+
+type preparedMachine struct {
+	w      Workload
+	config vm.Config
+	facts  Facts
+	count  atomic.Int64
+}
+
+func (p *preparedMachine) Facts() Facts { return p.facts }
+
+func (p *preparedMachine) Close() error { return os.Remove(p.config.Initramfs) }
+
+func (p *preparedMachine) Start(ctx context.Context) (Instance, error) {
+	name := "m" + strconv.FormatInt(p.count.Add(1), 10)
+	cfg := p.config
+	cfg.Name = p.w.RunID + "-" + name
+	cfg.Dir = filepath.Join(p.w.Dir, name)
+	if os.Geteuid() == 0 {
+		cfg.Cgroup = "/" + p.w.RunID + "/" + name
+	}
+	m, err := vm.Start(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	output, err := newOutput(m.Output())
+	if err != nil {
+		return nil, errors.Join(err, m.Stop(ctx))
+	}
+	return &machineInstance{m, output}, nil
+}
+
+type machineInstance struct {
+	m      *vm.Machine
+	output *Output
+}
+
+func (i *machineInstance) Output() *Output { return i.output }
+
+// Timeline waits a moment for the guest's report of the last phase, which may
+// be on its way when the workload's first instruction is here.
+func (i *machineInstance) Timeline() []Mark {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	i.m.Running(ctx)
+	var marks []Mark
+	for _, m := range i.m.Timeline() {
+		marks = append(marks, Mark{m.Phase, m.Ns})
+	}
+	return marks
+}
+
+func (i *machineInstance) Processes() ([]int, error) { return []int{i.m.PID()}, nil }
+
+func (i *machineInstance) CgroupMemory() (int64, bool, error) {
+	if i.m.Cgroup() == nil {
+		return 0, false, nil
+	}
+	n, err := i.m.Cgroup().Memory()
+	return n, true, err
+}
+
+func (i *machineInstance) Err() error {
+	endsSoon(i.m.Done())
+	err := i.m.Err()
+	if g, ok := errors.AsType[*vm.GuestError](err); ok {
+		return &InstanceError{g.Err, g.Console}
+	}
+	return err
+}
+
+func (i *machineInstance) Stop(ctx context.Context) error {
+	return errors.Join(i.output.Close(), i.m.Stop(ctx))
+}

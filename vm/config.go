@@ -1,0 +1,67 @@
+package vm
+
+import (
+	"errors"
+	"fmt"
+	"os/exec"
+	"strings"
+)
+
+// Binary is the program that runs machines of this host's architecture.
+const Binary = "qemu-system-x86_64"
+
+// ErrNoQEMU is matched by errors of a host on which QEMU is not installed.
+var ErrNoQEMU = errors.New(Binary + " is not installed")
+
+// Find gives the path of QEMU.
+func Find() (string, error) {
+	path, err := exec.LookPath(Binary)
+	if err != nil {
+		return "", fmt.Errorf("%w (%v)", ErrNoQEMU, err)
+	}
+	return path, nil
+}
+
+// Config is what a machine is made of.
+type Config struct {
+	Name        string      // in QEMU's command line, so that it can be told whose it is
+	QEMU        string      // path of qemu-system-x86_64
+	Type        string      // machine type, such as "q35"
+	Accelerator Accelerator // who runs the guest's instructions
+	CPUs        int
+	Memory      int64 // RAM of the guest in bytes, whole MiB
+
+	Kernel    string // path of an ELF file with a PVH entry, or of a bzImage
+	Initramfs string // path, as [Initramfs.Write] makes it
+	Cmdline   string // more for the kernel's command line
+
+	// Dir is a folder for the sockets of this machine alone. Start makes it,
+	// and Stop removes it.
+	Dir string
+	// Cgroup is the control group that QEMU is born in, "" for none.
+	Cgroup string
+}
+
+func (c Config) check() error {
+	bad := func(field, format string, args ...any) error {
+		return fmt.Errorf("a machine's %s: %s", field, fmt.Sprintf(format, args...))
+	}
+	for _, f := range []struct{ field, value string }{
+		{"name", c.Name}, {"QEMU", c.QEMU}, {"type", c.Type}, {"accelerator", string(c.Accelerator)},
+		{"kernel", c.Kernel}, {"initramfs", c.Initramfs}, {"folder", c.Dir},
+	} {
+		if f.value == "" {
+			return bad(f.field, "missing")
+		}
+		if strings.IndexByte(f.value, 0) >= 0 {
+			return bad(f.field, "%q holds a NUL", f.value)
+		}
+	}
+	switch {
+	case c.CPUs < 1:
+		return bad("CPUs", "%d: it needs at least one", c.CPUs)
+	case c.Memory < 1<<20 || c.Memory%(1<<20) != 0:
+		return bad("memory", "%d bytes are not whole MiB", c.Memory)
+	}
+	return nil
+}

@@ -1,0 +1,153 @@
+package vm
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"os"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"vmctr/vm/guest/wire"
+)
+
+// A Mark is the begin of a phase, in nanoseconds of the host's CLOCK_MONOTONIC.
+type Mark struct {
+	Phase string
+	Ns    int64
+}
+
+// control is the port on which PID 1 of the guest reports.
+type control struct {
+	port *os.File
+	done chan struct{} // closed when no more reports come
+
+	mu      sync.Mutex
+	changed chan struct{} // closed and replaced with each report
+	reports []wire.Report
+	// zero is when the guest's clock was 0, on the host's: 0 when unknown. Each
+	// report says when it was sent by the guest's clock; the host knows when it
+	// came. It was under way for some time, never for less than none, so the
+	// report with the smallest difference tells best, and late by its delay.
+	zero int64
+}
+
+// maxReports bounds what is kept of a guest that reports without end.
+const maxReports = 1000
+
+// openControl reads reports from port, which it owns.
+func openControl(port *os.File) *control {
+	c := &control{port: port, done: make(chan struct{}), changed: make(chan struct{})}
+	go c.read()
+	return c
+}
+
+// read ends when QEMU does, which holds the other end, or when close is called.
+func (c *control) read() {
+	defer close(c.done)
+	lines := bufio.NewScanner(c.port)
+	for n := 0; n < maxReports && lines.Scan(); n++ {
+		at := now()
+		var r wire.Report
+		if err := json.Unmarshal(lines.Bytes(), &r); err != nil {
+			// The guest is not to be trusted, only to be read.
+			r = wire.Report{Event: wire.EventError, Error: fmt.Sprintf("a report that is not JSON: %.80q", lines.Bytes())}
+		}
+		c.add(r, at)
+	}
+}
+
+func (c *control) add(r wire.Report, at int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.reports = append(c.reports, r)
+	if zero := at - r.Now; r.Now > 0 && (c.zero == 0 || zero < c.zero) {
+		c.zero = zero
+	}
+	close(c.changed)
+	c.changed = make(chan struct{})
+}
+
+// len is how many reports have come.
+func (c *control) len() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.reports)
+}
+
+// await waits until a report, of those from number n on, satisfies ok, and
+// tells whether one has: it gives up when none comes any more, or giveUp is
+// closed.
+func (c *control) await(n int, ok func(wire.Report) bool, giveUp <-chan struct{}) bool {
+	for {
+		c.mu.Lock()
+		reports, changed := c.reports, c.changed
+		c.mu.Unlock()
+		for ; n < len(reports); n++ {
+			if ok(reports[n]) {
+				return true
+			}
+		}
+		select {
+		case <-changed:
+		case <-giveUp:
+			return false
+		case <-c.done:
+			if c.len() == n {
+				return false
+			}
+		}
+	}
+}
+
+// find is the last report that satisfies ok, of those that have come.
+func (c *control) find(ok func(wire.Report) bool) (found wire.Report, any bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, r := range c.reports {
+		if ok(r) {
+			found, any = r, true
+		}
+	}
+	return found, any
+}
+
+// marks are the phases of the guest on the host's clock. The first is the
+// kernel's, which reports nothing: it began when the guest's clock did.
+func (c *control) marks() []Mark {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.zero == 0 {
+		return nil
+	}
+	marks := []Mark{{wire.PhaseKernel, c.zero}}
+	for _, r := range c.reports {
+		if r.Event == wire.EventPhase {
+			marks = append(marks, Mark{r.Phase, c.zero + r.At})
+		}
+	}
+	return marks
+}
+
+func (c *control) send(command string) error {
+	line, err := json.Marshal(wire.Command{Command: command})
+	if err != nil {
+		return err
+	}
+	_, err = c.port.Write(append(line, '\n'))
+	return err
+}
+
+// close ends the reader.
+func (c *control) close() error {
+	err := c.port.Close()
+	<-c.done
+	return err
+}
+
+func now() int64 {
+	var ts unix.Timespec
+	unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts)
+	return ts.Nano()
+}

@@ -1,0 +1,20 @@
+// Package vm runs a QEMU machine: a kernel of its own on (virtual) hardware of
+// its own, in which PID 1 (vm/guest) starts one process from an image.
+//
+//	config.go      what a machine is made of
+//	command.go     the QEMU command line that makes it (qemu-system-x86_64(1))
+//	machine.go     start, watch, stop
+//	control.go     what the guest reports, on the host's clock
+//	accelerator.go who runs the guest's instructions: the CPU or an emulator
+//	bootsector.go  the smallest guest there is, which finds that out
+//	initramfs.go   what the guest finds in its memory: PID 1, drivers, the image
+//
+// A machine is a process of the host, QEMU, whose memory is the guest's RAM and
+// whose threads are its CPUs. So it is started as any other process is: by
+// package container, with no namespaces and, for its account, a cgroup.
+//
+// Four descriptors connect it. QMP, by which the host controls QEMU (vm/qmp);
+// two ports of a virtio-serial device, one for the workload's standard output
+// and one for the reports of PID 1 (vm/guest/wire); and a serial console, on
+// which the kernel says why it dies.
+package vm

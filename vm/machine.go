@@ -1,0 +1,361 @@
+package vm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"vmctr/container"
+	"vmctr/container/cgroup"
+	"vmctr/vm/guest/wire"
+	"vmctr/vm/qmp"
+)
+
+// A Machine is one running QEMU and the guest in it.
+type Machine struct {
+	cfg     Config
+	process *container.Container
+	monitor *qmp.Monitor
+	control *control
+	output  *os.File
+	console *os.File // in memory: what the guest's kernel printed
+	stderr  *os.File // in memory: what QEMU printed
+	dir     bool     // cfg.Dir was made
+	marks   []Mark
+}
+
+// A GuestError is a failure of a guest, or of the QEMU that it is in, as
+// opposed to one of those who start it.
+type GuestError struct {
+	Err     error
+	Console string // the end of what it printed
+}
+
+func (e *GuestError) Error() string {
+	if e.Console == "" {
+		return e.Err.Error()
+	}
+	return fmt.Sprintf("%v; the end of its console:\n%s", e.Err, e.Console)
+}
+
+func (e *GuestError) Unwrap() error { return e.Err }
+
+// The phases of a start that the host sees. Those that follow are the guest's
+// (vm/guest/wire).
+const (
+	PhaseQEMU     = "qemu"     // QEMU's program runs: it builds the machine
+	PhaseFirmware = "firmware" // the machine runs: its firmware, then the kernel's first code
+)
+
+// Start starts a machine and returns once its CPUs run, which is long before
+// its guest has booted. When it fails, nothing is left.
+//
+// Cancelling ctx aborts a start, and does not end a machine that runs.
+func Start(ctx context.Context, cfg Config) (_ *Machine, err error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	m := &Machine{cfg: cfg, marks: []Mark{{"start", now()}}}
+	defer func() {
+		if err != nil {
+			err = errors.Join(m.explain(err), m.Stop(ctx))
+			if m.output != nil {
+				m.output.Close()
+			}
+		}
+	}()
+	if err := m.launch(ctx); err != nil {
+		return nil, fmt.Errorf("starting QEMU: %w", err)
+	}
+	m.marks = append(m.marks, Mark{PhaseQEMU, now()})
+	if m.monitor, err = qmp.Dial(ctx, m.socket()); err != nil {
+		return nil, err
+	}
+	m.marks = append(m.marks, Mark{PhaseFirmware, now()})
+	if _, err := m.monitor.Run(ctx, "cont", nil); err != nil {
+		return nil, fmt.Errorf("letting the machine run: %w", err)
+	}
+	return m, nil
+}
+
+func (m *Machine) socket() string { return filepath.Join(m.cfg.Dir, "qmp") }
+
+// launch starts QEMU, with its ends of all that connects it.
+func (m *Machine) launch(ctx context.Context) (err error) {
+	if err := os.Mkdir(m.cfg.Dir, 0o700); err != nil {
+		return err
+	}
+	m.dir = true
+	var theirs []*os.File // QEMU's ends, in the order of fdQMP and so on
+	defer func() {
+		for _, f := range theirs {
+			f.Close()
+		}
+	}()
+	// It listens before QEMU is there, so there is no moment at which to
+	// connect would fail.
+	listener, err := listen(m.socket())
+	if err != nil {
+		return err
+	}
+	theirs = append(theirs, listener)
+	port, end, err := socketPair("control")
+	if err != nil {
+		return err
+	}
+	theirs = append(theirs, end)
+	m.control = openControl(port)
+	if m.output, end, err = socketPair("output"); err != nil {
+		return err
+	}
+	theirs = append(theirs, end)
+	if m.console, err = memfd("console"); err != nil {
+		return err
+	}
+	if m.stderr, err = memfd("stderr"); err != nil {
+		return err
+	}
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer null.Close()
+	m.process, err = container.Start(ctx, container.Config{
+		Spec: m.spec(), Stdin: null, Stdout: m.stderr, Stderr: m.stderr,
+		Files: append(theirs[:len(theirs):len(theirs)], m.console),
+	})
+	return err
+}
+
+// spec is QEMU as a process without namespaces: the walls are the machine's.
+func (m *Machine) spec() *specs.Spec {
+	return &specs.Spec{
+		Version: specs.Version,
+		Root:    &specs.Root{Path: "/"},
+		Process: &specs.Process{
+			Args: m.cfg.command(), Env: []string{"PATH=" + os.Getenv("PATH")}, Cwd: "/",
+			User:            specs.User{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid())},
+			NoNewPrivileges: true,
+		},
+		Linux: &specs.Linux{CgroupsPath: m.cfg.Cgroup},
+	}
+}
+
+// listen gives a socket that listens at path.
+func listen(path string) (*os.File, error) {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, os.NewSyscallError("socket", err)
+	}
+	f := os.NewFile(uintptr(fd), path)
+	if err := unix.Bind(fd, &unix.SockaddrUnix{Name: path}); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("a socket at %s: bind: %w (the path may have 107 bytes, and has %d)", path, err, len(path))
+	}
+	if err := unix.Listen(fd, 1); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("a socket at %s: listen: %w", path, err)
+	}
+	return f, nil
+}
+
+// socketPair gives two connected sockets, ours and QEMU's. Ours is known to
+// Go's poller, so that closing it ends who reads.
+func socketPair(name string) (ours, theirs *os.File, err error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, os.NewSyscallError("socketpair", err)
+	}
+	if err := unix.SetNonblock(fds[0], true); err != nil {
+		unix.Close(fds[0])
+		unix.Close(fds[1])
+		return nil, nil, err
+	}
+	return os.NewFile(uintptr(fds[0]), name), os.NewFile(uintptr(fds[1]), name), nil
+}
+
+// Output is the workload's standard output, which ends when the machine does.
+// The caller closes it.
+func (m *Machine) Output() *os.File { return m.output }
+
+// PID is QEMU's.
+func (m *Machine) PID() int { return m.process.PID() }
+
+// Cgroup is the control group that QEMU is in, nil without one.
+func (m *Machine) Cgroup() *cgroup.Cgroup { return m.process.Cgroup() }
+
+// Version is QEMU's, such as "7.2.22".
+func (m *Machine) Version() string { return m.monitor.Version() }
+
+// Done is closed when QEMU has ended.
+func (m *Machine) Done() <-chan struct{} { return m.process.Done() }
+
+// Running waits until the guest has reported that its workload runs, and tells
+// whether it has. It gives up when ctx ends, or the machine.
+func (m *Machine) Running(ctx context.Context) bool {
+	return m.control.await(0, isRunning, ctx.Done())
+}
+
+func isRunning(r wire.Report) bool {
+	return r.Event == wire.EventPhase && r.Phase == wire.PhaseRunning
+}
+
+// Timeline is when each phase of the start began, as far as it has come.
+func (m *Machine) Timeline() []Mark {
+	return append(m.marks[:len(m.marks):len(m.marks)], m.control.marks()...)
+}
+
+// Ping sends a message to PID 1 of the guest and waits for its answer: there
+// and back, what the channel to the guest takes. The guest has to be Running.
+func (m *Machine) Ping(ctx context.Context) (time.Duration, error) {
+	before, begin := m.control.len(), now()
+	if err := m.control.send(wire.CommandPing); err != nil {
+		return 0, fmt.Errorf("sending a message to the guest: %w", err)
+	}
+	isPong := func(r wire.Report) bool { return r.Event == wire.EventPong }
+	if !m.control.await(before, isPong, ctx.Done()) {
+		return 0, errors.New("the guest does not answer a message")
+	}
+	return time.Duration(now() - begin), nil
+}
+
+// Err says why the machine is not what it should be: it has ended by itself, or
+// its workload has, or it has not come so far that the workload runs. It is nil
+// for a machine that is well, and a [*GuestError] otherwise.
+func (m *Machine) Err() error {
+	select {
+	case <-m.process.Done():
+		<-m.control.done // QEMU held the other end
+	default:
+	}
+	reported := func(event string) (wire.Report, bool) {
+		return m.control.find(func(r wire.Report) bool { return r.Event == event })
+	}
+	if r, ok := reported(wire.EventError); ok {
+		return m.guestError(fmt.Errorf("the guest's PID 1 has failed: %s", r.Error))
+	}
+	if r, ok := reported(wire.EventExited); ok {
+		status := container.Status{Code: r.Code, Signal: unix.Signal(r.Signal)}
+		return m.guestError(fmt.Errorf("it ended by itself: %v", status))
+	}
+	select {
+	case <-m.process.Done():
+		return m.guestError(m.howQEMUEnded())
+	default:
+	}
+	for _, e := range m.monitor.Events() {
+		if e.Name == "GUEST_PANICKED" {
+			return m.guestError(errors.New("the guest's kernel has panicked"))
+		}
+	}
+	if _, ok := m.control.find(isRunning); !ok {
+		return m.guestError(fmt.Errorf("the guest is not ready: %s", m.progress()))
+	}
+	return nil
+}
+
+// progress says how far a start has come.
+func (m *Machine) progress() string {
+	if r, ok := m.control.find(func(r wire.Report) bool { return r.Event == wire.EventPhase }); ok {
+		return fmt.Sprintf("the last phase that its PID 1 has reported is %q", r.Phase)
+	}
+	return "nothing was heard of its PID 1"
+}
+
+// howQEMUEnded is why QEMU is no more.
+func (m *Machine) howQEMUEnded() error {
+	status := m.process.Status()
+	if status.Signal != 0 || status.Code != 0 {
+		text := fmt.Sprintf("QEMU ended: %v", status)
+		if said := tail(m.stderr); said != "" {
+			text += ": " + said
+		}
+		return errors.New(text)
+	}
+	for _, e := range m.monitor.Events() {
+		switch reason, _ := e.Data["reason"].(string); {
+		case e.Name == "GUEST_PANICKED":
+			return errors.New("the guest's kernel has panicked")
+		case e.Name == "SHUTDOWN" && reason == "guest-reset":
+			// It was told to reboot after a panic, and has no other reason to.
+			return errors.New("the guest has reset itself, as its kernel does after a panic")
+		case e.Name == "SHUTDOWN":
+			return fmt.Errorf("the machine was switched off (%s)", reason)
+		}
+	}
+	return errors.New("QEMU ended by itself")
+}
+
+func (m *Machine) guestError(err error) error { return &GuestError{err, tail(m.console)} }
+
+// explain adds to the error of a start what QEMU has to say.
+func (m *Machine) explain(err error) error {
+	if m.process == nil {
+		return err
+	}
+	// When QEMU refuses its command line, its end follows at once.
+	select {
+	case <-m.process.Done():
+	case <-time.After(time.Second):
+		return err
+	}
+	if said := tail(m.stderr); said != "" {
+		return fmt.Errorf("%w; QEMU ended (%v) and said: %s", err, m.process.Status(), said)
+	}
+	return fmt.Errorf("%w; QEMU ended (%v)", err, m.process.Status())
+}
+
+// tail is the end of a file in memory, as text for people.
+func tail(f *os.File) string {
+	const most = 4 << 10
+	st, err := f.Stat()
+	if err != nil {
+		return ""
+	}
+	b := make([]byte, min(st.Size(), most))
+	n, _ := f.ReadAt(b, st.Size()-int64(len(b)))
+	return strings.TrimSpace(strings.ReplaceAll(strings.ToValidUTF8(string(b[:n]), "?"), "\r", ""))
+}
+
+// Stop ends the machine, as pulling the plug does, and removes all that it left
+// on the host. It may be called once.
+func (m *Machine) Stop(ctx context.Context) error {
+	var errs []error
+	if m.monitor != nil {
+		// Its memory is gone with it, so there is nothing to be saved by a
+		// guest that shuts down in good order.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+		if _, err := m.monitor.Run(ctx, "quit", nil); err == nil {
+			select {
+			case <-m.process.Done():
+			case <-ctx.Done():
+			}
+		}
+		cancel()
+	}
+	if m.process != nil {
+		errs = append(errs, m.process.Remove(ctx)) // kills it, if need be
+	}
+	if m.monitor != nil {
+		m.monitor.Close() // QEMU has closed its end, which is an error here
+	}
+	if m.control != nil {
+		m.control.close()
+	}
+	for _, f := range []*os.File{m.console, m.stderr} {
+		if f != nil {
+			errs = append(errs, f.Close())
+		}
+	}
+	if m.dir {
+		errs = append(errs, os.RemoveAll(m.cfg.Dir))
+	}
+	return errors.Join(errs...)
+}
