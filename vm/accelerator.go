@@ -63,13 +63,19 @@ func (c Choice) String() string {
 // makes a machine, proves nothing: seen are hosts, themselves virtual, where
 // the guest then hangs, or crawls. An error is one of QEMU itself, or of ctx.
 func Choose(ctx context.Context, qemu string) (Choice, error) {
-	c := Choice{Accelerator: TCG}
 	kvm, err := os.OpenFile("/dev/kvm", os.O_RDWR, 0)
 	if err != nil {
+		c := Choice{Accelerator: TCG}
 		c.Reason, c.Fix = noKVM(err)
 		return c, nil
 	}
 	kvm.Close()
+	return compare(ctx, qemu)
+}
+
+// compare runs the boot sector under both accelerators.
+func compare(ctx context.Context, qemu string) (c Choice, err error) {
+	c.Accelerator = TCG
 	// Were the emulator to hang too, the deadline says so.
 	if c.TCG, err = boot(ctx, qemu, TCG, time.Minute); err != nil {
 		return c, fmt.Errorf("running a boot sector under TCG: %w", err)

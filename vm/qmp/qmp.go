@@ -12,8 +12,9 @@
 //   - an event that nobody reads blocks every command, and closing, for ever:
 //     so a goroutine reads events always, and keeps the last [Kept] of them;
 //   - the reply that it returns lies in a buffer that is written again: so
-//     replies are copied at once. (A long reply can be overwritten by an event
-//     even before that, so a reply should stay below 2 KiB: ask for no lists.)
+//     replies are copied at once. (They can be overwritten even before that: a
+//     long one by one event, a short one by a burst of 2 KiB of them. So a
+//     reply should stay below 2 KiB: ask for no lists.)
 //   - a line of more than 64 KiB ends it (so never send query-qmp-schema), and
 //     after that it does not answer: so an error of the connection closes the
 //     [Monitor], and every later command says why;
@@ -35,8 +36,10 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"reflect"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/digitalocean/go-qemu/qmp"
@@ -97,14 +100,18 @@ func Dial(ctx context.Context, path string) (*Monitor, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connecting to QMP at %s: %w", path, err)
 	}
+	// Disconnect closes the connection and then waits for the reader that
+	// Connect has started, so it must not be called during Connect. A copy from
+	// before has no reader, and only closes. (Assigned, it would be a copy of a
+	// lock to go vet, which does not know that nobody holds it.)
+	var closer qmp.SocketMonitor
+	reflect.ValueOf(&closer).Elem().Set(reflect.ValueOf(mon).Elem())
 	connected := make(chan error, 1)
 	go func() { connected <- mon.Connect() }()
 	select {
 	case err = <-connected:
 	case <-ctx.Done():
-		// Closing the connection ends Connect. If it has just succeeded, its
-		// reader has to be ended by a second call.
-		mon.Disconnect()
+		closer.Disconnect() // which ends Connect, unless it has just succeeded
 		if <-connected == nil {
 			mon.Disconnect()
 		}
@@ -237,6 +244,9 @@ func (m *Monitor) Run(ctx context.Context, command string, args any) (json.RawMe
 	if m.isClosed() {
 		return nil, fmt.Errorf("QMP command %s: %w", command, m.whyClosed())
 	}
+	if ctx.Err() != nil { // nothing is sent, so the connection stays good
+		return nil, fmt.Errorf("QMP command %s: not sent: %w", command, context.Cause(ctx))
+	}
 	replied := make(chan reply, 1)
 	go func() {
 		b, err := m.mon.Run(line)
@@ -255,8 +265,9 @@ func (m *Monitor) Run(ctx context.Context, command string, args any) (json.RawMe
 		if refused(r.err) {
 			return nil, &CommandError{command, r.err.Error()}
 		}
-		if m.isClosed() || errors.Is(r.err, io.EOF) {
-			r.err = ErrClosed
+		if ended(r.err) {
+			m.close(nil)
+			return nil, fmt.Errorf("QMP command %s: %w", command, ErrClosed)
 		}
 		err := fmt.Errorf("QMP command %s: %w", command, r.err)
 		m.close(err)
@@ -287,6 +298,19 @@ func refused(err error) bool {
 	return true
 }
 
+// ended tells the end of the connection, QEMU's or ours, from its other errors:
+// a write or a read sees it as one of these, and go-qemu, if there is no more to
+// read, as a reply without a byte, which is not JSON.
+func ended(err error) bool {
+	for _, end := range []error{io.EOF, net.ErrClosed, syscall.EPIPE, syscall.ECONNRESET} {
+		if errors.Is(err, end) {
+			return true
+		}
+	}
+	var syntax *json.SyntaxError
+	return errors.As(err, &syntax) && syntax.Offset == 0
+}
+
 func (m *Monitor) isClosed() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -307,7 +331,6 @@ func (m *Monitor) Close() error { return m.close(nil) }
 
 func (m *Monitor) close(cause error) error {
 	m.mu.Lock()
-	first := !m.closed
 	m.closed = true
 	if m.cause == nil {
 		m.cause = cause
@@ -315,8 +338,8 @@ func (m *Monitor) close(cause error) error {
 	m.mu.Unlock()
 	err := m.mon.Disconnect()
 	<-m.drained
-	if !first {
-		return nil
+	if errors.Is(err, net.ErrClosed) {
+		return nil // another call was quicker
 	}
 	return err
 }

@@ -1,0 +1,91 @@
+package vm
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+func sample() Config {
+	return Config{
+		Name: "bench-abcdefgh-m1", QEMU: "/usr/bin/qemu-system-x86_64", Type: "q35", Accelerator: KVM, CPUs: 1, Memory: 256 << 20,
+		Kernel: "/cache/vmlinux", Initramfs: "/run/bench/initramfs", Dir: "/run/bench/m1",
+	}
+}
+
+// TestCommand holds QEMU's command line against golden files, an option a line.
+func TestCommand(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		mutate func(*Config)
+	}{
+		{"q35-kvm", func(*Config) {}},
+		{"q35-tcg", func(c *Config) { c.Accelerator = TCG }},
+		{"pc", func(c *Config) { c.Type, c.CPUs, c.Memory = "pc", 4, 1<<30 }},
+		{"commas-and-cmdline", func(c *Config) {
+			c.Name, c.Cmdline = "a,accel=kvm", "nokaslr loglevel=7"
+			c.Kernel = "/with,comma/vmlinux"
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := sample()
+			tt.mutate(&c)
+			var b strings.Builder
+			for i, arg := range c.command() {
+				switch {
+				case i == 0:
+				case strings.HasPrefix(arg, "-"):
+					b.WriteString("\n")
+				default:
+					b.WriteString(" ")
+				}
+				b.WriteString(arg)
+			}
+			got := b.String() + "\n"
+			golden := filepath.Join("testdata", tt.name+".golden")
+			if *update {
+				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil {
+				t.Fatalf("%v; go test -update ./vm writes it", err)
+			}
+			if diff := cmp.Diff(string(want), got); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestConfigCheck(t *testing.T) {
+	good := sample()
+	if err := good.check(); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		want   string
+		mutate func(*Config)
+	}{
+		{"name: missing", func(c *Config) { c.Name = "" }},
+		{"kernel: missing", func(c *Config) { c.Kernel = "" }},
+		{"accelerator: missing", func(c *Config) { c.Accelerator = "" }},
+		{`initramfs: "a\x00b" holds a NUL`, func(c *Config) { c.Initramfs = "a\x00b" }},
+		{"CPUs: 0: it needs at least one", func(c *Config) { c.CPUs = 0 }},
+		{"memory: 1048577 bytes are not whole MiB", func(c *Config) { c.Memory = 1<<20 + 1 }},
+		{"memory: -1048576 bytes", func(c *Config) { c.Memory = -1 << 20 }},
+	} {
+		c := sample()
+		tt.mutate(&c)
+		if err := c.check(); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("got %v, want %q", err, tt.want)
+		}
+	}
+}

@@ -1,0 +1,143 @@
+package vm
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"vmctr/vm/guest/wire"
+)
+
+// guestSide is a control and the other end of its port.
+func guestSide(t *testing.T) (*control, func(format string, args ...any)) {
+	t.Helper()
+	ours, theirs, err := socketPair("control")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := openControl(ours)
+	t.Cleanup(func() { theirs.Close(); c.close() })
+	return c, func(format string, args ...any) {
+		if _, err := fmt.Fprintf(theirs, format+"\n", args...); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func wait(t *testing.T, c *control, n int) {
+	t.Helper()
+	for end := time.Now().Add(5 * time.Second); c.len() < n; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%d reports after 5 s, want %d", c.len(), n)
+		}
+	}
+}
+
+func TestMarks(t *testing.T) {
+	c := &control{changed: make(chan struct{})}
+	if m := c.marks(); m != nil {
+		t.Errorf("marks %v of a guest that has said nothing", m)
+	}
+	// By the guest's clock its init began at 500; it says so at 900. On the
+	// host's clock that arrives at 10950. The next report is under way for
+	// less long, and shows that the guest's clock began at 10020.
+	c.add(wire.Report{Event: wire.EventPhase, Phase: wire.PhaseInit, At: 500, Now: 900}, 10950)
+	c.add(wire.Report{Event: wire.EventPhase, Phase: wire.PhasePorts, At: 700, Now: 1000}, 11020)
+	c.add(wire.Report{Event: wire.EventPong, Now: 1100}, 11200)
+	want := []Mark{{wire.PhaseKernel, 10020}, {wire.PhaseInit, 10520}, {wire.PhasePorts, 10720}}
+	if got := c.marks(); !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+func TestAwait(t *testing.T) {
+	c, say := guestSide(t)
+	isPong := func(r wire.Report) bool { return r.Event == wire.EventPong }
+	giveUp := make(chan struct{})
+	got := make(chan bool)
+	go func() { got <- c.await(0, isPong, giveUp) }()
+	say(`{"event":"phase","phase":"init"}`)
+	say(`{"event":"pong"}`)
+	if !<-got {
+		t.Error("did not see the report that it waited for")
+	}
+	if !c.await(0, isPong, nil) {
+		t.Error("does not count a report that has come already")
+	}
+	go func() { got <- c.await(2, isPong, giveUp) }()
+	close(giveUp)
+	if <-got {
+		t.Error("saw an old report as a new one")
+	}
+	say("garbage")
+	wait(t, c, 3)
+	if r, ok := c.find(func(r wire.Report) bool { return r.Event == wire.EventError }); !ok || !strings.Contains(r.Error, `"garbage"`) {
+		t.Errorf("a line that is no report: %+v", r)
+	}
+}
+
+// TestControlEnds: when QEMU ends, who waits is told.
+func TestControlEnds(t *testing.T) {
+	ours, theirs, err := socketPair("control")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := openControl(ours)
+	defer c.close()
+	got := make(chan bool)
+	go func() { got <- c.await(0, func(wire.Report) bool { return false }, nil) }()
+	theirs.Close()
+	select {
+	case ok := <-got:
+		if ok {
+			t.Error("a report that satisfies nothing was found")
+		}
+	case <-time.After(5 * time.Second):
+		t.Fatal("still waits for reports of a machine that has ended")
+	}
+}
+
+// TestFlood: a guest can report without end, and fills no memory.
+func TestFlood(t *testing.T) {
+	ours, theirs, err := socketPair("control")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := openControl(ours)
+	defer c.close()
+	defer theirs.Close()
+	line := []byte(`{"event":"pong"}` + "\n")
+	for range maxReports {
+		if _, err := theirs.Write(line); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wait(t, c, maxReports)
+	select {
+	case <-c.done:
+	case <-time.After(5 * time.Second):
+		t.Error("still reads")
+	}
+}
+
+func FuzzControl(f *testing.F) {
+	f.Add([]byte(`{"event":"phase","phase":"init","at":1,"now":2}` + "\n"))
+	f.Add([]byte("{}\n\n{\"event\":1}\n\xff"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		ours, theirs, err := socketPair("control")
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := openControl(ours)
+		theirs.Write(b)
+		theirs.Close()
+		<-c.done
+		c.marks()
+		if c.len() > maxReports {
+			t.Errorf("%d reports kept", c.len())
+		}
+		c.close()
+	})
+}
