@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,6 +13,8 @@ import (
 	"vmctr/bench/harness"
 	"vmctr/bench/platform"
 	"vmctr/container/cgroup"
+	"vmctr/vm"
+	"vmctr/vm/kernel"
 )
 
 type doctorCommand struct {
@@ -191,7 +192,40 @@ func overlay() finding {
 
 // machine looks at what virtual machines need.
 func machine(ctx context.Context, given string) []finding {
-	return nil
+	return append(emulator(ctx), guestKernel(given))
 }
 
-var _ io.Writer
+// emulator looks for QEMU, and has it run a boot sector.
+func emulator(ctx context.Context) []finding {
+	q := finding{what: "QEMU"}
+	path, err := vm.Find()
+	if err != nil {
+		q.text, q.fix = err.Error(), "sudo scripts/setup, or apt-get install qemu-system-x86"
+		return []finding{q}
+	}
+	version, err := vm.QEMUVersion(ctx, path)
+	if err != nil {
+		q.text, q.fix = err.Error(), "install it anew: apt-get install --reinstall qemu-system-x86"
+		return []finding{q}
+	}
+	q.ok, q.text = true, version+" ("+path+")"
+	k := finding{what: "KVM"}
+	choice, err := vm.Choose(ctx, path)
+	switch {
+	case err != nil:
+		k.text = err.Error()
+	case choice.Accelerator == vm.KVM:
+		k.ok, k.text = true, "usable: "+choice.String()
+	default:
+		k.text, k.fix = choice.Reason+"; machines are emulated, and their figures labelled so", choice.Fix
+	}
+	return []finding{q, k}
+}
+
+func guestKernel(given string) finding {
+	k, err := kernel.Find(kernel.Options{Path: given, Cache: cacheDir()})
+	if err != nil {
+		return finding{what: "guest kernel", text: err.Error(), fix: "sudo scripts/setup, which downloads one"}
+	}
+	return finding{what: "guest kernel", ok: true, text: k.String()}
+}

@@ -116,7 +116,7 @@ func Start(ctx context.Context, cfg Config) (_ *Container, err error) {
 		overlay = step.New()
 		overlay.FailAt = cfg.failOverlayAt
 		m := rootfs.Overlay(overlay, cfg.Layers, cfg.Dir)
-		if err := overlay.Run(); err != nil {
+		if err := rootfs.Run(overlay); err != nil {
 			return nil, fmt.Errorf("joining the layers: %w", err)
 		}
 		fds.root, fds.at = overlay.Value(m), filepath.Join(cfg.Dir, "rootfs")

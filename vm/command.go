@@ -46,6 +46,10 @@ func (c Config) command() []string {
 		add("-chardev", "socket,id="+port.id+",fd="+strconv.Itoa(port.fd))
 		add("-device", "virtserialport,chardev="+port.id+",name="+port.name)
 	}
+	for i, disk := range c.Disks {
+		id := "disk" + strconv.Itoa(i)
+		add("-drive", "if=none,format=raw,id="+id+",file="+escape(disk), "-device", "virtio-blk-pci,drive="+id)
+	}
 	add("-device", "pvpanic-pci")
 	return cmd
 }

@@ -31,6 +31,7 @@ func TestCommand(t *testing.T) {
 		{"commas-and-cmdline", func(c *Config) {
 			c.Name, c.Cmdline = "a,accel=kvm", "nokaslr loglevel=7"
 			c.Kernel = "/with,comma/vmlinux"
+			c.Disks = []string{"/images/a.raw", "/images/b,c.raw"}
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

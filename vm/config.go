@@ -1,10 +1,12 @@
 package vm
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os/exec"
 	"strings"
+	"time"
 )
 
 // Binary is the program that runs machines of this host's architecture.
@@ -22,6 +24,21 @@ func Find() (string, error) {
 	return path, nil
 }
 
+// QEMUVersion asks a QEMU for its version: "QEMU emulator version 7.2.22 (...)".
+func QEMUVersion(ctx context.Context, path string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	var stderr strings.Builder
+	cmd := exec.CommandContext(ctx, path, "--version")
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("%s --version: %w: %s", path, err, lastLine(stderr.String()))
+	}
+	first, _, _ := strings.Cut(string(out), "\n")
+	return first, nil
+}
+
 // Config is what a machine is made of.
 type Config struct {
 	Name        string      // in QEMU's command line, so that it can be told whose it is
@@ -31,9 +48,10 @@ type Config struct {
 	CPUs        int
 	Memory      int64 // RAM of the guest in bytes, whole MiB
 
-	Kernel    string // path of an ELF file with a PVH entry, or of a bzImage
-	Initramfs string // path, as [Initramfs.Write] makes it
-	Cmdline   string // more for the kernel's command line
+	Kernel    string   // path of an ELF file with a PVH entry, or of a bzImage
+	Initramfs string   // path, as [Initramfs.Write] makes it
+	Cmdline   string   // more for the kernel's command line
+	Disks     []string // paths of raw images, which the guest finds as /dev/vda and so on
 
 	// Dir is a folder for the sockets of this machine alone. Start makes it,
 	// and Stop removes it.

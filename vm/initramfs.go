@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
@@ -25,6 +26,9 @@ type Initramfs struct {
 	Spec *specs.Spec
 	// Layers are the folders of the image's layers, the lowest first.
 	Layers []string
+	// Modules are drivers that the workload needs, beside those that PID 1
+	// does; each brings what it depends on.
+	Modules []string
 }
 
 // The modules of a guest. A kernel that has them built in needs none.
@@ -78,7 +82,7 @@ func (i Initramfs) write(w *initramfs.Writer) error {
 	); err != nil {
 		return err
 	}
-	if err := i.writeModules(w, wire.Modules, modules); err != nil {
+	if err := i.writeModules(w, wire.Modules, slices.Concat(modules, i.Modules)); err != nil {
 		return err
 	}
 	var missing *kernel.MissingModuleError

@@ -21,6 +21,8 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"unsafe"
@@ -31,57 +33,92 @@ import (
 	"vmctr/container/step"
 )
 
-// Layers are the unpacked layers of an image, as detached mounts which any
-// number of containers share.
+// Layers are the unpacked layers of an image, as mounts which any number of
+// containers share.
 type Layers struct {
-	files []*os.File // the lowest first
+	at []string // where they are mounted on the shelf, the lowest first
 }
 
-// OpenLayers clones a detached mount of each folder, the lowest layer first.
+// layers counts all that were mounted, so that each has a name of its own.
+var layers int
+
+// OpenLayers mounts each folder, the lowest layer first, where only this
+// process sees it (workshop.go).
 //
 // The files of a layer belong to the host's root, who does not exist in a
 // container's user namespace. With a user namespace given, the mounts are
 // ID-mapped (mount_setattr(2), MOUNT_ATTR_IDMAP, Linux 5.12; as a layer of an
 // overlay 5.19): in them a file of UID 0 belongs to whoever is UID 0 in that
 // namespace, with nothing changed on disk.
-func OpenLayers(dirs []string, userns *os.File) (_ *Layers, err error) {
-	l := &Layers{}
-	defer func() {
-		if err != nil {
-			l.Close()
-		}
-	}()
+func OpenLayers(dirs []string, userns *os.File) (*Layers, error) {
 	if len(dirs) == 0 {
 		return nil, errors.New("the image has no layers")
 	}
-	for _, dir := range dirs {
-		fd, err := unix.OpenTree(unix.AT_FDCWD, dir, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
-		if err != nil {
-			return nil, fmt.Errorf("layer %s: open_tree: %w", dir, err)
-		}
-		l.files = append(l.files, os.NewFile(uintptr(fd), dir))
-		attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}
-		if userns != nil {
-			attr.Attr_set |= unix.MOUNT_ATTR_IDMAP
-			attr.Userns_fd = uint64(userns.Fd())
-		}
-		if err := unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH, &attr); err != nil {
-			if errors.Is(err, unix.EINVAL) && userns != nil {
-				err = fmt.Errorf("%w (its file system, or this kernel, has no ID-mapped mounts: ext4, xfs and btrfs on Linux 5.19 or newer do)", err)
+	l := &Layers{}
+	err := inWorkshop(func() error {
+		for _, dir := range dirs {
+			if err := l.open(dir, userns); err != nil {
+				return fmt.Errorf("layer %s: %w", dir, err)
 			}
-			return nil, fmt.Errorf("layer %s: mount_setattr: %w", dir, err)
 		}
+		return nil
+	})
+	if err != nil {
+		return nil, errors.Join(err, l.Close())
 	}
 	return l, nil
 }
 
-// Close lets go of the layers. Containers that use them keep them.
-func (l *Layers) Close() error {
-	for _, f := range l.files {
-		f.Close()
+func (l *Layers) open(dir string, userns *os.File) error {
+	fd, err := unix.OpenTree(unix.AT_FDCWD, dir, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+	if err != nil {
+		return os.NewSyscallError("open_tree", err)
 	}
+	defer unix.Close(fd)
+	attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}
+	if userns != nil {
+		attr.Attr_set |= unix.MOUNT_ATTR_IDMAP
+		attr.Userns_fd = uint64(userns.Fd())
+	}
+	if err := unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH, &attr); err != nil {
+		if errors.Is(err, unix.EINVAL) && userns != nil {
+			err = fmt.Errorf("%w (its file system, or this kernel, has no ID-mapped mounts: ext4, xfs and btrfs on Linux 5.19 or newer do)", err)
+		}
+		return fmt.Errorf("mount_setattr: %w", err)
+	}
+	at := path.Join(shelf, strconv.FormatInt(int64(layers), 36))
+	layers++
+	if err := os.Mkdir(at, 0o700); err != nil {
+		return err
+	}
+	if err := unix.MoveMount(fd, "", unix.AT_FDCWD, at, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+		return errors.Join(os.NewSyscallError("move_mount", err), os.Remove(at))
+	}
+	l.at = append(l.at, at)
 	return nil
 }
+
+// Close lets go of the layers. Containers that use them keep them.
+func (l *Layers) Close() error {
+	if len(l.at) == 0 {
+		return nil
+	}
+	return inWorkshop(func() error {
+		var errs []error
+		for _, at := range l.at {
+			if err := unix.Unmount(at, unix.MNT_DETACH); err != nil {
+				errs = append(errs, &os.PathError{Op: "umount", Path: at, Err: err})
+				continue
+			}
+			errs = append(errs, os.Remove(at))
+		}
+		l.at = nil
+		return errors.Join(errs...)
+	})
+}
+
+// layerByLayer is the option of an overlay that adds one layer (Linux 6.5).
+const layerByLayer = "lowerdir+"
 
 // A Root is the root of a container while it is put together.
 type Root struct {
@@ -93,32 +130,32 @@ type Root struct {
 }
 
 // Overlay appends the calls that join layers with the writable folder dir/upper
-// into a detached mount. They run in the parent, with the host's privileges,
-// so that the overlay keeps its marks in trusted.overlay attributes, which any
-// file system has for root and no container can write.
+// into a detached mount. The parent makes them ([Run]), with the host's
+// privileges, so that the overlay keeps its marks in trusted.overlay
+// attributes, which any file system has for root and no container can write.
 func Overlay(p *step.Program, l *Layers, dir string) step.Result {
 	p.Phase("overlay")
+	// Names are then short, and without the commas that Linux before 6.5 refuses.
+	p.Call("chdir", unix.SYS_CHDIR, p.Str(dir))
 	fs := p.Call("fsopen", unix.SYS_FSOPEN, p.Str("overlay"), step.Flag(unix.FSOPEN_CLOEXEC, "FSOPEN_CLOEXEC"))
 	set := func(key, value string) {
 		p.Call("fsconfig", unix.SYS_FSCONFIG, fs.Arg(), step.Flag(unix.FSCONFIG_SET_STRING, "FSCONFIG_SET_STRING"), p.Str(key), p.Str(value), step.Int(0))
 	}
-	// The uppermost layer comes first, and paths are the descriptors' own.
-	var lower []string
-	for i := len(l.files) - 1; i >= 0; i-- {
-		lower = append(lower, fmt.Sprintf("/proc/self/fd/%d", l.files[i].Fd()))
-	}
+	// The uppermost layer comes first.
+	lower := slices.Clone(l.at)
+	slices.Reverse(lower)
 	if joined := strings.Join(lower, ":"); len(joined) < 256 {
 		set("lowerdir", joined)
 	} else {
-		// A value holds 255 bytes at most; since Linux 6.5 layers can be
+		// A value holds 255 bytes at most. Since Linux 6.5 layers can be
 		// added one by one.
-		for _, path := range lower {
-			set("lowerdir+", path)
+		for _, at := range lower {
+			set(layerByLayer, at)
 		}
 	}
 	set("source", "overlay")
-	set("upperdir", path.Join(dir, "upper"))
-	set("workdir", path.Join(dir, "work"))
+	set("upperdir", "upper")
+	set("workdir", "work")
 	p.Call("fsconfig", unix.SYS_FSCONFIG, fs.Arg(), step.Flag(unix.FSCONFIG_CMD_CREATE, "FSCONFIG_CMD_CREATE"), step.Null(), step.Null(), step.Int(0))
 	m := p.Call("fsmount", unix.SYS_FSMOUNT, fs.Arg(), step.Flag(unix.FSMOUNT_CLOEXEC, "FSMOUNT_CLOEXEC"), step.Int(0))
 	p.Call("close", unix.SYS_CLOSE, fs.Arg())
