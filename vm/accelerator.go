@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -62,7 +63,27 @@ func (c Choice) String() string {
 // sooner than the emulator does. That /dev/kvm can be opened, and even that it
 // makes a machine, proves nothing: seen are hosts, themselves virtual, where
 // the guest then hangs, or crawls. An error is one of QEMU itself, or of ctx.
+//
+// The choice is made once in the life of a process, for each QEMU.
 func Choose(ctx context.Context, qemu string) (Choice, error) {
+	chosen.Lock()
+	defer chosen.Unlock()
+	if c, ok := chosen.by[qemu]; ok {
+		return c, nil
+	}
+	c, err := choose(ctx, qemu)
+	if err == nil {
+		chosen.by[qemu] = c
+	}
+	return c, err
+}
+
+var chosen = struct {
+	sync.Mutex
+	by map[string]Choice
+}{by: map[string]Choice{}}
+
+func choose(ctx context.Context, qemu string) (Choice, error) {
 	kvm, err := os.OpenFile("/dev/kvm", os.O_RDWR, 0)
 	if err != nil {
 		c := Choice{Accelerator: TCG}

@@ -1,6 +1,7 @@
 package vm
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -252,7 +253,7 @@ func (m *Machine) Err() error {
 	}
 	for _, e := range m.monitor.Events() {
 		if e.Name == "GUEST_PANICKED" {
-			return m.guestError(errors.New("the guest's kernel has panicked"))
+			return m.guestError(m.panicked())
 		}
 	}
 	if _, ok := m.control.find(isRunning); !ok {
@@ -271,6 +272,10 @@ func (m *Machine) progress() string {
 
 // howQEMUEnded is why QEMU is no more.
 func (m *Machine) howQEMUEnded() error {
+	select { // its last events are still to be read
+	case <-m.monitor.Done():
+	case <-time.After(time.Second):
+	}
 	status := m.process.Status()
 	if status.Signal != 0 || status.Code != 0 {
 		text := fmt.Sprintf("QEMU ended: %v", status)
@@ -282,15 +287,26 @@ func (m *Machine) howQEMUEnded() error {
 	for _, e := range m.monitor.Events() {
 		switch reason, _ := e.Data["reason"].(string); {
 		case e.Name == "GUEST_PANICKED":
-			return errors.New("the guest's kernel has panicked")
+			return m.panicked()
 		case e.Name == "SHUTDOWN" && reason == "guest-reset":
-			// It was told to reboot after a panic, and has no other reason to.
-			return errors.New("the guest has reset itself, as its kernel does after a panic")
+			// Its kernel was told to do so after a panic, and does it for
+			// nothing else. One that comes early, QEMU has no driver to be told by.
+			return m.panicked()
 		case e.Name == "SHUTDOWN":
 			return fmt.Errorf("the machine was switched off (%s)", reason)
 		}
 	}
 	return errors.New("QEMU ended by itself")
+}
+
+// panicked gives the kernel's own reason, which it prints first, before much else.
+func (m *Machine) panicked() error {
+	for line := range strings.Lines(tail(m.console)) {
+		if _, reason, ok := strings.Cut(line, "Kernel panic - "); ok {
+			return fmt.Errorf("the guest's kernel has panicked: %s", strings.TrimSpace(reason))
+		}
+	}
+	return errors.New("the guest has reset itself, as its kernel does after a panic")
 }
 
 func (m *Machine) guestError(err error) error { return &GuestError{err, tail(m.console)} }
@@ -306,10 +322,12 @@ func (m *Machine) explain(err error) error {
 	case <-time.After(time.Second):
 		return err
 	}
-	if said := tail(m.stderr); said != "" {
-		return fmt.Errorf("%w; QEMU ended (%v) and said: %s", err, m.process.Status(), said)
+	status := m.process.Status()
+	err = fmt.Errorf("QEMU ended: %v: %s (%w)", status, cmp.Or(tail(m.stderr), "it said nothing"), err)
+	if status.Signal != 0 {
+		return m.guestError(err) // it did not refuse: somebody, or a fault, has killed it
 	}
-	return fmt.Errorf("%w; QEMU ended (%v)", err, m.process.Status())
+	return err
 }
 
 // tail is the end of a file in memory, as text for people.
@@ -344,10 +362,10 @@ func (m *Machine) Stop(ctx context.Context) error {
 		errs = append(errs, m.process.Remove(ctx)) // kills it, if need be
 	}
 	if m.monitor != nil {
-		m.monitor.Close() // QEMU has closed its end, which is an error here
+		errs = append(errs, m.monitor.Close())
 	}
 	if m.control != nil {
-		m.control.close()
+		errs = append(errs, m.control.close())
 	}
 	for _, f := range []*os.File{m.console, m.stderr} {
 		if f != nil {

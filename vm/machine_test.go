@@ -48,7 +48,7 @@ func machineOf(t *testing.T, workload, pid1 string, args ...string) Config {
 	if cache == "" {
 		cache = "/var/cache/bench"
 	}
-	k, err := kernel.Find(kernel.Options{Cache: cache})
+	k, err := kernel.Find(kernel.Options{Caches: []string{cache}})
 	if err != nil {
 		if slices.Contains(strings.Split(os.Getenv("BENCH_REQUIRE"), ","), "qemu") {
 			t.Fatal(err)
@@ -212,7 +212,7 @@ func TestNoPID1(t *testing.T) {
 	if m.Running(t.Context()) {
 		t.Error("its workload runs")
 	}
-	isGuestError(t, m.Err(), "panic", "Kernel panic - not syncing")
+	isGuestError(t, m.Err(), "the guest's kernel has panicked: not syncing: ", "Kernel panic - not syncing")
 }
 
 // TestPanic: a kernel that panics later tells QEMU.
@@ -226,7 +226,7 @@ func TestPanic(t *testing.T) {
 	case <-within(t).Done():
 		t.Fatal(m.Err())
 	}
-	isGuestError(t, m.Err(), "the guest's kernel has panicked", "sysrq triggered crash")
+	isGuestError(t, m.Err(), "the guest's kernel has panicked: not syncing: sysrq triggered crash")
 }
 
 // TestSilent: a guest whose PID 1 says nothing is not ready, for as long as one

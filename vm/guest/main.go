@@ -47,7 +47,7 @@ import (
 const patience = 60 * time.Second
 
 func main() {
-	g := &guest{begin: boottime()}
+	g := &guest{begin: boottime(), cutPower: cutPower}
 	if os.Getpid() != 1 {
 		fmt.Fprintln(os.Stderr, "guest: this is PID 1 of a virtual machine, and does nothing anywhere else")
 		os.Exit(2)
@@ -80,14 +80,15 @@ type guest struct {
 	modules *moduleDir
 	late    *moduleDir
 	output  int // the port of the workload's standard output
-	pid     int // the workload's
 
 	mu      sync.Mutex
+	pid     int      // the workload's; 0 until it runs
 	control *os.File // nil until the port is there
 	pending []wire.Report
 	last    string // phase
 
-	dying sync.Once
+	dying    sync.Once
+	cutPower func() // the function, but in tests, which run on a machine that is to stay on
 }
 
 func (g *guest) boot() error {
@@ -164,8 +165,9 @@ func (g *guest) startWorkload() error {
 	// The port can be open only once. With this copy closed, it is the
 	// workload's, and closes with it.
 	defer unix.Close(g.output)
+	var pid int
 	for _, file := range candidates(p.Args[0], p.Env) {
-		g.pid, err = syscall.ForkExec(file, p.Args, &syscall.ProcAttr{
+		pid, err = syscall.ForkExec(file, p.Args, &syscall.ProcAttr{
 			Dir: p.Cwd, Env: p.Env,
 			Files: []uintptr{uintptr(null), uintptr(g.output), 2},
 			Sys:   &syscall.SysProcAttr{Setsid: true},
@@ -177,6 +179,9 @@ func (g *guest) startWorkload() error {
 	if err != nil {
 		return fmt.Errorf("starting %q in %q: %w (is it in the image, and a program for this CPU?)", p.Args, p.Cwd, err)
 	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.pid = pid
 	return nil
 }
 
@@ -232,19 +237,24 @@ func (g *guest) fail(err error) {
 // powerOff does not return. It may be called by several goroutines at once: the
 // first one wins.
 func (g *guest) powerOff() {
-	g.dying.Do(func() {
-		// What the console has been given is not printed yet: at 115,200 baud
-		// a line takes a while. TCSBRK with 1 waits for it (tcdrain(3)).
-		drained := make(chan struct{})
-		go func() { unix.IoctlSetInt(2, unix.TCSBRK, 1); close(drained) }()
-		select {
-		case <-drained:
-		case <-time.After(2 * time.Second):
-		}
-		err := unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF)
-		fmt.Fprintln(os.Stderr, "guest: cannot power off:", err)
-	})
+	g.dying.Do(g.cutPower)
 	select {}
+}
+
+func cutPower() {
+	if os.Getpid() != 1 {
+		panic("guest: not PID 1, so this machine is not its own to power off")
+	}
+	// What the console has been given is not printed yet: at 115,200 baud a
+	// line takes a while. TCSBRK with 1 waits for it (tcdrain(3)).
+	drained := make(chan struct{})
+	go func() { unix.IoctlSetInt(2, unix.TCSBRK, 1); close(drained) }()
+	select {
+	case <-drained:
+	case <-time.After(2 * time.Second):
+	}
+	err := unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF)
+	fmt.Fprintln(os.Stderr, "guest: cannot power off:", err)
 }
 
 func boottime() int64 {

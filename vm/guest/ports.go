@@ -99,7 +99,7 @@ func (g *guest) report(r wire.Report) {
 // flush writes what is pending, in one write: each one wakes the host. That
 // the host does not listen is no reason to stop.
 func (g *guest) flush() {
-	if g.control == nil {
+	if g.control == nil || len(g.pending) == 0 {
 		return
 	}
 	var b []byte
@@ -144,9 +144,12 @@ func (g *guest) obey(control io.Reader) {
 // stop ends the workload; reap then powers off. A workload that ignores
 // SIGTERM gets SIGKILL.
 func (g *guest) stop() {
-	if g.pid == 0 {
+	g.mu.Lock()
+	pid := g.pid
+	g.mu.Unlock()
+	if pid == 0 {
 		g.powerOff()
 	}
-	unix.Kill(g.pid, unix.SIGTERM)
-	time.AfterFunc(time.Second, func() { unix.Kill(g.pid, unix.SIGKILL) })
+	unix.Kill(pid, unix.SIGTERM)
+	time.AfterFunc(time.Second, func() { unix.Kill(pid, unix.SIGKILL) })
 }

@@ -14,8 +14,8 @@ import (
 
 // Options say where to look for a kernel.
 type Options struct {
-	Path  string // of a bzImage; "" to search
-	Cache string // CACHE/kernel/*/ are unpacked packages; "" if there is none
+	Path   string   // of a bzImage; "" to search
+	Caches []string // in each, CACHE/kernel/*/ are unpacked packages
 }
 
 // ErrNotFound is matched by the error of [Find] when there is no kernel.
@@ -23,7 +23,7 @@ var ErrNotFound = errors.New("no guest kernel found")
 
 // Find finds a guest kernel. A given one is taken or is an error. Otherwise it
 // is the newest of those that were fetched from a distribution and unpacked
-// into the cache; then the one that the host itself runs; then the newest in
+// into a cache; then the one that the host itself runs; then the newest in
 // the host's /boot that has modules.
 func Find(o Options) (*Kernel, error) {
 	var u unix.Utsname
@@ -44,8 +44,8 @@ func (h host) find(o Options) (*Kernel, error) {
 		return h.open(o.Path, "given")
 	}
 	var tried []error
-	if o.Cache != "" {
-		k, err := h.newest(filepath.Join(o.Cache, "kernel", "*", "boot", "vmlinuz-*"), "fetched")
+	for _, cache := range o.Caches {
+		k, err := h.newest(filepath.Join(cache, "kernel", "*", "boot", "vmlinuz-*"), "fetched")
 		if err == nil {
 			return k, nil
 		}
@@ -62,7 +62,7 @@ func (h host) find(o Options) (*Kernel, error) {
 		return k, nil
 	}
 	tried = append(tried, err)
-	return nil, fmt.Errorf("%w: run `sudo scripts/bench doctor`, which fetches one, or pass --kernel FILE; tried:\n%w", ErrNotFound, errors.Join(tried...))
+	return nil, fmt.Errorf("%w; tried:\n%w", ErrNotFound, errors.Join(tried...))
 }
 
 // newest opens the kernels that match the pattern and takes the newest that

@@ -42,13 +42,13 @@ func TestFind(t *testing.T) {
 		o          Options
 		want       Kernel
 	}{
-		{"fetched before the host's", "own", Options{Cache: at("cache")},
+		{"fetched before the host's", "own", Options{Caches: []string{at("cache")}},
 			Kernel{"6.1.0-56-amd64", at("cache/kernel/6.1.192-2/boot/vmlinuz-6.1.0-56-amd64"), at("cache/kernel/6.1.192-2/usr/lib/modules/6.1.0-56-amd64"), "fetched"}},
-		{"the running one, though another is newer", "own", Options{Cache: at("none")},
+		{"the running one, though another is newer", "own", Options{Caches: []string{at("none")}},
 			Kernel{running, at("own/boot/vmlinuz-" + running), "", "host"}},
 		{"another of the host, with modules", "other", Options{},
 			Kernel{"5.10", at("other/boot/vmlinuz-5.10"), at("other/lib/modules/5.10"), "host"}},
-		{"given, its modules on the host", "other", Options{Path: at("given/renamed"), Cache: at("cache")},
+		{"given, its modules on the host", "other", Options{Path: at("given/renamed"), Caches: []string{at("cache")}},
 			Kernel{"5.10", at("given/renamed"), at("other/lib/modules/5.10"), "given"}},
 		{"given, its modules in its package", "none", Options{Path: at("cache/kernel/6.1.9-1/boot/vmlinuz-6.1.0-9-amd64")},
 			Kernel{"6.1.0-9-amd64", at("cache/kernel/6.1.9-1/boot/vmlinuz-6.1.0-9-amd64"), at("cache/kernel/6.1.9-1/lib/modules/6.1.0-9-amd64"), "given"}},
@@ -73,12 +73,11 @@ func TestFindNothing(t *testing.T) {
 	cache, root := t.TempDir(), t.TempDir()
 	files(t, cache, map[string][]byte{"kernel/8/boot/vmlinuz-8.0": []byte("half a download")})
 	files(t, root, map[string][]byte{"boot/vmlinuz-7.0": bzImage("7.0", nil)})
-	_, err := host{root: root, release: "6.18.44"}.find(Options{Cache: cache})
+	_, err := host{root: root, release: "6.18.44"}.find(Options{Caches: []string{cache}})
 	if !errors.Is(err, ErrNotFound) {
 		t.Fatalf("error %v", err)
 	}
 	for _, want := range []string{
-		"sudo scripts/bench doctor", "--kernel FILE",
 		filepath.Join(cache, "kernel/8/boot/vmlinuz-8.0") + ": not a Linux bzImage",
 		filepath.Join(root, "boot/vmlinuz-6.18.44") + ": no such file",
 		"no lib/modules/7.0 belongs to it",
@@ -86,7 +85,7 @@ func TestFindNothing(t *testing.T) {
 		wantError(t, err, want)
 	}
 
-	_, err = host{root: t.TempDir(), release: "1"}.find(Options{Path: filepath.Join(root, "nothing"), Cache: cache})
+	_, err = host{root: t.TempDir(), release: "1"}.find(Options{Path: filepath.Join(root, "nothing"), Caches: []string{cache}})
 	if !errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrNotFound) {
 		t.Errorf("a given kernel that does not exist: %v", err)
 	}
@@ -127,7 +126,7 @@ func realKernel(t *testing.T) *Kernel {
 	if cache == "" {
 		cache = "/var/cache/bench"
 	}
-	k, err := Find(Options{Cache: cache})
+	k, err := Find(Options{Caches: []string{cache}})
 	if err == nil {
 		return k
 	}

@@ -51,7 +51,11 @@ func TestDialFails(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			path := serve(t, tt.script)
-			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+			patience := hurry
+			if tt.is == context.DeadlineExceeded {
+				patience = 100 * time.Millisecond
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
 			_, err := Dial(ctx, path)
 			wantError(t, err, tt.is, "waiting for QEMU's QMP greeting at "+path+": ", tt.want)
@@ -116,6 +120,6 @@ func TestDialAtTheLastMoment(t *testing.T) {
 		} else {
 			wantError(t, err, context.Canceled)
 		}
+		noneLeft(t)
 	}
-	noneLeft(t)
 }

@@ -17,7 +17,9 @@
 //     reply should stay below 2 KiB: ask for no lists.)
 //   - a line of more than 64 KiB ends it (so never send query-qmp-schema), and
 //     after that it does not answer: so an error of the connection closes the
-//     [Monitor], and every later command says why;
+//     [Monitor], and every later command says why. Between two commands such
+//     an error, unlike the plain end of the connection, is not noticed before
+//     the next one: so who sees QEMU's process end calls [Monitor.Close];
 //   - an event in the same read as the reply to qmp_capabilities is lost: so
 //     QEMU should be started with -S, and let go by the command cont;
 //   - nothing in it has a deadline: so every call here takes a context. When

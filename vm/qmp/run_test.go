@@ -162,7 +162,7 @@ func TestRunEnds(t *testing.T) {
 				<-over // the connection is not to be ended from this side
 			})
 			// More than a socket holds: what nobody reads cannot be sent.
-			_, err := m.Run(ctx, "first", strings.Repeat("x", 1<<20))
+			_, err := m.Run(ctx, "first", strings.Repeat("x", 1<<19))
 			close(over)
 			wantError(t, err, tt.is, "QMP command first: ", tt.want)
 			wantClosed(t, m, err.Error())

@@ -1,0 +1,186 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
+	"vmctr/vm/guest/wire"
+)
+
+// TestCandidates: execvp(3), as the containers have it.
+func TestCandidates(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		env  []string
+		want []string
+	}{
+		{"/a/b", nil, []string{"/a/b"}},
+		{"./b", []string{"PATH=/x"}, []string{"./b"}},
+		{"b", []string{"PATH=/x:/y"}, []string{"/x/b", "/y/b"}},
+		{"b", []string{"XPATH=/x", "PATH="}, []string{"/b"}},
+		{"b", []string{"PATH=/x", "PATH=/y"}, []string{"/y/b"}},
+		{"b", []string{"HOME=/"}, []string{"/usr/local/sbin/b", "/usr/local/bin/b", "/usr/sbin/b", "/usr/bin/b", "/sbin/b", "/bin/b"}},
+	} {
+		if diff := cmp.Diff(tt.want, candidates(tt.name, tt.env)); diff != "" {
+			t.Errorf("%q with %q: -want +got:\n%s", tt.name, tt.env, diff)
+		}
+	}
+}
+
+// start starts a workload whose standard output is a pipe.
+func start(t *testing.T, g *guest, cwd string, env []string, args ...string) (output *os.File, err error) {
+	t.Helper()
+	var pipe [2]int
+	if err := errors.Join(unix.Pipe2(pipe[:], unix.O_CLOEXEC), unix.SetNonblock(pipe[0], true)); err != nil {
+		t.Fatal(err)
+	}
+	output = os.NewFile(uintptr(pipe[0]), "output")
+	output.SetReadDeadline(time.Now().Add(hurry))
+	t.Cleanup(func() { output.Close() })
+	g.output = pipe[1] // which startWorkload closes
+	g.spec.Process.Args, g.spec.Process.Env, g.spec.Process.Cwd = args, env, cwd
+	return output, g.startWorkload()
+}
+
+// TestWorkload: what it is given, and what is reported of its end.
+func TestWorkload(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "sh"), 0o755); err != nil { // found first, but no program
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name, script, output string
+		want                 wire.Report
+	}{
+		{"environment and folder", `echo "$A"; pwd`, "1 2\n" + dir + "\n", wire.Report{}},
+		{"no standard input", "cat", "", wire.Report{}},
+		{"a session of its own", `read -r pid name state ppid pgrp session rest </proc/$$/stat; echo $((session - $$))`, "0\n", wire.Report{}},
+		{"a status", "exit 7", "", wire.Report{Code: 7}},
+		{"a signal", "kill -TERM $$", "", wire.Report{Signal: int(unix.SIGTERM)}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			g, w := newGuest(t)
+			w.attach(g)
+			output, err := start(t, g, dir, []string{"A=1 2", "PATH=" + dir + ":/usr/bin:/bin"}, "sh", "-c", tt.script)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := io.ReadAll(output) // to the end, which comes when nobody else has the port open
+			if string(got) != tt.output || err != nil {
+				t.Errorf("it wrote %q, %v", got, err)
+			}
+			go g.reap()
+			reports, console := w.rest()
+			tt.want.Event = wire.EventExited
+			if diff := cmp.Diff([]wire.Report{tt.want}, reports); diff != "" || console != "" {
+				t.Errorf("console %q\n%s", console, diff)
+			}
+		})
+	}
+}
+
+// TestReapOthers: a child that is not the workload is reaped, and its end is not
+// taken for the workload's.
+func TestReapOthers(t *testing.T) {
+	g, w := newGuest(t)
+	w.attach(g)
+	if _, err := start(t, g, "/", nil, "sh", "-c", "exit 1"); err != nil {
+		t.Fatal(err)
+	}
+	other := g.pid
+	output, err := start(t, g, "/", nil, "sh", "-c", "sleep 0.1; exit 2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go g.reap()
+	io.ReadAll(output)
+	reports, _ := w.rest()
+	if diff := cmp.Diff([]wire.Report{{Event: wire.EventExited, Code: 2}}, reports); diff != "" {
+		t.Error(diff)
+	}
+	if _, err := os.Stat(filepath.Join("/proc", strconv.Itoa(other))); err == nil {
+		t.Errorf("process %d is still there", other)
+	}
+}
+
+func TestWorkloadFails(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "text"), []byte("text"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name, cwd, program string
+		want               string
+	}{
+		{"missing", "/", "nonesuch", `starting ["nonesuch"] in "/": no such file or directory (is it in the image`},
+		{"not executable", "/", dir + "/text", "permission denied"},
+		{"no folder", dir + "/nowhere", "sh", `in "` + dir + `/nowhere": no such file or directory`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			g, _ := newGuest(t)
+			output, err := start(t, g, tt.cwd, nil, tt.program)
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("%v", err)
+			}
+			if g.pid != 0 {
+				t.Errorf("process %d", g.pid) // a command to stop would not power off
+			}
+			if b, err := io.ReadAll(output); len(b) > 0 || err != nil {
+				t.Errorf("output %q, %v", b, err)
+			}
+		})
+	}
+}
+
+// TestStop: a workload that does not go when it is asked to is made to.
+func TestStop(t *testing.T) {
+	for _, tt := range []struct {
+		name, script string
+		want         unix.Signal
+		atLeast      time.Duration
+	}{
+		{"goes", "echo ready; exec sleep 30", unix.SIGTERM, 0},
+		{"stays", "trap '' TERM; echo ready; exec sleep 30", unix.SIGKILL, 900 * time.Millisecond},
+	} {
+		g, _ := newGuest(t)
+		output, err := start(t, g, "/", nil, "sh", "-c", tt.script)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pid := g.pid
+		if _, err := io.ReadFull(output, make([]byte, len("ready\n"))); err != nil {
+			t.Fatal(err)
+		}
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			begin := time.Now()
+			g.stop()
+			// It is not reaped before SIGKILL has been sent, so that that goes
+			// to nobody else.
+			if err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil); err != nil {
+				t.Fatal(err)
+			}
+			took := time.Since(begin)
+			if took < tt.atLeast || took > hurry {
+				t.Errorf("it took %v", took)
+			}
+			time.Sleep(time.Until(begin.Add(1500 * time.Millisecond)))
+			var ws unix.WaitStatus
+			if _, err := unix.Wait4(pid, &ws, 0, nil); err != nil {
+				t.Fatal(err)
+			}
+			if !ws.Signaled() || ws.Signal() != tt.want {
+				t.Errorf("status %#x", ws)
+			}
+		})
+	}
+}
