@@ -11,28 +11,36 @@ import (
 // reader is told that a figure is uncertain.
 const noisy = 0.25
 
-// What a label "(emulated)" means, wherever one stands.
-const emulatedMeans = "Emulated: QEMU imitated the processor in software (TCG), since this host cannot run the machine on hardware " +
-	"virtualization. Such a figure shows what an emulator costs, and is no measure of a hypervisor."
+// What a label "(emulated)" means: in full where a reader begins, and in short
+// wherever one stands.
+const (
+	emulatedMeans = "Emulated: QEMU imitated the processor in software (TCG) instead of running the machine on the host's processor. " +
+		"Such a figure shows what an emulator costs, and is no measure of a hypervisor."
+	emulatedNote = "(emulated): a figure of an emulator, not of a hypervisor."
+)
 
 // alerts are what a reader must know before the first figure.
 func (m *model) alerts() []string {
-	var list []string
-	add := func(format string, args ...any) { list = append(list, fmt.Sprintf(format, args...)) }
+	var out []string
+	add := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
 
 	if s := m.unfinished(); s != "" {
-		list = append(list, s)
+		out = append(out, s)
 	}
+	var unreached []string
 	for _, p := range m.platforms {
-		switch {
-		case p.ready():
-		case p.Status == "":
-			add("%s was not measured: %s.", p.Name, p.Reason)
+		switch p.Status {
+		case result.Ready:
+		case "":
+			unreached = append(unreached, p.Name)
+		case result.Unavailable:
+			add("%s is not available on this host. %s", p.Name, clip(p.why(), 420))
 		default:
-			add("%s %s: %s", p.Name, map[result.Status]string{
-				result.Unavailable: "is not available on this host", result.Failed: "failed",
-			}[p.Status], clip(p.why(), 420))
+			add("%s %s. %s", p.Name, p.state(), clip(p.why(), 420))
 		}
+	}
+	if len(unreached) > 0 {
+		add("Not measured, since the run ended before: %s.", list(unreached))
 	}
 	if e := m.emulated(); len(e) > 0 {
 		var names []string
@@ -41,12 +49,12 @@ func (m *model) alerts() []string {
 		}
 		add("%s: emulated. %s", strings.Join(names, ", "), strings.TrimPrefix(emulatedMeans, "Emulated: "))
 	}
-	list = append(list, m.failedSamples()...)
-	list = append(list, m.thin()...)
+	out = append(out, m.failedSamples()...)
+	out = append(out, m.thin()...)
 	for _, n := range m.run.Notes {
-		list = append(list, sentence(n.Text))
+		out = append(out, sentence(n.Text))
 	}
-	return list
+	return out
 }
 
 // unfinished says how a run ended that did not come to its end.

@@ -13,8 +13,16 @@ var tickUnits = map[string][]struct {
 	size float64
 }{
 	"ns":    {{"ns", 1}, {"µs", 1e3}, {"ms", 1e6}, {"s", 1e9}},
-	"bytes": {{"B", 1}, {"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}},
+	"bytes": {{"B", 1}, {"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"TiB", 1 << 40}},
 }
+
+// The ends of what an axis can show: three thousand TiB, and 1 ns to 31 years.
+// A value beyond is drawn at the end.
+const (
+	mostBytes = 3000 << 40
+	leastTime = 1.0
+	mostTime  = 1e18
+)
 
 // tickLabel prints a round number: "1 ms", "200 µs", "0".
 func tickLabel(v float64, unit string) string {
@@ -75,18 +83,8 @@ func logTicks(lo, hi float64, unit string) []plot.Tick {
 // byteTicks are round numbers of a binary unit, from 0 to at least the
 // largest value; the last one is the end of the axis.
 func byteTicks(most float64) []plot.Tick {
-	if !(most > 0) {
-		most = 1
-	}
-	step := 1.0
-	for _, u := range tickUnits["bytes"] {
-		for _, f := range []float64{1, 2, 5, 10, 20, 50, 100, 200, 500} {
-			if step = f * u.size; most/step <= 6 {
-				goto found
-			}
-		}
-	}
-found:
+	most = min(max(most, 1), mostBytes)
+	step := byteStep(most)
 	var ticks []plot.Tick
 	for i := 0; ; i++ {
 		v := float64(i) * step
@@ -95,4 +93,17 @@ found:
 			return ticks
 		}
 	}
+}
+
+// byteStep is the distance of ticks, of which there are six at most.
+func byteStep(most float64) float64 {
+	step := 1.0
+	for _, u := range tickUnits["bytes"] {
+		for _, f := range []float64{1, 2, 5, 10, 20, 50, 100, 200, 500} {
+			if step = f * u.size; most/step <= 6 {
+				return step
+			}
+		}
+	}
+	return step
 }

@@ -34,6 +34,9 @@ type heading string
 // paragraph is running text; Lead stands before it in bold.
 type paragraph struct{ Lead, Text string }
 
+// points are short texts, each behind a bullet.
+type points []string
+
 // table has a row of headings, rows of cells, and notes below.
 type table struct {
 	Caption string
@@ -60,6 +63,7 @@ type figure struct {
 
 func (heading) isBlock()   {}
 func (paragraph) isBlock() {}
+func (points) isBlock()    {}
 func (*table) isBlock()    {}
 func (*figure) isBlock()   {}
 

@@ -2,6 +2,8 @@ package report
 
 import (
 	"fmt"
+	"math"
+	"slices"
 	"strings"
 
 	"vmctr/report/result"
@@ -56,7 +58,7 @@ var lectureSays = map[string][2]string{
 }
 
 func (m *model) lectureTable() lectureTable {
-	row := func(criterion string, measured func(*platform) []string, v verdict) lectureRow {
+	row := func(criterion string, measured func(*platform) string, v verdict) lectureRow {
 		says := lectureSays[criterion]
 		return lectureRow{
 			Criterion: criterion,
@@ -75,64 +77,77 @@ func (m *model) lectureTable() lectureTable {
 	}}
 }
 
-// cell collects what all platforms of a kind measured; each line names its
-// platform when there are several, or when its figures are emulated.
-func (m *model) cell(kind string, measured func(*platform) []string) []string {
+// cell collects what all platforms of a kind measured. It names the platforms
+// when there are several, or when figures are emulated; those of which the same
+// is to be said share a line.
+func (m *model) cell(kind string, measured func(*platform) string) []string {
 	platforms := m.kind(kind)
 	if len(platforms) == 0 {
 		return []string{"Not in this run."}
 	}
-	var lines []string
+	var texts []string
+	names := map[string][]string{}
 	for _, p := range platforms {
-		mine := measured(p)
-		if len(mine) == 0 {
-			mine = []string{capital(p.state()) + "."}
+		text := measured(p)
+		if text == "" {
+			text = sentence(p.state())
 		}
-		if len(platforms) > 1 || p.Emulated {
-			mine[0] = p.label() + ": " + mine[0]
+		if len(names[text]) == 0 {
+			texts = append(texts, text)
 		}
-		lines = append(lines, mine...)
+		names[text] = append(names[text], p.label())
 	}
-	return lines
+	if len(platforms) == 1 && !platforms[0].Emulated {
+		return texts
+	}
+	for i, text := range texts {
+		who := strings.Join(names[text], ", ")
+		if len(names[text]) > 1 && len(texts) == 1 {
+			who = "All"
+			if !slices.ContainsFunc(platforms, func(p *platform) bool { return !p.Emulated }) {
+				who = "All (emulated)"
+			}
+		}
+		texts[i] = who + ": " + text
+	}
+	return texts
 }
 
-func capital(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
-
-func (m *model) virtualization(p *platform) []string {
+func (m *model) virtualization(p *platform) string {
 	id := m.run.Identity(p.Name)
 	switch m.kernelOf(id) {
 	case kernelShared:
-		return []string{"Runs on the host's own kernel: the boot_id is the same."}
+		return "Runs on the host's own kernel: the boot_id is the same."
 	case kernelOwn:
 		line := "Runs on a kernel of its own: another boot_id."
 		if id.Hypervisor {
 			line += " Its processor says that it is virtual: " + hypervisor(id) + "."
 		}
-		return []string{line}
+		return line
 	}
 	return unknownKernel(id)
 }
 
 // unknownKernel is the line of a platform whose kernel cannot be told.
-func unknownKernel(id *identity.Identity) []string {
+func unknownKernel(id *identity.Identity) string {
 	if id == nil {
-		return nil
+		return ""
 	}
-	return []string{"Undecided: a boot_id was not recorded."}
+	return "Undecided: a boot_id was not recorded."
 }
 
-func (m *model) guestOS(p *platform) []string {
+func (m *model) guestOS(p *platform) string {
 	id := m.run.Identity(p.Name)
 	switch m.kernelOf(id) {
 	case kernelShared:
-		return []string{fmt.Sprintf("No: %s, as on the host.", kernelName(id.Kernel))}
+		return fmt.Sprintf("No: %s, as on the host.", kernelName(id.Kernel))
 	case kernelOwn:
-		return []string{fmt.Sprintf("Yes: %s, up for %s when asked.", kernelName(id.Kernel), value(id.Uptime*1e9, "ns"))}
+		return fmt.Sprintf("Yes: %s, up for %s when asked.", kernelName(id.Kernel), value(id.Uptime*1e9, "ns"))
 	}
 	return unknownKernel(id)
 }
 
-func (m *model) isolation(p *platform) []string {
+func (m *model) isolation(p *platform) string {
 	id := m.run.Identity(p.Name)
 	switch m.kernelOf(id) {
 	case kernelShared:
@@ -146,25 +161,29 @@ func (m *model) isolation(p *platform) []string {
 		default:
 			parts = append(parts, fmt.Sprintf("%d of %d namespaces are its own", len(own), len(own)+len(shared)))
 		}
-		parts = append(parts, uidMap(id), "effective capabilities: "+capabilities(id), "seccomp: "+seccomp(id))
-		return []string{sentence(strings.Join(parts, "; "))}
+		users := uidMap(id)
+		if id.UIDMap == "" {
+			users = "user map not recorded"
+		}
+		parts = append(parts, users, "effective capabilities: "+capabilities(id), "seccomp: "+seccomp(id))
+		return sentence(strings.Join(parts, "; "))
 	case kernelOwn:
-		return []string{"A kernel of its own: its namespaces and users are none of the host's, and their numbers cannot be compared."}
+		return "A kernel of its own: its namespaces and users are none of the host's, and their numbers cannot be compared."
 	}
 	return unknownKernel(id)
 }
 
-func (m *model) resources(p *platform) []string { return m.figureLines("pss_bytes", p, " PSS") }
+func (m *model) resources(p *platform) string { return m.figureLines("pss_bytes", p, " PSS") }
 
-func (m *model) startup(p *platform) []string { return m.figureLines("first_instruction_ns", p, "") }
+func (m *model) startup(p *platform) string { return m.figureLines("first_instruction_ns", p, "") }
 
 // figureLines is a metric of one platform: median, interval, n, and the ratio
 // to the plain process.
-func (m *model) figureLines(name string, p *platform, what string) []string {
+func (m *model) figureLines(name string, p *platform, what string) string {
 	ms := m.metric(name)
 	f := ms.figure(p)
 	if f.Summary.N == 0 {
-		return nil
+		return ""
 	}
 	s := f.Summary
 	line := value(s.Median, ms.unit()) + what
@@ -173,16 +192,18 @@ func (m *model) figureLines(name string, p *platform, what string) []string {
 	} else {
 		line += fmt.Sprintf(" (n%s=%s%d, too few for an interval)", nbsp, nbsp, s.N)
 	}
-	if f.Ratio != nil {
+	// Of very many platforms the ratios are left to the table of the section, so
+	// that the first page holds what it should.
+	if f.Ratio != nil && !math.IsNaN(f.Ratio.Ratio) && len(m.kind(p.Kind)) <= 3 {
 		line += fmt.Sprintf("; %s times the plain process", ratio(*f.Ratio))
 	}
-	return []string{line + "."}
+	return line + "."
 }
 
-func (m *model) portability(p *platform) []string {
+func (m *model) portability(p *platform) string {
 	id := m.run.Identity(p.Name)
 	if id == nil {
-		return nil
+		return ""
 	}
 	img := m.run.Header.Image
 	line := "Ran the image as it is"
@@ -195,7 +216,7 @@ func (m *model) portability(p *platform) []string {
 	if m.kernelOf(id) == kernelOwn {
 		line += ", and needed a kernel besides"
 	}
-	return []string{line + "."}
+	return line + "."
 }
 
 // shortDigest is enough of a digest to compare by eye.
@@ -232,16 +253,12 @@ func (m *model) pair() (container, vm *platform) {
 func (m *model) missing(haveContainer, haveVM bool) string {
 	var parts []string
 	say := func(kind, name string) {
-		platforms := m.kind(kind)
-		if len(platforms) == 0 {
-			parts = append(parts, "no "+name+" was part of this run")
-			return
+		for _, p := range m.kind(kind) {
+			parts = append(parts, p.Name+" ("+p.state()+")")
 		}
-		var states []string
-		for _, p := range platforms {
-			states = append(states, p.Name+": "+p.state())
+		if len(m.kind(kind)) == 0 {
+			parts = append(parts, "no "+name+" in this run")
 		}
-		parts = append(parts, "there is no figure of a "+name+" ("+strings.Join(states, ", ")+")")
 	}
 	if !haveContainer {
 		say("container", "container")
@@ -249,7 +266,7 @@ func (m *model) missing(haveContainer, haveVM bool) string {
 	if !haveVM {
 		say("vm", "virtual machine")
 	}
-	return capital(list(parts)) + "."
+	return "Nothing to compare: " + strings.Join(parts, ", ") + "."
 }
 
 func (m *model) judgeVirtualization() verdict {
@@ -263,16 +280,17 @@ func (m *model) judgeVirtualization() verdict {
 	case ck == kernelUnknown || vk == kernelUnknown:
 		return verdict{undecided, "A boot_id is missing, without which nobody can tell whose kernel it was."}
 	case ck == kernelOwn:
-		return verdict{disagrees, fmt.Sprintf("The %s did not run on the host's kernel.", c.Name)}
+		return verdict{disagrees, begin(c.the()) + " did not run on the host's kernel."}
 	case vk == kernelShared:
-		return verdict{disagrees, fmt.Sprintf("The %s ran on the host's kernel: it was no machine of its own.", v.Name)}
+		return verdict{disagrees, begin(v.the()) + " ran on the host's kernel: it was no machine of its own."}
 	case v.Emulated:
-		return verdict{emulation, fmt.Sprintf("The container shares the host's kernel and %s does not, as the lecture says; but its hardware was "+
-			"imitated in software and not virtualized.", v.Name)}
+		return verdict{emulation, fmt.Sprintf("%s shares the host's kernel and %s does not, as the lecture says; but the hardware of %s was "+
+			"imitated in software and not virtualized.", begin(c.the()), v.the(), v.Name)}
 	case !vid.Hypervisor:
-		return verdict{partly, fmt.Sprintf("The container shares the host's kernel and %s does not; its processor names no hypervisor, so the level is not shown.", v.Name)}
+		return verdict{partly, fmt.Sprintf("%s shares the host's kernel and %s does not; but the processor of %s names no hypervisor, so that nothing shows "+
+			"the level of the hardware.", begin(c.the()), v.the(), v.Name)}
 	default:
-		return verdict{agrees, fmt.Sprintf("The container shares the host's kernel; %s runs another one on a processor that %s virtualizes.", v.Name, hypervisor(vid))}
+		return verdict{agrees, fmt.Sprintf("%s shares the host's kernel; %s runs another one on a processor that is virtual (%s).", begin(c.the()), v.the(), hypervisor(vid))}
 	}
 }
 
@@ -287,13 +305,13 @@ func (m *model) judgeGuestOS() verdict {
 	case ck == kernelUnknown || vk == kernelUnknown:
 		return verdict{undecided, "A boot_id is missing, without which nobody can tell whose kernel it was."}
 	case ck == kernelShared && vk == kernelOwn:
-		return verdict{agrees, fmt.Sprintf("The program in %s was served by a kernel that had been booted for it; the one in the container by the host's.", v.Name)}
+		return verdict{agrees, fmt.Sprintf("The program in %s was served by a kernel of its own; the one in %s by the host's.", v.the(), c.the())}
 	case ck == kernelOwn && vk == kernelOwn:
 		return verdict{disagrees, "Both ran on kernels other than the host's."}
 	case ck == kernelShared:
 		return verdict{disagrees, "Both ran on the host's kernel."}
 	default:
-		return verdict{disagrees, "It was the other way round."}
+		return verdict{disagrees, fmt.Sprintf("It was the other way round: %s ran on the host's kernel and %s did not.", v.the(), c.the())}
 	}
 }
 
@@ -316,11 +334,14 @@ func (m *model) judgeFigure(name, how, less string) verdict {
 		return verdict{undecided, m.missing(c != nil, v != nil)}
 	}
 	r := m.compare(ms.metric, v.Platform, c.Platform)
-	fact := fmt.Sprintf("%s "+how+" %s", v.Platform.label(), ratio(r), c.Platform.label())
+	if math.IsNaN(r.Ratio) {
+		return verdict{undecided, "The figures of " + c.Platform.the() + " are not above zero, so that no ratio can be formed."}
+	}
+	fact := begin(fmt.Sprintf("%s "+how+" %s", v.Platform.the(), ratio(r), c.Platform.the()))
 	direction, mark := directionOf(r)
 	switch {
 	case mark == undecided && direction == 0:
-		return verdict{undecided, fact + ", from too few samples to tell the two apart."}
+		return verdict{undecided, fact + "; there are too few samples for a 95% interval of this ratio."}
 	case mark == undecided:
 		return verdict{undecided, fact + ": the interval holds 1, so no difference was found."}
 	}
@@ -332,15 +353,15 @@ func (m *model) judgeFigure(name, how, less string) verdict {
 }
 
 // directionOf reads a ratio of virtual machine to container: which of the two
-// needs more, when the interval can tell. The direction is 0 without an
-// interval.
+// needs more, when the interval can tell to the digits that are printed. The
+// direction is 0 without an interval.
 func directionOf(r result.Ratio) (direction int, mark markOf) {
 	switch {
 	case r.FormatInterval() == "–":
 		return 0, undecided
-	case r.Low > 1:
+	case r.Low > 1 && result.FormatRatio(r.Low) != "1.00":
 		return 1, agrees
-	case r.High < 1:
+	case r.High < 1 && result.FormatRatio(r.High) != "1.00":
 		return -1, disagrees
 	default:
 		return 1, undecided
@@ -352,17 +373,20 @@ func (m *model) judgePortability() verdict {
 	sums := map[string]bool{}
 	for _, p := range m.platforms {
 		if id := m.run.Identity(p.Name); id != nil && id.DataSHA256 != "" {
-			names = append(names, p.Name)
+			names = append(names, p.the())
 			sums[id.DataSHA256] = true
 		}
 	}
-	const rest = "whether it runs on another machine or hypervisor was not measured by this version."
+	const rest = "it runs on another machine or hypervisor was not measured by this version."
 	switch {
 	case len(sums) > 1:
 		return verdict{disagrees, "The programs on " + list(names) + " did not read the same data: the image was not the same everywhere."}
+	case len(names) > 3:
+		names = []string{"the programs on " + fmt.Sprint(len(names)) + " platforms"}
+		fallthrough
 	case len(names) > 1:
-		return verdict{partly, "On this one machine, " + list(names) + " read the very same bytes of one image (equal SHA-256); " + rest}
+		return verdict{partly, "On this one machine, " + list(names) + " read the very same bytes of one image (equal SHA-256); whether " + rest}
 	default:
-		return verdict{unasked, capital(rest)}
+		return verdict{unasked, "Whether " + rest}
 	}
 }

@@ -24,6 +24,7 @@ const (
 	square
 	triangle
 	diamond
+	wedge
 )
 
 // Paul Tol's high-contrast palette (https://personal.sron.nl/~pault/):
@@ -54,7 +55,7 @@ func lookOf(kind string, i int) look {
 	}
 	if i > 0 {
 		l.Dash = dash(float64(1+i), 1.5)
-		l.Mark = mark((int(l.Mark) + i) % 4)
+		l.Mark = mark((int(l.Mark) + i) % 5)
 	}
 	l.Edge = darker(l.Fill)
 	l.Faint = l.Fill
@@ -101,6 +102,8 @@ func (k mark) path(at vg.Point, r vg.Length) vg.Path {
 	switch k {
 	case triangle:
 		corners, start, size = 3, math.Pi/2, 1.45
+	case wedge:
+		corners, start, size = 3, -math.Pi/2, 1.45
 	case diamond:
 		start = 0
 	}

@@ -40,7 +40,10 @@ func markdownBlock(w io.Writer, b block) {
 		fmt.Fprintf(w, "### %s\n\n", b)
 	case paragraph:
 		if b.Lead != "" {
-			fmt.Fprintf(w, "**%s** ", b.Lead)
+			fmt.Fprintf(w, "**%s**", b.Lead)
+			if b.Text != "" {
+				fmt.Fprint(w, " ")
+			}
 		}
 		for _, p := range parse(b.Text) {
 			switch {
@@ -53,6 +56,11 @@ func markdownBlock(w io.Writer, b block) {
 			}
 		}
 		fmt.Fprint(w, "\n\n")
+	case points:
+		for _, p := range b {
+			fmt.Fprintf(w, "- %s\n", escape(p))
+		}
+		fmt.Fprintln(w)
 	case *table:
 		markdownTable(w, b)
 	case *figure:
@@ -90,7 +98,9 @@ func markdownTable(w io.Writer, t *table) {
 
 // escape keeps text from being read as markup. Underscores inside words are
 // none in this dialect, and names have many.
-var escape = strings.NewReplacer(`\`, `\\`, "*", `\*`, "`", "\\`", "<", "&lt;", "[", `\[`, "]", `\]`, "\n", " ").Replace
+func escape(s string) string { return markup(printable(s)) }
+
+var markup = strings.NewReplacer(`\`, `\\`, "*", `\*`, "`", "\\`", "<", "&lt;", "[", `\[`, "]", `\]`, "\n", " ").Replace
 
 // escapeCell is escape for a cell of a table, where lines are kept.
 func escapeCell(s string) string {

@@ -79,6 +79,7 @@ var kinds = []string{"process", "container", "vm"}
 // that were asked for and never reached, and those that only have samples.
 func (m *model) addPlatforms() {
 	add := func(p result.Platform) {
+		p.Name, p.Title, p.Status = cmpOr(clean(p.Name), "unnamed"), clean(p.Title), result.Status(clean(string(p.Status)))
 		if !slices.ContainsFunc(m.platforms, func(q *platform) bool { return q.Name == p.Name }) {
 			m.platforms = append(m.platforms, &platform{Platform: p})
 		}
@@ -121,12 +122,26 @@ func kindFromName(name string) string {
 	}
 }
 
-// label names a platform wherever a figure of it stands.
+// label names a platform wherever a figure of it stands. A name that would take
+// a plot's whole width is cut.
 func (p *platform) label() string {
+	name := clip(p.Name, 40)
 	if p.Emulated {
-		return p.Name + " (emulated)"
+		return name + " (emulated)"
 	}
-	return p.Name
+	return name
+}
+
+// the is a platform as the subject or the object of a sentence.
+func (p *platform) the() string {
+	switch p.label() {
+	case "process":
+		return "the plain process"
+	case "container":
+		return "the container"
+	default:
+		return p.label()
+	}
 }
 
 // state says in a word why a platform has no figure.
@@ -137,15 +152,15 @@ func (p *platform) state() string {
 	case "":
 		return "not reached"
 	default:
-		return string(p.Status)
+		return clip(string(p.Status), 11)
 	}
 }
 
 // why tells what became of a platform that is not ready, as sentences.
 func (p *platform) why() string {
-	s := sentence(cmpOr(p.Reason, "No reason was recorded"))
+	s := sentence(cmpOr(p.Reason, "no reason was recorded"))
 	if p.Fix != "" {
-		s += " What would mend it: " + sentence(p.Fix)
+		s += " What would mend it: " + stop(p.Fix)
 	}
 	return s
 }

@@ -39,6 +39,9 @@ type setter struct {
 	doc    *document
 	y      float64
 	bottom float64
+	// A figure for which the page had no room: it comes at the top of the next
+	// one, and what follows it in the text fills this one.
+	pending *figure
 }
 
 // renderPDF sets the document. All dates in it are those of the run, so that
@@ -80,11 +83,16 @@ func renderPDF(d *document) ([]byte, error) {
 func (s *setter) newPage() {
 	s.pdf.AddPage()
 	s.y = pageTop
+	if f := s.pending; f != nil {
+		s.pending = nil
+		s.figure(f)
+	}
 }
 
-// room begins a new page if there is less room than that on this one.
+// room begins a new page if there is less room than that on this one, and
+// another if a figure takes that.
 func (s *setter) room(height float64) {
-	if s.y+height > s.bottom && s.y > pageTop {
+	for s.y+height > s.bottom && s.y > pageTop {
 		s.newPage()
 	}
 }
@@ -94,9 +102,11 @@ func (s *setter) footer() {
 	y := height - 10
 	s.hline(pageMargin, pageMargin+textWidth, y-4, rule, 0.2)
 	s.font(style{}, noteSize, grey)
-	s.pdf.Text(pageMargin, y, "bench, run "+s.doc.Run)
-	page := fmt.Sprintf("page %d of {nb}", s.pdf.PageNo())
-	s.pdf.Text(pageMargin+textWidth-s.pdf.GetStringWidth("page 00 of 00"), y, page)
+	// The number of pages is filled in at the end, when its width can no longer
+	// move the text: it stands where that does not matter.
+	s.pdf.Text(pageMargin, y, fmt.Sprintf("page %d of {nb}", s.pdf.PageNo()))
+	run := printable("bench, run " + s.doc.Run)
+	s.pdf.Text(pageMargin+textWidth-s.pdf.GetStringWidth(run), y, run)
 }
 
 func (s *setter) hline(from, to, y float64, c color.NRGBA, width float64) {
@@ -112,10 +122,10 @@ func (s *setter) fill(x, y, w, h float64, c color.NRGBA) {
 }
 
 func (s *setter) section(sec section) {
-	// A heading stays with the first blocks below it.
+	// A heading stays with the first blocks below it, or with much of them.
 	need := 16.0
 	for _, b := range sec.Blocks[:min(2, len(sec.Blocks))] {
-		need += s.least(b)
+		need += min(s.least(b), 60)
 	}
 	s.room(need)
 	if s.y > pageTop {
@@ -143,12 +153,25 @@ func (s *setter) section(sec section) {
 			s.pdf.Text(pageMargin, s.y, string(b))
 			s.y += 2.5
 		case paragraph:
+			if b.Text == "" && i+1 < len(sec.Blocks) {
+				// It leads the next block in.
+				s.room(lineHeight(bodySize) + s.least(sec.Blocks[i+1]))
+			}
 			s.paragraph(b)
+		case points:
+			s.points(b)
 		case *table:
 			s.table(b)
 		case *figure:
+			if left := s.bottom - s.y; left < s.least(b) && left > 30 && s.pending == nil {
+				s.pending = b
+				continue
+			}
 			s.figure(b)
 		}
+	}
+	if s.pending != nil {
+		s.newPage()
 	}
 }
 
@@ -161,10 +184,15 @@ func (s *setter) least(b block) float64 {
 			return 2 * lineHeight(bodySize)
 		}
 		return float64(len(lines))*lineHeight(bodySize) + 2
+	case points:
+		if len(b) == 0 {
+			return 0
+		}
+		return float64(len(s.wrap(plain(b[0], style{}), bodySize, textWidth-pointIndent))) * lineHeight(bodySize)
 	case *table:
 		return s.measureTable(b).least()
 	case *figure:
-		return b.H.Points()*25.4/72 + 4 + lineHeight(noteSize)*2
+		return s.figureHeight(b) + 4 + lineHeight(noteSize)*2
 	default:
 		return 14
 	}
@@ -193,19 +221,54 @@ func (s *setter) paragraph(p paragraph) {
 		s.line(l, pageMargin, s.y-0.28*h, bodySize, ink)
 	}
 	s.y += 2.2
+	if p.Text == "" {
+		s.y -= 1.6
+	}
 }
+
+// pointIndent is how far the text of a point stands from the margin.
+const pointIndent = 3.2
+
+func (s *setter) points(list points) {
+	h := lineHeight(bodySize)
+	for _, p := range list {
+		lines := s.wrap(plain(p, style{}), bodySize, textWidth-pointIndent)
+		for i, l := range lines {
+			if i == 0 {
+				s.room(float64(min(len(lines), 3)) * h)
+				s.font(style{}, bodySize, ink)
+				s.pdf.Text(pageMargin, s.y+0.72*h, "•")
+			}
+			s.room(h)
+			s.y += h
+			s.line(l, pageMargin+pointIndent, s.y-0.28*h, bodySize, ink)
+		}
+		s.y += 0.5
+	}
+	s.y += 1.7
+}
+
+// tallest is the most of a page that a figure takes: more would leave no room
+// for the heading of its section and for its caption.
+const tallest = 215.0
+
+// figureHeight is the height of a figure on the page. One that is taller than
+// a page, of very many platforms, is set smaller.
+func (s *setter) figureHeight(f *figure) float64 { return min(f.H.Points()*25.4/72, tallest) }
 
 func (s *setter) figure(f *figure) {
 	s.room(s.least(f))
-	const mm = 25.4 / 72
-	c := canvas.New(s.pdf, sans, pageMargin, s.y, f.W, f.H)
+	height := s.figureHeight(f)
+	scale := height / (f.H.Points() * 25.4 / 72)
+	c := canvas.New(s.pdf, sans, pageMargin, s.y-f.H.Points()*25.4/72*(1-scale), f.W, f.H)
+	c.Scale(scale, scale)
 	if err := drawFigure(f, c); err != nil {
 		s.pdf.SetError(err)
 		return
 	}
 	s.pdf.SetAlpha(1, "Normal")
 	s.pdf.SetDashPattern(nil, 0)
-	s.y += f.H.Points()*mm + 1
+	s.y += height + 1
 	s.text(parse(f.Caption), pageMargin, textWidth, noteSize, grey)
 	s.y += 3
 }

@@ -47,7 +47,7 @@ func (s *setter) alerts(list []string) {
 		lines = append(lines, l)
 		total += len(l)
 	}
-	box := float64(total)*h + 2*pad - 0.5
+	box := float64(total)*h + 2*pad - 1.2
 	s.fill(pageMargin, s.y, textWidth, box, warnFill)
 	s.fill(pageMargin, s.y, 1.1, box, warnEdge)
 	y := s.y + pad - 0.5

@@ -56,8 +56,13 @@ func (s *setter) measureTable(t *table) *measuredTable {
 	return m
 }
 
-// columnWidths sets the widths and tells whether no narrow column was broken.
+// columnWidths sets the widths and tells whether no narrow column was broken. A
+// heading widens a column only where there is room.
 func (s *setter) columnWidths(m *measuredTable) bool {
+	return s.tryWidths(m, true) || s.tryWidths(m, false)
+}
+
+func (s *setter) tryWidths(m *measuredTable, wholeTitles bool) bool {
 	natural := make([]float64, len(m.Columns)) // of the widest text
 	least := make([]float64, len(m.Columns))   // of the widest word
 	for i, c := range m.Columns {
@@ -71,10 +76,11 @@ func (s *setter) columnWidths(m *measuredTable) bool {
 		for _, r := range m.Rows {
 			see(r[i], false)
 		}
-		// A heading may break; it does not widen a column of numbers.
 		full := natural[i]
 		see(c.Title, true)
-		natural[i] = max(full, least[i])
+		if !wholeTitles {
+			natural[i] = max(full, least[i])
+		}
 	}
 	m.widths = make([]float64, len(m.Columns))
 	left, shares := textWidth, 0.0
@@ -105,8 +111,11 @@ func (s *setter) columnWidths(m *measuredTable) bool {
 	}
 	// Too wide: columns shrink towards their longest word, those first that
 	// have most to give.
+	// A word may be so long that it has to be cut, so that the others can live.
+	const longest = 42.0
 	sum, give := 0.0, 0.0
 	for i, c := range m.Columns {
+		least[i] = min(least[i], longest)
 		if c.Wide > 0 {
 			natural[i], least[i] = max(readable, least[i]), readable
 		}
@@ -174,11 +183,34 @@ func (m *measuredTable) least() float64 {
 	if h := m.height(); h < 70 {
 		return h
 	}
-	h := m.captionHeight() + m.rowHeight(m.head) + 1
+	h := 0.0
 	for _, r := range m.rows[:min(4, len(m.rows))] {
 		h += m.rowHeight(r)
 	}
-	return h
+	if len(m.rows) > 0 {
+		h = max(h, m.groupHeight(0))
+	}
+	return h + m.captionHeight() + m.rowHeight(m.head) + 1
+}
+
+// groupHeight is the height of a row with those below it whose first cell is
+// empty: they belong to it and stay on its page, unless they are too many.
+func (m *measuredTable) groupHeight(i int) float64 {
+	h := m.rowHeight(m.rows[i])
+	if m.Rows[i][0] == "" {
+		return h
+	}
+	group, j := h, i+1
+	for ; j < len(m.rows) && m.Rows[j][0] == ""; j++ {
+		group += m.rowHeight(m.rows[j])
+	}
+	if j == len(m.rows) {
+		group += m.notesHeight() // which explain the table, and go with its end
+	}
+	if group > 100 {
+		return h
+	}
+	return group
 }
 
 func (s *setter) table(t *table) {
@@ -200,13 +232,14 @@ func (s *setter) table(t *table) {
 	}
 	head()
 	for i, r := range m.rows {
+		need := m.groupHeight(i)
 		// The last row does not stand alone on a page.
-		need := m.rowHeight(r)
 		if i == len(m.rows)-2 {
-			need += m.rowHeight(m.rows[i+1])
+			need = max(need, m.rowHeight(r)+m.rowHeight(m.rows[i+1]))
 		}
 		if s.y+need > s.bottom {
 			s.newPage()
+			s.room(m.rowHeight(m.head) + need)
 			head()
 		}
 		s.row(m, r)

@@ -45,7 +45,7 @@ func parse(text string) []piece {
 }
 
 // plain is text with no markup: what comes from the journal.
-func plain(text string, s style) []piece { return []piece{{text, s}} }
+func plain(text string, s style) []piece { return []piece{{printable(text), s}} }
 
 func (s *setter) font(st style, size float64, c color.NRGBA) {
 	family, name := sans, ""
@@ -63,7 +63,8 @@ func (s *setter) font(st style, size float64, c color.NRGBA) {
 }
 
 // wrap breaks text into lines of a width. It breaks at spaces; no-break spaces
-// hold; a word that is longer than a line is cut.
+// hold; a word that is longer than a line is cut,
+// behind a comma or a hyphen if it has one.
 func (s *setter) wrap(pieces []piece, size, width float64) []line {
 	var lines []line
 	var now line
@@ -96,12 +97,17 @@ func (s *setter) wrap(pieces []piece, size, width float64) []line {
 				continue
 			}
 			w := s.pdf.GetStringWidth(word)
-			for w > width {
+			for w > width && word != "" {
 				// Cut a word that fits on no line.
 				if len(now.pieces) > 0 {
 					flush()
 				}
 				n := s.fits(word, width)
+				if i := strings.LastIndexAny(word[:n], ","); i > 0 {
+					n = i + 1
+				} else if i := strings.LastIndexAny(word[:n], "-/"); i > 0 {
+					n = i + 1
+				}
 				put(word[:n], p.style, "", s.pdf.GetStringWidth(word[:n]))
 				flush()
 				word = word[n:]

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"html"
 	"image/color"
-	"math"
 	"strings"
 
 	xfont "golang.org/x/image/font"
@@ -40,23 +39,45 @@ func text(size float64, bold bool, c color.Color, x draw.XAlignment, y draw.YAli
 	return draw.TextStyle{Color: c, Font: f, XAlign: x, YAlign: y, Handler: fonts}
 }
 
+// Where the small letters of a text have their middle: gonum's YCenter takes
+// the middle of the line, and its vertical axis puts labels higher by a descent.
+const (
+	yMiddle     draw.YAlignment = -0.385
+	yMiddleTick draw.YAlignment = -0.57
+)
+
 // newPlot is a plot with the report's text styles and no decoration.
 func newPlot() *plot.Plot {
 	p := plot.New()
 	p.TextHandler = fonts
 	p.BackgroundColor = nil
 	for _, a := range []*plot.Axis{&p.X, &p.Y} {
-		a.Label.TextStyle = text(9, false, ink, draw.XCenter, draw.YTop)
 		a.LineStyle.Width = vg.Points(0.6)
 		a.LineStyle.Color = ink
 		a.Tick.LineStyle = a.LineStyle
 		a.Padding = 0
 	}
 	p.X.Tick.Label = text(8.5, false, ink, draw.XCenter, draw.YTop)
-	p.Y.Tick.Label = text(8.5, false, ink, draw.XRight, draw.YCenter)
-	p.Y.Label.TextStyle = text(9, false, ink, draw.XCenter, draw.YBottom)
-	p.Y.Label.TextStyle.Rotation = math.Pi / 2
+	p.Y.Tick.Label = text(8.5, false, ink, draw.XRight, yMiddleTick)
 	return p
+}
+
+// axisRoom is what lies below the axis for its title.
+const axisRoom = 5 * vg.Millimeter
+
+// axisTitle sets the title of the horizontal axis below a plot's data. Gonum's
+// own would be put where the middle of the range lies, and on a logarithmic
+// axis that is far to the right.
+func axisTitle(d draw.Canvas, bottom vg.Length, title string) {
+	d.FillText(text(9, false, ink, draw.XCenter, draw.YBottom), vg.Point{X: (d.Min.X + d.Max.X) / 2, Y: bottom + 1*vg.Millimeter}, title)
+}
+
+// onWhite sets a text to the right of a point with a white ground, where lines
+// of the grid pass.
+func onWhite(d draw.Canvas, style draw.TextStyle, at vg.Point, s string) {
+	w, half := style.Width(s), style.Font.Size*0.55
+	d.FillPolygon(white, []vg.Point{{X: at.X - 1, Y: at.Y - half}, {X: at.X + w + 1, Y: at.Y - half}, {X: at.X + w + 1, Y: at.Y + half}, {X: at.X - 1, Y: at.Y + half}})
+	d.FillText(style, at, s)
 }
 
 // drawFigure draws on a white ground, with a small margin. Gonum panics where

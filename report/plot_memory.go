@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"gonum.org/v1/plot"
@@ -11,8 +12,11 @@ import (
 	"vmctr/report/result"
 )
 
-// barPitch is the height of a row of the memory plot.
-const barPitch = 5 * vg.Millimeter
+// barPitch is the height of a row of the memory plot. Very many rows are set
+// closer.
+func barPitch(rows int) vg.Length {
+	return max(3.4*vg.Millimeter, min(5*vg.Millimeter, 190*vg.Millimeter/vg.Length(rows)))
+}
 
 // A bar is one row of the memory plot; one without a name is the heading of a
 // platform.
@@ -41,7 +45,11 @@ func (m *model) memoryFigure(list []measured) *figure {
 		}
 		alt = append(alt, p.label()+": "+strings.Join(accounts, ", "))
 	}
-	caption := "Memory of one idle instance on the host, on a linear axis that begins at zero: medians with 95% intervals."
+	caption := "Memory of one idle instance on the host, on a linear axis that begins at zero: medians"
+	if slices.ContainsFunc(bars, func(b bar) bool { return b.summary.HasInterval() }) {
+		caption += " with 95% intervals"
+	}
+	caption += "."
 	for _, p := range m.emulated() {
 		if list[0].figure(p).Summary.N > 0 {
 			caption += " Hatched: emulated."
@@ -50,7 +58,7 @@ func (m *model) memoryFigure(list []measured) *figure {
 	}
 	return &figure{
 		Name: "memory", Caption: caption, Alt: "Median memory of an idle instance. " + strings.Join(alt, "; ") + ".",
-		W: plotWidth, H: vg.Length(len(bars))*barPitch + 17*vg.Millimeter,
+		W: plotWidth, H: vg.Length(len(bars))*barPitch(len(bars)) + 4*vg.Millimeter + tickRoom + axisRoom,
 		Draw: func(c draw.Canvas) error {
 			drawMemory(c, bars)
 			return nil
@@ -72,7 +80,6 @@ func drawMemory(c draw.Canvas, bars []bar) {
 	p := newPlot()
 	p.X.Min, p.X.Max = 0, ticks[len(ticks)-1].Value
 	p.X.Tick.Marker = plot.ConstantTicks(ticks)
-	p.X.Label.Text = "memory on the host"
 	p.Y.Min, p.Y.Max = -float64(len(bars)), 0
 	p.Y.Tick.Length = 0
 	var names []plot.Tick
@@ -84,9 +91,11 @@ func drawMemory(c draw.Canvas, bars []bar) {
 	p.Y.Tick.Marker = plot.ConstantTicks(names)
 
 	const right = 40 * vg.Millimeter // for the figure of the longest bar
-	c = draw.Crop(c, 1*vg.Millimeter, -right, 1*vg.Millimeter, -3*vg.Millimeter)
+	bottom := c.Min.Y
+	c = draw.Crop(c, 1*vg.Millimeter, -right, axisRoom, -3*vg.Millimeter)
 	d := p.DataCanvas(c)
-	x := func(v float64) vg.Length { return d.X(p.X.Norm(v)) }
+	axisTitle(d, bottom, "memory on the host")
+	x := func(v float64) vg.Length { return d.X(p.X.Norm(min(max(v, p.X.Min), p.X.Max))) }
 	y := func(v float64) vg.Length { return d.Y(p.Y.Norm(v)) }
 	for _, t := range ticks[1:] {
 		d.StrokeLine2(draw.LineStyle{Color: rule, Width: vg.Points(0.5)}, x(t.Value), d.Min.Y, x(t.Value), d.Max.Y)
@@ -94,23 +103,22 @@ func drawMemory(c draw.Canvas, bars []bar) {
 	for i, b := range bars {
 		middle := y(-float64(i) - 0.5)
 		if b.name == "" {
+			onWhite(d, text(9, true, ink, draw.XLeft, yMiddle), vg.Point{X: d.Min.X + vg.Points(12), Y: middle - vg.Points(1)}, b.platform.label())
 			b.platform.look.Mark.draw(d, vg.Point{X: d.Min.X + vg.Points(6), Y: middle - vg.Points(1)}, vg.Points(2.8), b.platform.inner(), b.platform.look.Edge)
-			d.FillText(text(9, true, ink, draw.XLeft, draw.YCenter), vg.Point{X: d.Min.X + vg.Points(12), Y: middle - vg.Points(1)}, b.platform.label())
 			continue
 		}
-		drawBar(d, b, middle, x)
+		drawBar(d, b, middle, barPitch(len(bars))*0.38, x)
 	}
 	p.Draw(c)
 }
 
-func drawBar(d draw.Canvas, b bar, middle vg.Length, x func(float64) vg.Length) {
+func drawBar(d draw.Canvas, b bar, middle, half vg.Length, x func(float64) vg.Length) {
 	s, l := b.summary, b.platform.look
 	after := vg.Point{X: d.Min.X + vg.Points(4), Y: middle}
 	if s.N == 0 {
-		d.FillText(text(8, false, grey, draw.XLeft, draw.YCenter), after, "no such account")
+		onWhite(d, text(8, false, grey, draw.XLeft, yMiddle), after, "no such account")
 		return
 	}
-	const half = barPitch * 0.38
 	r := vg.Rectangle{Min: vg.Point{X: x(0), Y: middle - half}, Max: vg.Point{X: x(s.Median), Y: middle + half}}
 	if b.platform.Emulated {
 		hatch(d, r, l)
@@ -130,7 +138,7 @@ func drawBar(d draw.Canvas, b bar, middle vg.Length, x func(float64) vg.Length) 
 		label += fmt.Sprintf(" (n%s=%s%d, no interval)", nbsp, nbsp, s.N)
 	}
 	after.X = end + vg.Points(5)
-	d.FillText(text(8, false, ink, draw.XLeft, draw.YCenter), after, label)
+	onWhite(d, text(8, false, ink, draw.XLeft, yMiddle), after, label)
 }
 
 // hatch fills a rectangle with a light tint and slanting lines.

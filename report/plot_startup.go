@@ -25,6 +25,12 @@ const (
 	rowHeight   = 11 * vg.Millimeter
 	zoneGap     = 0.06
 	rowPitch    = float64(rowHeight / shareHeight)
+
+	nameRow    = 5 * vg.Millimeter  // a row of names above
+	rightRoom  = 37 * vg.Millimeter // for the medians in figures
+	tickRoom   = 6 * vg.Millimeter  // below the axis, for its ticks
+	nameMargin = 2 * vg.Millimeter
+	shareRoom  = 15 * vg.Millimeter // left of the axis, for its title and percentages
 )
 
 // startupFigure answers: how long does a start take on each platform, and how
@@ -32,24 +38,34 @@ const (
 // time; below, every start, and the median with its interval.
 func (m *model) startupFigure(ms measured) *figure {
 	figures := ms.present()
-	labelRows := 1 + (len(figures)-1)/4
-	top := vg.Length(labelRows)*5*vg.Millimeter + 5*vg.Millimeter
+	// Where the curves are across decides how many rows of names there are, and
+	// that how high the plot is.
+	_, _, d, x := startupAxes(draw.Canvas{Rectangle: vg.Rectangle{Max: vg.Point{X: plotWidth, Y: plotWidth}}}, figures, ms.unit())
+	rows, _, _ := placeNames(d, figures, x)
+	top := vg.Length(1+slices.Max(rows))*nameRow + 5*vg.Millimeter
 	var alt []string
 	points := false
 	for _, f := range figures {
 		alt = append(alt, f.Platform.label()+" "+medianAndInterval(f.Summary, ms.unit()))
 		points = points || f.Summary.N <= stripMost
 	}
-	caption := "Startup time on a logarithmic axis. Above: the share of starts that took no longer than the time below it. "
+	caption := "Startup time on a logarithmic axis. Above: the share of starts that took no longer than the time below it (the empirical distribution, ECDF). "
+	caption += "Below: "
 	if points {
-		caption += "Below: every start, the first of the run lowest and the last highest, and the median with its 95% interval."
-	} else {
-		caption += "Below: the median with its 95% interval."
+		caption += "every start, the first of the run lowest and the last highest, and "
+	}
+	caption += "the median"
+	if slices.ContainsFunc(figures, func(f figureOf) bool { return f.Summary.HasInterval() }) {
+		caption += " with its 95% interval"
+	}
+	caption += "."
+	if slices.ContainsFunc(figures, func(f figureOf) bool { return f.Platform.Emulated }) {
+		caption += " Hollow marks: emulated."
 	}
 	return &figure{
 		Name: "startup", Caption: caption, Alt: "Median startup time: " + strings.Join(alt, "; ") + ".",
 		W: plotWidth,
-		H: top + shareHeight + vg.Length(zoneGap)*shareHeight + vg.Length(len(figures))*rowHeight + 13*vg.Millimeter,
+		H: top + shareHeight + vg.Length(zoneGap)*shareHeight + vg.Length(len(figures))*rowHeight + tickRoom + axisRoom,
 		Draw: func(c draw.Canvas) error {
 			drawStartup(c, figures, ms.unit(), top)
 			return nil
@@ -57,17 +73,19 @@ func (m *model) startupFigure(ms measured) *figure {
 	}
 }
 
-func drawStartup(c draw.Canvas, figures []figureOf, unit string, top vg.Length) {
+// startupAxes gives the plot without its curves on the canvas c, what of c it is
+// drawn on, the part of that for the curves, and the place of a time across.
+func startupAxes(c draw.Canvas, figures []figureOf, unit string) (p *plot.Plot, inner, d draw.Canvas, x func(float64) vg.Length) {
 	lo, hi := math.Inf(1), math.Inf(-1)
 	for _, f := range figures {
 		lo, hi = min(lo, slices.Min(f.Summary.Values)), max(hi, slices.Max(f.Summary.Values))
 	}
-	lo = max(lo, 1) // a time of zero has no place on a logarithmic axis
-	p := newPlot()
+	// A time of zero has no place on a logarithmic axis.
+	clamp := func(v float64) float64 { return min(max(v, leastTime), mostTime) }
+	p = newPlot()
 	p.X.Scale = plot.LogScale{}
-	p.X.Min, p.X.Max = logRange(lo, max(hi, lo))
+	p.X.Min, p.X.Max = logRange(clamp(lo), clamp(hi))
 	p.X.Tick.Marker = plot.ConstantTicks(logTicks(p.X.Min, p.X.Max, unit))
-	p.X.Label.Text = "time from the request to the first instruction (log scale)"
 	p.Y.Min, p.Y.Max = -zoneGap-rowPitch*float64(len(figures)), 1
 	p.Y.Tick.Length = 0
 
@@ -77,10 +95,14 @@ func drawStartup(c draw.Canvas, figures []figureOf, unit string, top vg.Length) 
 	}
 	p.Y.Tick.Marker = plot.ConstantTicks(ticks)
 
-	const right = 33 * vg.Millimeter // for the medians in figures
-	c = draw.Crop(c, 1*vg.Millimeter, -right, 1*vg.Millimeter, -top)
-	d := p.DataCanvas(c)
-	x := func(v float64) vg.Length { return d.X(p.X.Norm(max(v, 1))) }
+	inner = draw.Crop(c, 1*vg.Millimeter+max(0, shareRoom-namesWidth(figures)), -rightRoom, axisRoom, 0)
+	d = p.DataCanvas(inner)
+	return p, inner, d, func(v float64) vg.Length { return d.X(p.X.Norm(clamp(v))) }
+}
+
+func drawStartup(c draw.Canvas, figures []figureOf, unit string, top vg.Length) {
+	p, inner, d, x := startupAxes(draw.Crop(c, 0, 0, 0, -top), figures, unit)
+	axisTitle(d, c.Min.Y, "time from the request to the first instruction (log scale)")
 	y := func(v float64) vg.Length { return d.Y(p.Y.Norm(v)) }
 
 	// The grid lies below all else.
@@ -94,7 +116,7 @@ func drawStartup(c draw.Canvas, figures []figureOf, unit string, top vg.Length) 
 	for _, share := range []float64{0.25, 0.5, 0.75, 1} {
 		d.StrokeLine2(draw.LineStyle{Color: rule, Width: vg.Points(0.5)}, d.Min.X, y(share), d.Max.X, y(share))
 	}
-	p.Draw(c)
+	p.Draw(inner)
 	d.StrokeLine2(draw.LineStyle{Color: ink, Width: vg.Points(0.6)}, d.Min.X, y(0), d.Max.X, y(0))
 	share := text(9, false, ink, draw.XCenter, draw.YBottom)
 	share.Rotation = math.Pi / 2
@@ -168,35 +190,61 @@ func drawRow(d draw.Canvas, f figureOf, centre float64, unit string, x, y func(f
 	}
 	l.Mark.draw(d, vg.Point{X: x(s.Median), Y: base}, vg.Points(2.6), f.Platform.inner(), l.Edge)
 	at := vg.Point{X: d.Max.X + 2*vg.Millimeter, Y: y(centre) + vg.Points(1)}
-	d.FillText(text(9, true, ink, draw.XLeft, draw.YBottom), at, result.FormatValue(s.Median, unit))
-	note := fmt.Sprintf("%s, n%s=%s%d", s.FormatInterval(unit), nbsp, nbsp, s.N)
+	median := text(9, true, ink, draw.XLeft, draw.YBottom)
+	figure := result.FormatValue(s.Median, unit)
+	d.FillText(median, at, figure)
+	small := text(7.5, false, ink, draw.XLeft, draw.YBottom)
+	d.FillText(small, vg.Point{X: at.X + median.Width(figure), Y: at.Y}, fmt.Sprintf("  n%s=%s%d", nbsp, nbsp, s.N))
+	note := s.FormatInterval(unit)
 	if !s.HasInterval() {
-		note = fmt.Sprintf("n%s=%s%d, no interval", nbsp, nbsp, s.N)
+		note = "too few for an interval"
 	}
-	at.Y -= vg.Points(2)
-	d.FillText(text(7.5, false, ink, draw.XLeft, draw.YTop), at, note)
+	d.FillText(small, vg.Point{X: at.X, Y: at.Y - vg.Points(9)}, note)
 }
 
 // drawInterval is a bar with caps, on the height at.
 func drawInterval(d draw.Canvas, low, high, at vg.Length) {
 	s := draw.LineStyle{Color: ink, Width: vg.Points(1)}
-	cap := vg.Points(2.4)
+	cap := vg.Points(4.4) // higher than a mark, so that an interval that is narrower than one is seen
 	d.StrokeLine2(s, low, at, high, at)
 	d.StrokeLine2(s, low, at-cap, low, at+cap)
 	d.StrokeLine2(s, high, at-cap, high, at+cap)
 }
 
+// The names above the curves.
+const (
+	markRoom = 3.6 * vg.Millimeter
+	nameGap  = 8 // points between two
+)
+
+func nameStyle() draw.TextStyle { return text(9, true, ink, draw.XLeft, draw.YBottom) }
+
+func nameWidth(f figureOf) vg.Length { return nameStyle().Width(f.Platform.label()) + markRoom }
+
+// placeNames finds a place for each name: its row from below, its left end in
+// points, and how wide it is.
+func placeNames(d draw.Canvas, figures []figureOf, x func(float64) vg.Length) (rows []int, left []float64, spans []span) {
+	for _, f := range figures {
+		spans = append(spans, span{x(slices.Max(f.Summary.Values)).Points(), nameWidth(f).Points()})
+	}
+	rows, left = placeRows(spans, d.Min.X.Points(), (d.Max.X + rightRoom - nameMargin).Points(), nameGap)
+	return rows, left, spans
+}
+
+// namesWidth is the width of the names at the left of the rows.
+func namesWidth(figures []figureOf) vg.Length {
+	var most vg.Length
+	for _, f := range figures {
+		most = max(most, text(8.5, false, ink, draw.XRight, yMiddleTick).Width(f.Platform.label()))
+	}
+	return most
+}
+
 // drawNames sets each platform's name above its curve, with a line down to
 // where the curve is complete.
 func drawNames(d draw.Canvas, figures []figureOf, x func(float64) vg.Length) {
-	style := text(9, true, ink, draw.XLeft, draw.YBottom)
-	const markRoom = 3.6 * vg.Millimeter
-	var spans []span
-	for _, f := range figures {
-		spans = append(spans, span{x(f.Summary.Median).Points(), (style.Width(f.Platform.label()) + markRoom).Points()})
-	}
-	rows, left := placeRows(spans, d.Min.X.Points(), (d.Max.X + 30*vg.Millimeter).Points(), 8)
-	bottom := func(i int) vg.Length { return d.Max.Y + 4*vg.Millimeter + vg.Length(rows[i])*5*vg.Millimeter }
+	rows, left, spans := placeNames(d, figures, x)
+	bottom := func(i int) vg.Length { return d.Max.Y + 4*vg.Millimeter + vg.Length(rows[i])*nameRow }
 	for i, f := range figures {
 		line := draw.LineStyle{Color: f.Platform.look.Edge, Width: vg.Points(0.6)}
 		end := vg.Length(left[i]+spans[i].width/2) * vg.Points(1)
@@ -209,6 +257,6 @@ func drawNames(d draw.Canvas, figures []figureOf, x func(float64) vg.Length) {
 			{X: at.X + vg.Points(spans[i].width) + 1, Y: at.Y + 10}, {X: at.X - 1, Y: at.Y + 10}})
 		f.Platform.look.Mark.draw(d, vg.Point{X: at.X + vg.Points(3.5), Y: at.Y + vg.Points(3.4)}, vg.Points(2.8), f.Platform.inner(), f.Platform.look.Edge)
 		at.X += markRoom
-		d.FillText(style, at, f.Platform.label())
+		d.FillText(nameStyle(), at, f.Platform.label())
 	}
 }

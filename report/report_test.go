@@ -3,6 +3,7 @@ package report
 import (
 	"bytes"
 	"flag"
+	"fmt"
 	"maps"
 	"os"
 	"os/exec"
@@ -10,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -51,13 +51,54 @@ func TestTable(t *testing.T) {
 			if err := Table(&b, all[name], 80); err != nil {
 				t.Fatal(err)
 			}
-			for line := range strings.Lines(b.String()) {
-				if n := utf8.RuneCountInString(strings.TrimRight(line, "\n")); n > 80 {
-					t.Errorf("a line has %d columns: %q", n, line)
-				}
-			}
+			fits(t, b.String(), 80)
 			golden(t, "table-"+name+".txt", b.Bytes())
 		})
+	}
+}
+
+// TestTableNarrow: at any width the table fits, and it names every platform.
+func TestTableNarrow(t *testing.T) {
+	all := runs()
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		for width := 40; width <= 120; width += 4 {
+			var b bytes.Buffer
+			if err := Table(&b, all[name], width); err != nil {
+				t.Fatal(err)
+			}
+			fits(t, b.String(), width)
+			for _, p := range newModel(all[name]).platforms {
+				// A long name is broken behind its comma.
+				for part := range strings.SplitAfterSeq(p.Name, ",") {
+					if !strings.Contains(b.String(), part) {
+						t.Errorf("%s at %d: no %q", name, width, part)
+					}
+				}
+			}
+			if name == "many-platforms" && (width == 40 || width == 60) {
+				golden(t, fmt.Sprintf("table-%s-%d.txt", name, width), b.Bytes())
+			}
+		}
+	}
+}
+
+func TestBreakName(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		width int
+		want  []string
+	}{
+		{"  process", 9, []string{"  process"}},
+		{"  vm-q35 * [1] [2]", 18, []string{"  vm-q35 * [1] [2]"}},
+		{"  vm-q35 * [1] [2]", 14, []string{"  vm-q35 * [1]", "    [2]"}},
+		{"  container,-seccomp", 14, []string{"  container,", "    -seccomp"}},
+		{"  abcdefghij", 8, []string{"  abcdef", "    ghij"}},
+		{"Memory: cgroup", 8, []string{"Memory:", "  cgroup"}},
+		{"", 8, []string{""}},
+	} {
+		if d := cmp.Diff(tt.want, breakName(tt.name, tt.width)); d != "" {
+			t.Errorf("%q in %d: %s", tt.name, tt.width, d)
+		}
 	}
 }
 
@@ -159,7 +200,8 @@ func TestPDFText(t *testing.T) {
 		"few-samples":           {"Too few samples", "CPU pressure avg10 rose"},
 		"interrupted":           {"This run was interrupted after 31"},
 		"truncated":             {"This run was cut off"},
-		"header-only":           {"not measured", "no value of it on any platform"},
+		"header-only":           {"not measured", "Not measured.", "no value of it on any platform"},
+		"many-platforms":        {"container,-seccomp", "vm-q35,bzimage (emulated)", "nested (emulated)"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			out, err := exec.Command(pdftotext, "-layout", pdf(t, all[name]), "-").Output()

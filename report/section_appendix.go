@@ -17,7 +17,7 @@ func (m *model) appendix() []section {
 		paragraph{"", "The middle of a sample is its median: times on a real host have a floor and a long tail, and a mean moves with every accident in the tail. The interval is a 95% " +
 			"confidence interval of the median that assumes nothing about the shape of the distribution: it runs between two of the values themselves, chosen by the binomial " +
 			"distribution, and needs six values. A ratio is one of two medians; its 95% interval comes from drawing both samples anew 5" + nbsp + "000 times (percentile bootstrap) with " +
-			"the seed of the run. An interval that holds 1 shows no difference. Nothing is removed as an outlier. Warm-ups and failed samples are not counted, and stay in the journal."},
+			"the seed of the run. If the interval of a ratio holds 1, no difference was shown. Nothing is removed as an outlier. Warm-ups and failed samples are not counted, and stay in the journal."},
 		heading("How to reproduce"),
 		paragraph{"", fmt.Sprintf("Measure again, in the same random order: `%s`. Make this report again from the journal (%s), on any machine and without root: `bench report` and the folder's name.",
 			m.command(), result.FileName)},
@@ -175,16 +175,24 @@ func (m *model) mitigations() *table {
 
 func glossary() *table {
 	return &table{Columns: []column{{Title: "Term"}, {Title: "Meaning", Wide: 1}}, Rows: [][]string{
-		{"boot_id", "a random number that names one running kernel"},
+		{"boot_id", "a random number that a kernel draws when it boots, and that so names one running kernel"},
+		{"bootstrap", "drawing from a sample again and again, to see how much a figure of it would differ from experiment to experiment"},
+		{"capability", "one of some forty parts of what root may do, which the kernel grants to a process one by one"},
 		{"cgroup", "control group: the kernel's account of, and limit on, what a group of processes uses"},
-		{"confidence interval", "a range that holds the true median in 95 of 100 such experiments"},
+		{"confidence interval", "a range that is computed so that in at least 95 of 100 such experiments it holds the true median"},
 		{"container", "processes of the host, set apart by namespaces, cgroups and a root file system of their own"},
-		{"ECDF", "the share of starts that took no longer than a given time"},
 		{"emulated", "run by a program that imitates the processor, instead of on the processor"},
-		{"hypervisor", "what runs virtual machines, by the help of the processor"},
-		{"KVM, TCG", "the two ways in which QEMU runs a machine here: on the processor (KVM), or emulated (TCG)"},
-		{"median", "the value that half of a sample lie below"},
-		{"n", "number of values that count"},
-		{"namespace", "a kernel's separate view of one resource: processes, mounts, network, users, ..."},
+		{"hypervisor", "software or firmware that creates and runs virtual machines"},
+		{"image", "the files that a container or a machine starts from, in layers, named by a digest: the SHA-256 of what is in it"},
+		{"instance", "one start of the program on one platform, with all that exists for it"},
+		{"journal", "the file of the run with every single measurement: " + result.FileName},
+		{"KVM, TCG", "two ways in which QEMU runs a machine: on the host's processor (KVM), or emulated (TCG)"},
+		{"median", "the middle of a sample when it is sorted: as many values lie below it as above it"},
+		{"n", "the number of values that count"},
+		{"namespace", "a kernel's separate view of one resource: processes, mounts, network, users and others"},
+		{"PSS, USS, RSS", "three ways to count the memory of processes, by what is done with pages that several share: see Memory"},
+		{"QEMU", "the program that makes the virtual machines; q35 and microvm are types of machine that it can be"},
+		{"seccomp", "the kernel's filter of the system calls of a process"},
+		{"warm-up", "a first measurement that fills caches and is not counted"},
 	}}
 }

@@ -2,8 +2,6 @@ package report
 
 import (
 	"fmt"
-	"math"
-	"strings"
 
 	"vmctr/report/result"
 )
@@ -17,13 +15,15 @@ func (m *model) memorySection() section {
 		add(m.nothing("memory"))
 		return s
 	}
-	add(m.memoryFigure(list))
 	add(paragraph{"Four accounts.", "There is no single right answer, so four stand side by side. They are sums over all processes on the host that belong to the " +
 		"instance; those of a virtual machine are the hypervisor's. **RSS** counts every page that is mapped and resident, shared ones in full. **PSS** divides " +
-		"a page that n processes share by n: it is the fair share, and the sums of all processes do not exceed what there is. **USS** counts only the pages that " +
+		"a page that several processes share by their number: it is the fair share, and the PSS of all processes of a host add up to what they really occupy. **USS** counts only the pages that " +
 		"no other process shares: what would come free if the instance ended (proc_pid_smaps(5)). **cgroup** is what the kernel charges to the instance's control " +
 		"group, with page cache and kernel memory; a platform that gives an instance no control group has no such account."})
-	add(paragraph{"What it shows.", strings.Join(m.memoryWords(), " ")})
+	add(m.memoryFigure(list))
+	if words := m.memoryWords(); len(words) > 0 {
+		add(paragraph{"Findings.", ""}, points(words))
+	}
 	add(m.figureTable(list, "Memory of one idle instance"))
 	add(paragraph{"How it was measured.", m.roundsText("memory") + " After its first instruction the program says who it is and then idles for a second before its memory is " +
 		"read, so that what the start set off has ended. PSS, USS and RSS come from /proc/PID/smaps_rollup."})
@@ -36,24 +36,30 @@ func (m *model) memoryWords() []string {
 	pss := m.metric("pss_bytes")
 	var out []string
 	for _, f := range pss.present() {
-		text := fmt.Sprintf("%s: PSS %s", f.Platform.label(), value(f.Summary.Median, "bytes"))
-		if uss := m.metric("uss_bytes").figure(f.Platform).Summary; uss.N > 0 && f.Summary.Median > 0 {
-			text += fmt.Sprintf(", of which %.0f%% is its own alone (USS)", math.Min(100, 100*uss.Median/f.Summary.Median))
+		if len(pss.present()) > many {
+			break
+		}
+		text := fmt.Sprintf("%s has a PSS of %s", begin(f.Platform.the()), value(f.Summary.Median, "bytes"))
+		if n := result.Summarize(m.run.Values("memory", f.Platform.Name, "processes")); n.N > 0 && n.Median != 1 {
+			text += fmt.Sprintf(" in %s processes", result.FormatValue(n.Median, ""))
+		}
+		if uss := m.metric("uss_bytes").figure(f.Platform).Summary; uss.N > 0 && uss.Median >= 0 && uss.Median <= f.Summary.Median && f.Summary.Median > 0 {
+			text += fmt.Sprintf(", of which %.0f%% is shared with no other process (USS)", 100*(uss.Median/f.Summary.Median))
 		}
 		if cg := m.metric("cgroup_bytes").figure(f.Platform).Summary; cg.N > 0 {
 			text += fmt.Sprintf("; its cgroup is charged %s", value(cg.Median, "bytes"))
 		}
-		if n := result.Summarize(m.run.Values("memory", f.Platform.Name, "processes")); n.N > 0 && n.Median != 1 {
-			text += fmt.Sprintf("; %s processes", result.FormatValue(n.Median, ""))
-		}
 		out = append(out, text+".")
 	}
 	out = append(out, m.comparisons(pss, "has %s times the PSS of")...)
+	var emulated []string
 	for _, f := range pss.present() {
 		if f.Platform.Emulated {
-			out = append(out, "QEMU's cache of translated code and the pages of the guest's kernel that it maps are inside its figures.")
-			break
+			emulated = append(emulated, f.Platform.label())
 		}
+	}
+	if len(emulated) > 0 {
+		out = append(out, "QEMU's cache of translated code is inside the figures of "+list(emulated)+": an emulator has one, and a hypervisor has none.")
 	}
 	return out
 }

@@ -23,7 +23,7 @@ func (m *model) placeSection() section {
 		add(m.nothing("identity"))
 		return s
 	}
-	add(paragraph{"What it shows.", strings.Join(m.placeWords(told), " ")})
+	add(paragraph{"Findings.", ""}, points(m.placeWords(told)))
 	// More columns than four and the host do not fit on a page.
 	for group := range slices.Chunk(told, 4) {
 		add(m.identityTable(group), m.namespaceTable(group))
@@ -38,32 +38,48 @@ func (m *model) placeWords(told []*platform) []string {
 	groups := map[kernelOf][]string{}
 	for _, p := range told {
 		k := m.kernelOf(m.run.Identity(p.Name))
-		groups[k] = append(groups[k], p.label())
+		groups[k] = append(groups[k], p.the())
 	}
 	var out []string
 	if g := groups[kernelShared]; len(g) > 0 {
-		out = append(out, fmt.Sprintf("%s read the host's own boot_id: one kernel serves them and the host.", list(g)))
+		out = append(out, begin(fmt.Sprintf("%s read the host's own boot_id: one kernel serves %s and the host.", list(g), map[bool]string{true: "it", false: "them"}[len(g) == 1])))
 	}
 	if g := groups[kernelOwn]; len(g) > 0 {
-		out = append(out, fmt.Sprintf("%s read another boot_id: a kernel other than the host's.", list(g)))
+		out = append(out, begin(fmt.Sprintf("%s read another boot_id: a kernel other than the host's.", list(g))))
 	}
 	if g := groups[kernelUnknown]; len(g) > 0 {
-		out = append(out, fmt.Sprintf("For %s a boot_id is missing, so that nothing can be said.", list(g)))
+		out = append(out, fmt.Sprintf("For %s a boot_id is missing, so that nothing can be said of the kernel.", list(g)))
 	}
+	// Platforms of which the same is to be said share a sentence.
+	var texts []string
+	names := map[string][]string{}
 	for _, p := range told {
 		id := m.run.Identity(p.Name)
-		if m.kernelOf(id) != kernelShared {
+		own, shared := m.namespaces(id)
+		if m.kernelOf(id) != kernelShared || len(own)+len(shared) == 0 {
 			continue
 		}
-		switch own, shared := m.namespaces(id); {
-		case len(own)+len(shared) == 0:
+		text := "own namespaces for " + list(own) + ", and the host's for " + list(shared)
+		switch {
 		case len(own) == 0:
-			out = append(out, fmt.Sprintf("%s has every namespace in common with the host.", p.Name))
+			text = "every namespace in common with the host"
 		case len(shared) == 0:
-			out = append(out, fmt.Sprintf("%s has none of its namespaces in common with the host.", p.Name))
-		default:
-			out = append(out, fmt.Sprintf("%s has its own %s, and shares %s with the host.", p.Name, list(own), list(shared)))
+			text = "no namespace in common with the host"
 		}
+		if len(names[text]) == 0 {
+			texts = append(texts, text)
+		}
+		names[text] = append(names[text], p.the())
+	}
+	for _, text := range texts {
+		has, whose := " has ", "its "
+		if len(names[text]) > 1 {
+			has, whose = " have ", "their "
+		}
+		if !strings.HasPrefix(text, "own ") {
+			whose = ""
+		}
+		out = append(out, begin(list(names[text])+has+whose+text+"."))
 	}
 	return out
 }
@@ -103,7 +119,7 @@ func (m *model) identityTable(group []*platform) *table {
 	row("Data file, SHA-256", "", func(id *identity.Identity) string { return brief(id.DataSHA256) })
 	t.Notes = []string{"boot_id and SHA-256 are cut to their first digits; the journal has them whole. The host is the program bench; – was not recorded for it."}
 	if slices.ContainsFunc(group, func(p *platform) bool { return p.Emulated }) {
-		t.Notes = append(t.Notes, emulatedMeans)
+		t.Notes = append(t.Notes, emulatedNote)
 	}
 	return t
 }

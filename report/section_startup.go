@@ -2,12 +2,17 @@ package report
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
 
 	"vmctr/report/result"
 )
+
+// many platforms are more than sentences can list: what the table below has is
+// not said twice then.
+const many = 4
 
 func (m *model) startupSection() section {
 	const name = "first_instruction_ns"
@@ -18,11 +23,16 @@ func (m *model) startupSection() section {
 		"in a container, or in a virtual machine that has to boot?"})
 	if len(ms.present()) == 0 {
 		add(m.nothing("startup"))
-		add(m.statusTable()...)
 		return s
 	}
 	add(m.startupFigure(ms))
-	add(paragraph{"What it shows.", strings.Join(append(m.spread(ms), m.comparisons(ms, "took %s times as long as")...), " ")})
+	var shows points
+	if len(ms.present()) <= many {
+		shows = m.spread(ms)
+	}
+	if shows = append(shows, m.comparisons(ms, "took %s times as long as")...); len(shows) > 0 {
+		add(paragraph{"Findings.", ""}, shows)
+	}
 	add(m.figureTable([]measured{ms}, "Time to the first instruction"))
 	if t := m.phaseTable(); t != nil {
 		add(t)
@@ -42,20 +52,26 @@ func (m *model) startupSection() section {
 	return s
 }
 
-// spread describes each platform's sample in a sentence.
+// spread describes each platform's sample in a sentence that is true of any
+// sample, also of equal values.
 func (m *model) spread(ms measured) []string {
 	var out []string
 	for _, f := range ms.present() {
 		v, unit, s := f.Summary.Values, ms.unit(), f.Summary
+		name := begin(f.Platform.the())
 		if s.N == 1 {
-			out = append(out, fmt.Sprintf("%s was measured once: %s.", f.Platform.label(), value(s.Median, unit)))
+			out = append(out, fmt.Sprintf("%s started once, in %s.", name, value(s.Median, unit)))
 			continue
 		}
 		lo, hi := slices.Min(v), slices.Max(v)
-		text := fmt.Sprintf("%s: half of %d starts took less than %s, the fastest %s, the slowest %s", f.Platform.label(), s.N,
-			value(s.Median, unit), value(lo, unit), value(hi, unit))
+		if lo == hi {
+			out = append(out, fmt.Sprintf("%s took %s in each of %d starts.", name, value(lo, unit), s.N))
+			continue
+		}
+		text := fmt.Sprintf("%s took %s in the median of %d starts; the fastest took %s, the slowest %s", name, value(s.Median, unit), s.N,
+			value(lo, unit), value(hi, unit))
 		if s.Median > 0 && hi >= 2*s.Median {
-			text += fmt.Sprintf(", %s times the median", result.FormatRatio(hi/s.Median))
+			text += fmt.Sprintf(" (%s times the median)", result.FormatRatio(hi/s.Median))
 		}
 		out = append(out, text+".")
 	}
@@ -71,20 +87,20 @@ func (m *model) comparisons(ms measured, how string) []string {
 		if math.IsNaN(r.Ratio) {
 			return
 		}
-		text := fmt.Sprintf("%s "+how+" %s", a.Platform.label(), ratio(r), b.Platform.label())
+		text := begin(fmt.Sprintf("%s "+how+" %s", a.Platform.the(), ratio(r), b.Platform.the()))
 		switch direction, mark := directionOf(r); {
 		case mark == undecided && direction == 0:
-			text += ", from too few samples to be sure of"
+			text += "; this ratio has no 95% interval"
 		case mark == undecided:
-			text += ": no difference that these samples can show"
+			text += ": its interval holds 1, so these samples show no difference"
 		case slices.Min(a.Summary.Values) > slices.Max(b.Summary.Values):
-			text += ", and even its smallest value is above the other's largest"
+			text += "; the two samples do not overlap"
 		}
 		out = append(out, text+".")
 	}
 	figures := ms.present()
 	for _, f := range figures {
-		if m.base != nil && f.Platform != m.base {
+		if m.base != nil && f.Platform != m.base && len(figures) <= many {
 			if base := ms.figure(m.base); base.Summary.N > 0 {
 				say(f, base)
 			}
@@ -97,9 +113,6 @@ func (m *model) comparisons(ms measured, how string) []string {
 			}
 		}
 	}
-	if slices.ContainsFunc(figures, func(f figureOf) bool { return f.Platform.Emulated }) {
-		out = append(out, emulatedMeans)
-	}
 	return out
 }
 
@@ -108,7 +121,11 @@ func (m *model) nothing(experiment string) paragraph {
 	if !m.asked(experiment) {
 		return paragraph{"Not measured.", "This run was not asked for it."}
 	}
-	return paragraph{"Not measured.", "This run has no value of it on any platform."}
+	text := "This run has no value of it on any platform."
+	if slices.ContainsFunc(m.platforms, func(p *platform) bool { return !p.ready() }) {
+		text += " The appendix says what became of the platforms."
+	}
+	return paragraph{"Not measured.", text}
 }
 
 // statusTable says what became of the platforms where no figure does.
@@ -134,8 +151,10 @@ func (m *model) figureTable(list []measured, caption string) *table {
 		t.Columns = append(t.Columns, column{Title: "Account"})
 	}
 	t.Columns = append(t.Columns, column{Title: "Platform"}, column{Title: "n", Right: true}, column{Title: "Median", Right: true},
-		column{Title: "95% interval", Right: true}, column{Title: "Smallest", Right: true}, column{Title: "Largest", Right: true},
-		column{Title: "Ratio to process", Right: true})
+		column{Title: "95% interval", Right: true}, column{Title: "Smallest", Right: true}, column{Title: "Largest", Right: true})
+	if m.base != nil {
+		t.Columns = append(t.Columns, column{Title: "Ratio to " + m.base.Name, Right: true})
+	}
 	if !many {
 		t.Columns = append(t.Columns, column{Title: "Prepared once", Right: true})
 	}
@@ -152,17 +171,20 @@ func (m *model) figureTable(list []measured, caption string) *table {
 				if f.Platform.ready() && ms.Value == "cgroup_bytes" && m.metric("pss_bytes").figure(f.Platform).Summary.N > 0 {
 					state = "no account"
 				}
-				row = append(row, f.Platform.label(), "0", "–", state, "–", "–", "–")
+				row = append(row, f.Platform.label(), "0", "–", state, "–", "–")
 			} else {
-				r := "1"
+				row = append(row, f.Platform.label(), fmt.Sprint(s.N), value(s.Median, unit), interval(s, unit),
+					value(slices.Min(s.Values), unit), value(slices.Max(s.Values), unit))
+			}
+			if m.base != nil {
+				r := "–"
 				switch {
-				case m.base == nil || f.Ratio == nil && f.Platform != m.base:
-					r = "–"
 				case f.Ratio != nil:
 					r = ratio(*f.Ratio)
+				case f.Platform == m.base && s.N > 0:
+					r = "1"
 				}
-				row = append(row, f.Platform.label(), fmt.Sprint(s.N), value(s.Median, unit), interval(s, unit),
-					value(slices.Min(s.Values), unit), value(slices.Max(s.Values), unit), r)
+				row = append(row, r)
 			}
 			if !many {
 				prepared := "–"
@@ -183,11 +205,11 @@ func (m *model) tableNotes(list []measured) []string {
 	var notes []string
 	for _, p := range m.emulated() {
 		if len(m.values(list[0].metric, p)) > 0 {
-			notes = append(notes, emulatedMeans)
+			notes = append(notes, emulatedNote)
 			break
 		}
 	}
-	notes = append(notes, m.warningNotes(list[:1])...)
+	notes = append(notes, list[0].warningNotes()...)
 	for _, p := range m.platforms {
 		if !p.ready() {
 			notes = append(notes, fmt.Sprintf("%s: %s; the appendix says why.", p.label(), p.state()))
@@ -196,20 +218,23 @@ func (m *model) tableNotes(list []measured) []string {
 	return notes
 }
 
-// warningNotes are the warnings of the statistics, for each platform.
-func (m *model) warningNotes(list []measured) []string {
-	var notes []string
-	for _, ms := range list {
-		for _, f := range ms.Figures {
-			if f.Summary.N == 0 {
-				continue
+// warningNotes are the warnings of the statistics, each once with the platforms
+// that it is about.
+func (ms measured) warningNotes() []string {
+	var texts []string
+	names := map[string][]string{}
+	for _, f := range ms.present() {
+		for _, w := range f.Summary.Warnings {
+			if len(names[w]) == 0 {
+				texts = append(texts, w)
 			}
-			for _, w := range f.Summary.Warnings {
-				notes = append(notes, fmt.Sprintf("%s: %s (there %s %d).", f.Platform.label(), w, map[bool]string{true: "is", false: "are"}[f.Summary.N == 1], f.Summary.N))
-			}
+			names[w] = append(names[w], f.Platform.label())
 		}
 	}
-	return notes
+	for i, w := range texts {
+		texts[i] = strings.Join(names[w], ", ") + ": " + w + "."
+	}
+	return texts
 }
 
 // phaseTable is the timeline of the start that is nearest to the median, for
@@ -219,6 +244,7 @@ func (m *model) phaseTable() *table {
 		Caption: "Where the time goes: the start nearest to the median of each platform",
 		Columns: []column{{Title: "Platform"}, {Title: "Phase", Wide: 1}, {Title: "Began at", Right: true}, {Title: "Took", Right: true}, {Title: "Share", Right: true}},
 	}
+	emulated := false
 	for _, f := range m.metric("first_instruction_ns").present() {
 		s := m.median("startup", "first_instruction_ns", f)
 		if s == nil || len(s.Phases) == 0 {
@@ -226,16 +252,18 @@ func (m *model) phaseTable() *table {
 		}
 		total := s.Values["first_instruction_ns"]
 		name := f.Platform.label()
+		emulated = emulated || f.Platform.Emulated
 		for i, ph := range s.Phases {
-			if float64(ph.Ns) >= total {
+			began := max(0, float64(ph.Ns))
+			if began >= total {
 				break // after the first instruction: no part of the start
 			}
 			end := total
 			if i+1 < len(s.Phases) {
-				end = math.Min(end, float64(s.Phases[i+1].Ns))
+				end = min(end, max(began, float64(s.Phases[i+1].Ns)))
 			}
-			took := end - float64(ph.Ns)
-			t.Rows = append(t.Rows, []string{name, ph.Name, value(float64(ph.Ns), "ns"), value(took, "ns"), fmt.Sprintf("%.0f%%", 100*took/total)})
+			took := end - began
+			t.Rows = append(t.Rows, []string{name, ph.Name, value(began, "ns"), value(took, "ns"), fmt.Sprintf("%.0f%%", 100*(took/total))})
 			name = ""
 		}
 		t.Rows = append(t.Rows, []string{name, "first instruction", value(total, "ns"), "", ""})
@@ -244,6 +272,9 @@ func (m *model) phaseTable() *table {
 		return nil
 	}
 	t.Notes = []string{"A phase lasts until the next one begins. The host writes the times down as it comes by; one that it sees late begins late."}
+	if emulated {
+		t.Notes = append(t.Notes, emulatedNote)
+	}
 	return t
 }
 
@@ -266,13 +297,27 @@ func (m *model) median(experiment, name string, f figureOf) *result.Sample {
 
 // roundsText is how the samples of an experiment were taken.
 func (m *model) roundsText(experiment string) string {
-	text := fmt.Sprintf("In every round each platform was started once, in a new random order (seed %d), so that a drift of the host does not fall on one of them only.",
-		m.run.Header.Seed)
+	starts := map[string]int{}
+	for _, s := range m.run.Samples {
+		if s.Experiment == experiment && !s.Warmup {
+			starts[s.Platform]++
+		}
+	}
+	text := "In every round the platform was started once."
+	if len(starts) > 1 {
+		text = fmt.Sprintf("In every round each platform was started once, in a new random order (seed %d), so that a drift of the host does not fall on one of them only.",
+			m.run.Header.Seed)
+	}
+	if numbers := slices.Sorted(maps.Values(starts)); len(numbers) > 1 && numbers[0] != numbers[len(numbers)-1] {
+		text += " Not every platform took part in all rounds."
+	}
 	switch n := m.warmups(experiment); n {
 	case 0:
 		text += " There were no warm-ups."
+	case 1:
+		text += " One sample from a warm-up round stands in the journal and is not counted."
 	default:
-		text += fmt.Sprintf(" %s from warm-up rounds stand in the journal and are not counted.", capital(count(n, "sample", "samples")))
+		text += fmt.Sprintf(" %d samples from warm-up rounds stand in the journal and are not counted.", n)
 	}
 	return text
 }

@@ -3,6 +3,7 @@ package report
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"vmctr/report/result"
@@ -171,9 +172,50 @@ func runs() map[string]*result.Run {
 		onlyFailures.Platforms[i].Status, onlyFailures.Platforms[i].Reason = result.Failed, "the workload did not start: exec format error"
 	}
 	return map[string]*result.Run{
-		"complete": complete, "emulated": emulated, "container-unavailable": noRoot, "vm-failed": failed, "few-samples": few,
+		"many-platforms": manyPlatforms(), "complete": complete, "emulated": emulated, "container-unavailable": noRoot, "vm-failed": failed, "few-samples": few,
 		"interrupted": interrupted, "truncated": truncated, "one-platform": one, "header-only": header, "only-failures": onlyFailures,
 	}
+}
+
+// manyPlatforms is the run that is hardest to set: platforms of each kind with long
+// names, several of them emulated and with too few samples, figures of very
+// different sizes, ratios of five digits.
+func manyPlatforms() *result.Run {
+	run := synthetic{startup: 25, memory: 8, emulated: true}.run()
+	copyOf := func(name, from string, times float64, keep int) {
+		i := slices.IndexFunc(run.Platforms, func(p result.Platform) bool { return p.Name == from })
+		p := run.Platforms[i]
+		p.Name = name
+		run.Platforms = append(run.Platforms, p)
+		run.Header.Platforms = append(run.Header.Platforms, name)
+		n := map[string]int{}
+		for _, s := range run.Samples {
+			if s.Platform != from || n[s.Experiment] >= keep {
+				continue
+			}
+			n[s.Experiment]++
+			s.Platform = name
+			values := map[string]float64{}
+			for k, v := range s.Values {
+				values[k] = math.Round(v * times)
+			}
+			s.Values = values
+			run.Samples = append(run.Samples, s)
+		}
+	}
+	copyOf("container,-seccomp", "container", 0.93, 100)
+	copyOf("runc", "container", 5.1, 100)
+	copyOf("crun", "container", 2.2, 100)
+	copyOf("vm-q35,bzimage", "vm-q35", 14.7, 100)
+	copyOf("vm-microvm,virtio-mmio", "vm-q35", 11.3, 3)
+	copyOf("vm-pc", "vm-q35", 0.98, 100)
+	copyOf("nested", "vm-q35", 33, 5)
+	for i := range run.Platforms {
+		if p := &run.Platforms[i]; p.Name == "vm-microvm,virtio-mmio" {
+			p.Status, p.Reason = result.Failed, "its instances failed 3 times in a row"
+		}
+	}
+	return run
 }
 
 // without leaves out a platform's samples after the first n.

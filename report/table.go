@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -13,40 +14,68 @@ import (
 	"vmctr/report/result"
 )
 
-// Table prints the figures of a run: a row for each metric and platform. It
-// fits 80 columns, and what stands below it is broken to the width.
+// The columns of the table on the terminal.
+const (
+	nameColumn = iota
+	medianColumn
+	intervalColumn
+	ratioColumn
+	ratioIntervalColumn
+	countColumn
+)
+
+var columnTitles = [...]string{"", "median", "95% interval", "ratio", "95% interval", "n"}
+
+// A narrow terminal gets a table with fewer columns: these go, the first one
+// first, until a name has this much room or is whole. What is left fits into
+// the smallest width, whatever the figures are.
+var (
+	expendable   = []int{ratioIntervalColumn, ratioColumn, intervalColumn}
+	readableName = 14
+)
+
+// The table and what stands below it use at least and at most so many columns:
+// longer lines are hard to read, however wide the terminal is.
+const minWidth, maxWidth = 40, 100
+
+// Table prints the figures of a run: a row for each metric and platform. No
+// line is longer than width, for which 40 is the least.
 func Table(w io.Writer, run *result.Run, width int) error {
+	width = min(max(width, minWidth), maxWidth)
 	m := newModel(run)
+	n := notes{numbers: map[string]int{}}
+	rows := m.tableRows(&n)
+	columns, room := fitColumns(rows, width)
 	t := tablewriter.NewTable(w,
 		// tablewriter would print "95% interval" as "95 % INTERVAL".
 		tablewriter.WithHeaderAutoFormat(tw.Off),
 		tablewriter.WithRowAutoWrap(tw.WrapNone),
 		tablewriter.WithTrimSpace(tw.Off),
 		tablewriter.WithHeaderAlignment(tw.AlignRight),
-		tablewriter.WithAlignment(tw.Alignment{tw.AlignLeft, tw.AlignRight, tw.AlignRight, tw.AlignRight, tw.AlignRight, tw.AlignRight}),
+		tablewriter.WithAlignment(append(tw.Alignment{tw.AlignLeft}, slices.Repeat(tw.Alignment{tw.AlignRight}, len(columns)-1)...)),
 		tablewriter.WithRenderer(renderer.NewBlueprint(tw.Rendition{
 			Symbols:  tw.NewSymbols(tw.StyleLight),
 			Borders:  tw.Border{Left: tw.Off, Right: tw.Off, Top: tw.On, Bottom: tw.On},
-			Settings: tw.Settings{Separators: tw.Separators{BetweenRows: tw.Off}},
+			Settings: tw.Settings{Separators: tw.Separators{BetweenRows: tw.Off, BetweenColumns: tw.Off}},
 		})),
 	)
-	base := "process"
-	if m.base != nil {
-		base = m.base.Name
+	pick := func(row []string) []string {
+		var cells []string
+		for _, c := range columns {
+			cells = append(cells, cell(row, c, columns))
+		}
+		return cells
 	}
-	t.Header([]string{"", "median", "95% interval", "/ " + base, "95% interval", "n"})
-	n := notes{numbers: map[string]int{}}
-	for _, ms := range m.metrics {
-		// An account that no platform has, of an experiment that was not
-		// done, has no place here.
-		if len(ms.present()) == 0 && !m.asked(ms.Experiment) {
-			continue
-		}
-		if err := t.Append([]string{ms.Title, "", "", "", "", ""}); err != nil {
-			return err
-		}
-		for _, f := range ms.Figures {
-			if err := t.Append(tableRow(m, ms, f, &n)); err != nil {
+	t.Header(pick(columnTitles[:]))
+	for _, row := range rows {
+		// A name that is too long goes on in the lines below it.
+		for i, part := range breakName(row[nameColumn], room) {
+			cells := pick(row)
+			if i > 0 {
+				clear(cells)
+			}
+			cells[0] = part
+			if err := t.Append(cells); err != nil {
 				return err
 			}
 		}
@@ -54,7 +83,110 @@ func Table(w io.Writer, run *result.Run, width int) error {
 	if err := t.Render(); err != nil {
 		return fmt.Errorf("setting the table: %w", err)
 	}
+	if slices.Contains(columns, ratioColumn) {
+		n.ratio = "Of the median to that of " + m.base.Name + "."
+	}
+	if left := slices.DeleteFunc(slices.Clone(expendable), func(c int) bool {
+		return slices.Contains(columns, c) || empty(rows, c)
+	}); len(left) > 0 {
+		names := map[int]string{ratioIntervalColumn: "the intervals of the ratios", ratioColumn: "the ratios", intervalColumn: "the intervals of the medians"}
+		var words []string
+		for _, c := range left {
+			words = append(words, names[c])
+		}
+		n.left = "Left out, since the terminal is narrow: " + list(words) + ". The report has them."
+	}
 	return n.write(w, m, width)
+}
+
+// tableRows are the cells of all columns.
+func (m *model) tableRows(n *notes) [][]string {
+	var rows [][]string
+	for _, ms := range m.metrics {
+		// An account that no platform has, of an experiment that was not
+		// done, has no place here.
+		if len(ms.present()) == 0 && !m.asked(ms.Experiment) {
+			continue
+		}
+		rows = append(rows, []string{ms.Title, "", "", "", "", ""})
+		for _, f := range ms.Figures {
+			rows = append(rows, tableRow(m, ms, f, n))
+		}
+	}
+	return rows
+}
+
+// empty tells whether a column has nothing that a reader could miss.
+func empty(rows [][]string, column int) bool {
+	return !slices.ContainsFunc(rows, func(row []string) bool { return !slices.Contains([]string{"", "–", "1"}, row[column]) })
+}
+
+// cell is the text of a column. Why there is no figure stands in the column of
+// the intervals, and where that is left out in that of the medians.
+func cell(row []string, column int, columns []int) string {
+	if column == medianColumn && row[column] == "–" && !slices.Contains(columns, intervalColumn) {
+		return row[intervalColumn]
+	}
+	return row[column]
+}
+
+// fitColumns chooses the columns that fit into a width, and gives the room
+// that is left for names.
+func fitColumns(rows [][]string, width int) (columns []int, room int) {
+	columns = []int{nameColumn, medianColumn, intervalColumn, ratioColumn, ratioIntervalColumn, countColumn}
+	if empty(rows, ratioColumn) {
+		columns = slices.Delete(columns, ratioColumn, countColumn)
+	}
+	widest := func(column int) int {
+		n := utf8.RuneCountInString(columnTitles[column])
+		for _, row := range rows {
+			n = max(n, utf8.RuneCountInString(cell(row, column, columns)))
+		}
+		return n
+	}
+	name := widest(nameColumn)
+	for i := 0; ; i++ {
+		room = width - 2*len(columns) // a space on both sides of each
+		for _, c := range columns[1:] {
+			room -= widest(c)
+		}
+		if room >= min(name, readableName) || i == len(expendable) {
+			return columns, min(room, name)
+		}
+		columns = slices.DeleteFunc(columns, func(c int) bool { return c == expendable[i] })
+	}
+}
+
+// breakName breaks a name with its marks into lines of a width: at a space,
+// behind a comma, and where there is neither anywhere.
+func breakName(name string, width int) []string {
+	indent := len(name) - len(strings.TrimLeft(name, " "))
+	var lines []string
+	line := []rune(name[:indent])
+	begin := indent // where the text of a line begins
+	flush := func() {
+		lines = append(lines, strings.TrimRight(string(line), " "))
+		begin = min(indent+2, width-1)
+		line = []rune(strings.Repeat(" ", begin))
+	}
+	for part := range strings.SplitAfterSeq(strings.ReplaceAll(name[indent:], ",", ",\x00"), " ") {
+		for word := range strings.SplitSeq(part, "\x00") {
+			r := []rune(word)
+			if len(line) > begin && len(line)+utf8.RuneCountInString(strings.TrimRight(word, " ")) > width {
+				flush()
+			}
+			for len(line)+utf8.RuneCountInString(strings.TrimRight(string(r), " ")) > width {
+				cut := width - len(line)
+				line, r = append(line, r[:cut]...), r[cut:]
+				flush()
+			}
+			line = append(line, r...)
+		}
+	}
+	if len(line) > begin || len(lines) == 0 {
+		flush()
+	}
+	return lines
 }
 
 func tableRow(m *model, ms measured, f figureOf, n *notes) []string {
@@ -64,11 +196,7 @@ func tableRow(m *model, ms measured, f figureOf, n *notes) []string {
 		name += " *"
 	}
 	if !p.ready() {
-		text := p.Name + ": " + p.state() + ". " + clip(p.why(), 600)
-		if p.Status == "" {
-			text = p.Name + " was not measured: " + p.Reason + "."
-		}
-		name += n.mark(text)
+		name += n.mark(p.Name + ": " + p.state() + ". " + clip(p.why(), 600))
 	}
 	if s.N == 0 {
 		state := p.state()
@@ -95,6 +223,8 @@ func tableRow(m *model, ms measured, f figureOf, n *notes) []string {
 type notes struct {
 	numbers map[string]int
 	texts   []string
+	ratio   string // what the ratios compare with
+	left    string // what had no room
 }
 
 // mark is the sign of a note, " [1]".
@@ -107,9 +237,10 @@ func (n *notes) mark(text string) string {
 }
 
 func (n *notes) write(w io.Writer, m *model, width int) error {
-	// Long lines are hard to read, however wide the terminal is.
-	width = min(max(width, 40), 100)
 	var b strings.Builder
+	if n.ratio != "" {
+		fill(&b, "ratio: ", n.ratio, width)
+	}
 	if len(m.emulated()) > 0 {
 		fill(&b, "  * ", emulatedMeans, width)
 	}
@@ -117,6 +248,9 @@ func (n *notes) write(w io.Writer, m *model, width int) error {
 		fill(&b, fmt.Sprintf("[%d] ", i+1), t, width)
 	}
 	var more []string
+	if n.left != "" {
+		more = append(more, n.left)
+	}
 	if s := m.unfinished(); s != "" {
 		more = append(more, strings.Replace(s, "What follows is what", "The table has what", 1))
 	}
@@ -144,6 +278,11 @@ func fill(b *strings.Builder, sign, text string, width int) {
 			} else {
 				line += " "
 			}
+		}
+		for r := []rune(line + word); len(r) > width; r = []rune(line + word) {
+			// A path or a digest that is longer than a line.
+			b.WriteString(string(r[:width]) + "\n")
+			line, word = indent, string(r[width:])
 		}
 		line += word
 	}

@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -61,29 +62,59 @@ func list(words []string) string {
 	}
 }
 
-func labels(platforms []*platform) []string {
-	var names []string
-	for _, p := range platforms {
-		names = append(names, p.label())
-	}
-	return names
+// escapes are the control sequences of terminals, of which consoles are full.
+var escapes = regexp.MustCompile("\x1b\\[[0-9;?]*[A-Za-z]")
+
+// printable takes out of a text what neither a terminal nor a font can show.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case unicode.IsSpace(r) && r != '\u00a0':
+			return ' '
+		case r > 0xffff:
+			return unicode.ReplacementChar // the PDF's fonts end before
+		case !unicode.IsPrint(r) && r != '\u00a0':
+			return -1
+		}
+		return r
+	}, escapes.ReplaceAllString(s, ""))
 }
 
-// sentence gives a text the capital and the full stop of a sentence. A text of
-// several lines (a console's end) is joined into one.
+// clean makes one line of printable text of what came from elsewhere: a name,
+// an error, the end of a console.
+func clean(s string) string {
+	return strings.Join(strings.FieldsFunc(printable(s), func(r rune) bool { return r == ' ' }), " ")
+}
+
+// stop makes one line of a text and puts a full stop to it.
+func stop(s string) string {
+	s = clean(s)
+	if s != "" && !strings.ContainsRune(".!?", rune(s[len(s)-1])) {
+		s += "."
+	}
+	return s
+}
+
+// sentence gives a text the capital and the full stop of a sentence.
 func sentence(s string) string {
-	s = strings.Join(strings.Fields(s), " ")
+	s = stop(s)
 	if s == "" {
 		return ""
 	}
 	// A name such as "qemu-system-x86_64" keeps its small letter.
-	word, _, _ := strings.Cut(s, " ")
+	word, _, _ := strings.Cut(strings.TrimRight(s, ".!?"), " ")
 	if !strings.ContainsAny(word, "-_/.:0123456789") {
 		r, n := utf8.DecodeRuneInString(s)
 		s = string(unicode.ToUpper(r)) + s[n:]
 	}
-	if !strings.ContainsRune(".!?", rune(s[len(s)-1])) {
-		s += "."
+	return s
+}
+
+// begin gives a sentence that begins with [platform.the] its capital. A name
+// keeps its small letter.
+func begin(s string) string {
+	if rest, ok := strings.CutPrefix(s, "the "); ok {
+		return "The " + rest
 	}
 	return s
 }

@@ -105,9 +105,10 @@ func round3(v float64) float64 {
 	return r
 }
 
-// digits prints a number with three significant digits and no exponent, and
-// groups those before the point from four digits on. With exact, whole numbers
-// keep all their digits.
+// digits prints a number with three significant digits, and groups those
+// before the point from four digits on. With exact, whole numbers keep all
+// their digits. Only what no measurement gives has an exponent, so that every
+// number is short.
 func digits(v float64, exact bool) string {
 	if v == 0 {
 		return "0"
@@ -119,6 +120,9 @@ func digits(v float64, exact bool) string {
 	// math.Log10(1000) is a little less than 3.
 	_, e, _ := strings.Cut(strconv.FormatFloat(v, 'e', 2, 64), "e")
 	exponent, _ := strconv.Atoi(e)
+	if exponent < -6 || exponent > 6 {
+		return strconv.FormatFloat(v, 'e', 2, 64)
+	}
 	return group(strconv.FormatFloat(round3(v), 'f', max(0, 2-exponent), 64))
 }
 

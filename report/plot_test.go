@@ -1,0 +1,79 @@
+package report
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"gonum.org/v1/plot/font"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/vgsvg"
+)
+
+// texts is a canvas that notes where the texts are.
+type texts struct {
+	*vgsvg.Canvas
+	rotated bool
+	boxes   []textBox
+}
+
+type textBox struct {
+	text string
+	vg.Rectangle
+}
+
+func (c *texts) Rotate(rad float64) { c.rotated = true; c.Canvas.Rotate(rad) }
+func (c *texts) Pop()               { c.rotated = false; c.Canvas.Pop() }
+
+func (c *texts) FillString(f font.Face, at vg.Point, s string) {
+	// The title of the vertical axis is turned: it has its own room.
+	if !c.rotated && s != "" {
+		// From the line that letters stand on to their top.
+		c.boxes = append(c.boxes, textBox{s, vg.Rectangle{Min: at, Max: vg.Point{X: at.X + f.Width(s), Y: at.Y + 0.7*f.Font.Size}}})
+	}
+	c.Canvas.FillString(f, at, s)
+}
+
+// check tells of texts that lie on one another or are cut off.
+func (c *texts) check(t *testing.T, f *figure) {
+	t.Helper()
+	for i, a := range c.boxes {
+		if a.Min.X < 0 || a.Min.Y < 0 || a.Max.X > f.W || a.Max.Y > f.H {
+			t.Errorf("%s: %q is cut off at the edge: %v of %v by %v", f.Name, a.text, a.Rectangle, f.W, f.H)
+		}
+		for _, b := range c.boxes[:i] {
+			if a.Min.X < b.Max.X && b.Min.X < a.Max.X && a.Min.Y < b.Max.Y && b.Min.Y < a.Max.Y {
+				t.Errorf("%s: %q lies on %q", f.Name, a.text, b.text)
+			}
+		}
+	}
+}
+
+func TestTextsInPlots(t *testing.T) {
+	all := runs()
+	for seed := range uint64(3) {
+		// The same names and other figures, so that the curves are elsewhere.
+		run := manyPlatforms()
+		rng := rand.New(rand.NewPCG(seed, 2))
+		times := map[string]float64{}
+		for _, s := range run.Samples {
+			if times[s.Platform] == 0 {
+				times[s.Platform] = 1 + 1e3*rng.Float64()
+			}
+			for k := range s.Values {
+				s.Values[k] *= times[s.Platform]
+			}
+		}
+		all[string(rune('a'+seed))] = run
+	}
+	for name, run := range all {
+		t.Run(name, func(t *testing.T) {
+			for _, f := range newModel(run).document().figures() {
+				c := &texts{Canvas: vgsvg.New(f.W, f.H)}
+				if err := drawFigure(f, c); err != nil {
+					t.Fatal(err)
+				}
+				c.check(t, f)
+			}
+		})
+	}
+}
