@@ -109,11 +109,11 @@ func (m *model) platformTable() *table {
 	t := &table{Columns: []column{{Title: "Platform"}, {Title: "What it is"}, {Title: "State"}, {Title: "Settings", Wide: 1}}}
 	for _, p := range m.platforms {
 		var parts []string
-		if p.Accelerator != "" {
-			parts = append(parts, "accelerator "+p.Accelerator)
+		if p.Accelerator != "" && p.Details["accelerator"] == "" {
+			parts = append(parts, "accelerator: "+p.Accelerator)
 		}
 		for _, k := range slices.Sorted(maps.Keys(p.Details)) {
-			parts = append(parts, strings.ReplaceAll(k, "_", " ")+" "+p.Details[k])
+			parts = append(parts, strings.ReplaceAll(k, "_", " ")+": "+p.Details[k])
 		}
 		t.Rows = append(t.Rows, []string{p.label(), cmpOr(p.Title, p.Kind), p.state0(), cmpOr(strings.Join(parts, "; "), "–")})
 	}
@@ -165,10 +165,14 @@ func (m *model) environment() *table {
 }
 
 func (m *model) mitigations() *table {
-	t := &table{Caption: "Processor vulnerabilities and mitigations", Columns: []column{{Title: "Name"}, {Title: "State", Wide: 1}}}
-	mit := m.run.Header.Host.Mitigations
-	for _, k := range slices.Sorted(maps.Keys(mit)) {
-		t.Rows = append(t.Rows, []string{k, mit[k]})
+	t := &table{Caption: "Processor vulnerabilities and mitigations", Columns: []column{{Title: "State", Wide: 1}, {Title: "Vulnerability", Wide: 1}}}
+	by := map[string][]string{}
+	for name, state := range m.run.Header.Host.Mitigations {
+		by[state] = append(by[state], strings.ReplaceAll(name, "_", " "))
+	}
+	for _, state := range slices.Sorted(maps.Keys(by)) {
+		slices.Sort(by[state])
+		t.Rows = append(t.Rows, []string{state, strings.Join(by[state], ", ")})
 	}
 	return t
 }

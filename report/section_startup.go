@@ -40,9 +40,8 @@ func (m *model) startupSection() section {
 	add(paragraph{"How it was measured.", m.roundsText("startup") + " The clock is the host's CLOCK_MONOTONIC for all platforms. It starts before the first " +
 		"system call that serves the instance. It stops when a line reaches the host that the program writes as its very first act, from an " +
 		"assembly entry point that runs before the Go runtime starts."})
-	add(paragraph{"Its error.", "The time that this line takes from the program to the host is inside every figure. This version does not measure it " +
-		"separately, so differences of the order of 0.1" + nbsp + "ms between platforms should not be given a meaning. Work that is done once, ahead of all samples, " +
-		"is not in the figures but in the column \"prepared once\"."})
+	add(paragraph{"Its error.", "The time that this line takes from the program to the host is inside every figure. " + m.delays() +
+		" Work that is done once, ahead of all samples, is not in the figures but in the column \"prepared once\"."})
 	add(paragraph{"What others measured.", "The two ends of the clock decide the number, so these are for the order of magnitude only. " +
 		"Agache et al. (Firecracker, NSDI 2020; 1 virtual CPU, 256 MB, n" + nbsp + "=" + nbsp + "500) ran from the launch to the exit of the machine monitor: median 160.9" + nbsp + "ms for " +
 		"Firecracker, 243.5" + nbsp + "ms for QEMU's pc with SeaBIOS, 582.0" + nbsp + "ms for QEMU's microvm; by Firecracker's own timer the same machine took 110" + nbsp + "ms. " +
@@ -263,7 +262,7 @@ func (m *model) phaseTable() *table {
 				end = min(end, max(began, float64(s.Phases[i+1].Ns)))
 			}
 			took := end - began
-			t.Rows = append(t.Rows, []string{name, ph.Name, value(began, "ns"), value(took, "ns"), fmt.Sprintf("%.0f%%", 100*(took/total))})
+			t.Rows = append(t.Rows, []string{name, phaseText(f.Platform.Kind, ph.Name), value(began, "ns"), value(took, "ns"), fmt.Sprintf("%.0f%%", 100*(took/total))})
 			name = ""
 		}
 		t.Rows = append(t.Rows, []string{name, "first instruction", value(total, "ns"), "", ""})
@@ -276,6 +275,61 @@ func (m *model) phaseTable() *table {
 		t.Notes = append(t.Notes, emulatedNote)
 	}
 	return t
+}
+
+// delays tells how long a line is under way from each platform, as measured
+// apart from the starts.
+func (m *model) delays() string {
+	var parts []string
+	for _, p := range m.platforms {
+		if v := m.run.Values("identity", p.Name, "delay_ns"); len(v) > 0 {
+			parts = append(parts, value(v[0], "ns")+" from "+p.label())
+		}
+	}
+	if len(parts) == 0 {
+		return "This run did not measure it separately, so differences of the order of 0.1" + nbsp + "ms between platforms should not be given a meaning."
+	}
+	return "Measured apart from the starts, it is " + list(parts) + " (through a pipe the median of a few lines; from a machine half of what a message there and back takes)."
+}
+
+// phaseMeans explains the phases of a start, by kind of platform.
+var phaseMeans = map[string]map[string]string{
+	"process": {
+		"start": "fork and exec",
+		"exec":  "the kernel starts the program",
+	},
+	"container": {
+		"start":       "folders for the writable layer",
+		"overlay":     "the image's layers are joined",
+		"make cgroup": "a control group with its limits",
+		"clone":       "a new process with new namespaces",
+		"namespaces":  "its users are mapped",
+		"cgroup":      "it joins the control group",
+		"file system": "mounts, and pivot_root",
+		"network":     "loopback, host name",
+		"privileges":  "capabilities and user",
+		"exec":        "the kernel starts the program",
+	},
+	"vm": {
+		"start":    "the host starts QEMU",
+		"qemu":     "QEMU builds the machine",
+		"firmware": "the machine runs, until its kernel keeps time",
+		"kernel":   "the guest's kernel boots",
+		"init":     "PID 1 of the guest starts",
+		"modules":  "it loads drivers",
+		"root":     "it enters the image",
+		"ports":    "it finds the channels to the host",
+		"workload": "it forks and executes the program",
+		"running":  "the guest's kernel starts the program",
+	},
+}
+
+// phaseText is a phase with what happens in it.
+func phaseText(kind, phase string) string {
+	if means := phaseMeans[kind][phase]; means != "" {
+		return phase + ": " + means
+	}
+	return phase
 }
 
 // median is the counted sample whose value is nearest to the median, the

@@ -98,7 +98,8 @@ func (o synthetic) run() *result.Run {
 				id.HyperName = "TCGTCGTCGTCG"
 			}
 		}
-		add(result.Sample{Experiment: "identity", Platform: p, Position: i, Identity: id})
+		add(result.Sample{Experiment: "identity", Platform: p, Position: i, Identity: id,
+			Values: map[string]float64{"delay_ns": map[string]float64{"vm-q35": 212_000}[p] + 21_400}})
 	}
 	medians := map[string]float64{"process": 1.02 * ms, "container": 6.1 * ms, "vm-q35": vm}
 	phases := map[string][]result.Phase{
