@@ -27,6 +27,7 @@ import (
 	"vmctr/images"
 	"vmctr/report"
 	"vmctr/report/result"
+	"vmctr/vm/kernel"
 )
 
 type allCommand struct {
@@ -311,13 +312,26 @@ func workload() (*images.Image, error) {
 	return store.Put(images.WorkloadName, img)
 }
 
-func workloadFor(run *harness.Run, p platform.Platform, image *images.Image, process images.Process, kernel string) platform.Workload {
+func workloadFor(run *harness.Run, p platform.Platform, image *images.Image, process images.Process, givenKernel string) platform.Workload {
 	return platform.Workload{
 		Image: image, Process: process,
-		RunID: run.ID, Dir: filepath.Join(run.Dir, p.Info().Name), Cache: cacheDir(), Kernel: kernel,
+		RunID: run.ID, Dir: filepath.Join(run.Dir, p.Info().Name), Cache: cacheDir(), Kernel: kernelOptions(givenKernel),
 		Memory: instanceMemory, CPUs: instanceCPUs, Pids: instancePids,
 	}
 }
+
+// kernelOptions say where guests' kernels are: the one that the user gave, or
+// those in the caches, of which the system's is there for all users.
+func kernelOptions(given string) kernel.Options {
+	o := kernel.Options{Path: given, Caches: []string{cacheDir()}}
+	if os.Getenv("BENCH_CACHE") == "" && cacheDir() != systemCache {
+		o.Caches = append(o.Caches, systemCache)
+	}
+	return o
+}
+
+// systemCache is the cache of root, which scripts/setup fills.
+const systemCache = "/var/cache/bench"
 
 // cacheDir is where what outlives a run is kept: images, guest kernels.
 func cacheDir() string {
@@ -325,7 +339,7 @@ func cacheDir() string {
 		return d
 	}
 	if os.Geteuid() == 0 {
-		return "/var/cache/bench"
+		return systemCache
 	}
 	if d, err := os.UserCacheDir(); err == nil {
 		return filepath.Join(d, "bench")
@@ -424,22 +438,23 @@ func (r *runner) measure(ctx context.Context, run *harness.Run, image *images.Im
 func (r *runner) prepare(ctx context.Context, st *state, w platform.Workload) error {
 	info := st.platform.Info()
 	st.record = result.Platform{Name: info.Name, Title: info.Title, Kind: info.Kind, Status: result.Ready}
-	if err := st.platform.Available(ctx); err != nil {
-		st.record.Status, st.record.Reason = result.Unavailable, err.Error()
-		if u, ok := errors.AsType[*platform.UnavailableError](err); ok {
-			st.record.Reason, st.record.Fix = u.Reason, u.Fix
-		}
-		r.missing = append(r.missing, info.Name+" (unavailable)")
-		r.harness.Progress.Say("%s is not available here: %v", info.Name, err)
-		return r.write(st)
-	}
 	if err := os.MkdirAll(w.Dir, 0o700); err != nil {
 		return err
 	}
 	begin := harness.Now()
 	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("it was not ready within a minute"))
 	defer cancel()
-	prepared, err := st.platform.Prepare(ctx, w)
+	err := st.platform.Available(ctx)
+	var prepared platform.Prepared
+	if err == nil {
+		prepared, err = st.platform.Prepare(ctx, w)
+	}
+	if u, ok := errors.AsType[*platform.UnavailableError](err); ok {
+		st.record.Status, st.record.Reason, st.record.Fix = result.Unavailable, u.Reason, u.Fix
+		r.missing = append(r.missing, info.Name+" (unavailable)")
+		r.harness.Progress.Say("%s is not available here: %v", info.Name, u)
+		return r.write(st)
+	}
 	if err != nil {
 		if errors.Is(context.Cause(ctx), harness.ErrInterrupted) {
 			return context.Cause(ctx)

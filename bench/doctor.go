@@ -86,12 +86,13 @@ func (c *doctorCommand) starts(ctx context.Context, s streams) (found []finding,
 	for _, p := range platform.All() {
 		f := finding{what: p.Info().Name}
 		begin := time.Now()
-		if err := p.Available(ctx); err != nil {
-			f.text = err.Error()
-			if u, ok := errors.AsType[*platform.UnavailableError](err); ok {
-				f.text, f.fix = u.Reason, u.Fix
-			}
-		} else if err := tryOut(ctx, p, workloadFor(run, p, image, process, c.Kernel)); err != nil {
+		err := p.Available(ctx)
+		if err == nil {
+			err = tryOut(ctx, p, workloadFor(run, p, image, process, c.Kernel))
+		}
+		if u, ok := errors.AsType[*platform.UnavailableError](err); ok {
+			f.text, f.fix = u.Reason, u.Fix
+		} else if err != nil {
 			f.text = err.Error()
 		} else {
 			f.ok, f.text = true, fmt.Sprintf("prepared, started and stopped, in %v", time.Since(begin).Round(time.Millisecond))
@@ -223,7 +224,7 @@ func emulator(ctx context.Context) []finding {
 }
 
 func guestKernel(given string) finding {
-	k, err := kernel.Find(kernel.Options{Path: given, Cache: cacheDir()})
+	k, err := kernel.Find(kernelOptions(given))
 	if err != nil {
 		return finding{what: "guest kernel", text: err.Error(), fix: "sudo scripts/setup, which downloads one"}
 	}

@@ -23,7 +23,7 @@ import (
 
 // begun starts `bench all` on all platforms that this host has, and waits
 // until it has taken samples.
-func begun(t *testing.T) (cmd *exec.Cmd, out string, stderr *bytes.Buffer) {
+func begun(t *testing.T, flags ...string) (cmd *exec.Cmd, out string, stderr *bytes.Buffer) {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		if required("root") {
@@ -45,14 +45,14 @@ func begun(t *testing.T) (cmd *exec.Cmd, out string, stderr *bytes.Buffer) {
 		names = append(names, p.Info().Name)
 	}
 	out = filepath.Join(t.TempDir(), "out")
-	cmd = exec.Command("bench", "all", "--platforms", strings.Join(names, ","), "--out", out)
+	cmd = exec.Command("bench", append([]string{"all", "--platforms", strings.Join(names, ","), "--out", out}, flags...)...)
 	stderr = new(bytes.Buffer)
 	cmd.Stderr = stderr
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
-	// Into the second round of startup: each platform has been up twice.
+	// Into the rounds that count: each platform has been up twice.
 	waitFor(t, time.Minute, func() bool {
 		run, err := result.Read(out)
 		return err == nil && len(run.Values("startup", names[len(names)-1], "first_instruction_ns")) > 0
@@ -197,5 +197,51 @@ func TestKilled(t *testing.T) {
 	}
 	if processes, rest := of(t, run.Header.ID); len(processes)+len(rest) > 0 {
 		t.Errorf("left behind after bench clean: processes %v, %q", processes, rest)
+	}
+}
+
+// TestQEMUKilled: a machine that somebody kills in the middle is that platform's
+// failure, and the run goes on.
+func TestQEMUKilled(t *testing.T) {
+	cmd, out, stderr := begun(t, "--rounds", "3", "--experiments", "startup")
+	var killed int
+	waitFor(t, time.Minute, func() bool {
+		for _, pid := range children(t, cmd.Process.Pid) {
+			comm, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/comm")
+			if strings.HasPrefix(string(comm), "qemu-system") {
+				killed = pid
+				return syscall.Kill(pid, syscall.SIGKILL) == nil
+			}
+		}
+		return false
+	})
+	err := cmd.Wait()
+	if exit, ok := errors.AsType[*exec.ExitError](err); !ok || exit.ExitCode() != exitFailed {
+		t.Errorf("ended with %v, want status %d; its messages:\n%s", err, exitFailed, stderr)
+	}
+	if want := "QEMU ended: killed by signal SIGKILL"; !strings.Contains(stderr.String(), want) {
+		t.Errorf("bench does not say %q of process %d:\n%s", want, killed, stderr)
+	}
+	run, err := result.Read(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if run.End == nil || run.End.Reason != "complete" {
+		t.Errorf("the run did not come to its end: %+v", run.End)
+	}
+	for _, p := range run.Platforms {
+		want, samples := result.Ready, 3
+		if p.Kind == "vm" {
+			want, samples = result.Failed, 2
+		}
+		if p.Status != want {
+			t.Errorf("%s is %s: %s", p.Name, p.Status, p.Reason)
+		}
+		if n := len(run.Values("startup", p.Name, "first_instruction_ns")); n != samples {
+			t.Errorf("%s: %d samples, want %d", p.Name, n, samples)
+		}
+	}
+	if processes, rest := of(t, run.Header.ID); len(processes)+len(rest) > 0 {
+		t.Errorf("left behind: processes %v, %q", processes, rest)
 	}
 }

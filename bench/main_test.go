@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -9,6 +11,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"vmctr/bench/embedded"
+	"vmctr/vm"
 )
 
 func TestMain(m *testing.M) {
@@ -27,10 +30,28 @@ func TestScripts(t *testing.T) {
 					env.Setenv(name, v)
 				}
 			}
-			return nil
+			// A path, for a script that empties PATH.
+			self, err := os.Executable()
+			if err != nil {
+				return err
+			}
+			link := filepath.Join(env.WorkDir, ".self", "bench") // under this name it is bench
+			env.Setenv("BENCH", link)
+			return errors.Join(os.Mkdir(filepath.Dir(link), 0o755), os.Symlink(self, link))
 		},
 		Condition: func(cond string) (bool, error) {
 			switch cond {
+			case "boot": // the host has a kernel of its own to offer
+				kernels, err := filepath.Glob("/boot/vmlinuz-*")
+				return len(kernels) > 0, err
+			case "qemu":
+				if _, err := vm.Find(); err != nil {
+					if required("qemu") {
+						return false, err
+					}
+					return false, nil
+				}
+				return true, nil
 			case "root":
 				return os.Geteuid() == 0, nil
 			case "workload":

@@ -39,7 +39,7 @@ func TestInGuest(t *testing.T) {
 	if cache == "" {
 		cache = "/var/cache/bench"
 	}
-	k, err := kernel.Find(kernel.Options{Cache: cache})
+	k, err := kernel.Find(kernel.Options{Caches: []string{cache}})
 	require(err, "qemu")
 	mkfs, err := exec.LookPath("mkfs.ext4")
 	require(err, "qemu")

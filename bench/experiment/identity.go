@@ -2,12 +2,14 @@ package experiment
 
 import (
 	"context"
+	"fmt"
 
 	"vmctr/bench/platform"
 	"vmctr/report/result"
 )
 
-// identity asks the workload, once on each platform, who and where it is. It
+// identity asks the workload, once on each platform, who and where it is, and
+// measures how long its output is under way: the error of every startup time. It
 // runs first: a platform on which the workload cannot say so is not measured.
 var identity = Experiment{
 	Name:   "identity",
@@ -19,7 +21,14 @@ var identity = Experiment{
 			return err
 		}
 		var err error
-		s.Identity, err = i.Output().Identity(ctx)
-		return err
+		if s.Identity, err = i.Output().Identity(ctx); err != nil {
+			return err
+		}
+		delay, err := i.Delay(ctx)
+		if err != nil {
+			return fmt.Errorf("measuring how long its output is under way: %w", err)
+		}
+		s.Values["delay_ns"] = float64(delay)
+		return nil
 	},
 }

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync/atomic"
+	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
@@ -143,6 +144,8 @@ func (i *containerInstance) CgroupMemory() (int64, bool, error) {
 	n, err := i.c.Cgroup().Memory()
 	return n, true, err
 }
+
+func (i *containerInstance) Delay(ctx context.Context) (time.Duration, error) { return i.io.Delay(ctx) }
 
 func (i *containerInstance) Err() error {
 	if !endsSoon(i.c.Done()) {

@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -167,6 +169,19 @@ func (o *Output) Identity(ctx context.Context) (*identity.Identity, error) {
 		return nil, &InstanceError{Err: fmt.Errorf("the workload's account of itself, %.200q: %w", l.text, err)}
 	}
 	return &id, nil
+}
+
+// medianOf measures a delay several times.
+func medianOf(measure func(n int) (time.Duration, error)) (time.Duration, error) {
+	var all [15]time.Duration
+	for n := range all {
+		var err error
+		if all[n], err = measure(n); err != nil {
+			return 0, err
+		}
+	}
+	slices.Sort(all[:])
+	return all[len(all)/2], nil
 }
 
 // Close ends the reader.

@@ -17,8 +17,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"vmctr/images"
+	"vmctr/vm/kernel"
 )
 
 // Platform is one kind of isolation.
@@ -27,6 +29,7 @@ type Platform interface {
 	// Available returns nil, or an *[UnavailableError]: why it cannot run on
 	// this host, and what would fix that. It looks, and starts nothing.
 	Available(ctx context.Context) error
+	// Prepare can also find out that the platform is not available.
 	Prepare(ctx context.Context, w Workload) (Prepared, error)
 }
 
@@ -66,6 +69,10 @@ type Instance interface {
 	// CgroupMemory is the memory, in bytes, that its control group accounts
 	// for; ok is false on a platform that gives it none.
 	CgroupMemory() (bytes int64, ok bool, err error)
+	// Delay measures how long a line of the workload's is under way to the
+	// host: as much later than the first instruction itself does its signal
+	// arrive. It may be called once the first instruction has been executed.
+	Delay(ctx context.Context) (time.Duration, error)
 	// Err says why the instance has ended by itself, or broken, as an
 	// *[InstanceError]. It waits a moment for an end that is under way.
 	Err() error
@@ -85,10 +92,10 @@ type Workload struct {
 	Image   *images.Image
 	Process images.Process
 
-	RunID  string // in the name of all that is made
-	Dir    string // a folder of the run for the platform's files
-	Cache  string // a folder that outlives the run
-	Kernel string // guest kernel that the user chose, "" to find one
+	RunID  string         // in the name of all that is made
+	Dir    string         // a folder of the run for the platform's files
+	Cache  string         // a folder that outlives the run
+	Kernel kernel.Options // where a guest kernel is found
 
 	// What an instance may use, where the platform sets limits.
 	Memory int64 // bytes

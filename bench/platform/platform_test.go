@@ -14,6 +14,7 @@ import (
 	"vmctr/bench/embedded"
 	"vmctr/container/cgroup"
 	"vmctr/images"
+	"vmctr/vm/kernel"
 )
 
 // required tells whether BENCH_REQUIRE turns a skip for want of what into a
@@ -58,7 +59,7 @@ func prepare(t *testing.T, p Platform, args ...string) (Prepared, Workload) {
 	}
 	w := Workload{
 		Image: image, Process: process, RunID: "benchtest-" + filepath.Base(dir) + strings.ReplaceAll(t.Name(), "/", "-"),
-		Dir: filepath.Join(dir, "run"), Cache: cache(), Memory: 256 << 20, CPUs: 1, Pids: 64,
+		Dir: filepath.Join(dir, "run"), Cache: filepath.Join(dir, "cache"), Kernel: kernel.Options{Caches: []string{cache()}}, Memory: 256 << 20, CPUs: 1, Pids: 64,
 	}
 	if err := os.Mkdir(w.Dir, 0o700); err != nil {
 		t.Fatal(err)

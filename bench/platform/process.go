@@ -99,6 +99,8 @@ func (i *processInstance) Processes() ([]int, error) { return []int{i.proc.Pid},
 
 func (i *processInstance) CgroupMemory() (int64, bool, error) { return 0, false, nil }
 
+func (i *processInstance) Delay(ctx context.Context) (time.Duration, error) { return i.io.Delay(ctx) }
+
 func (i *processInstance) Err() error {
 	if !endsSoon(i.done) {
 		return nil

@@ -1,10 +1,12 @@
 package platform
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -62,6 +64,32 @@ func (s *stdio) stderr() string {
 // failure is the error of a workload that has ended with status.
 func (s *stdio) failure(status string) error {
 	return &InstanceError{Err: fmt.Errorf("it ended by itself: %s", status), Output: s.stderr()}
+}
+
+// Delay measures the way through a pipe: from before a line is written to the
+// time that it is stamped with, the median of a few. The pipe is another than
+// the workload's, and read in the same way.
+func (s *stdio) Delay(ctx context.Context) (time.Duration, error) {
+	r, w, err := pipe()
+	if err != nil {
+		return 0, err
+	}
+	defer w.Close()
+	o, err := newOutput(r)
+	if err != nil {
+		return 0, err
+	}
+	defer o.Close()
+	return medianOf(func(n int) (time.Duration, error) {
+		// The reader has gone to sleep again, as it is when a workload starts.
+		time.Sleep(time.Millisecond)
+		begin := now()
+		if _, err := w.WriteString("\n"); err != nil {
+			return 0, err
+		}
+		l, err := o.line(ctx, n)
+		return time.Duration(l.at - begin), err
+	})
 }
 
 func (s *stdio) Close() error {

@@ -40,9 +40,9 @@ func (p machine) Prepare(ctx context.Context, w Workload) (Prepared, error) {
 	if err != nil {
 		return nil, err
 	}
-	k, err := kernel.Find(kernel.Options{Path: w.Kernel, Cache: w.Cache})
+	k, err := kernel.Find(w.Kernel)
 	if err != nil {
-		return nil, err
+		return nil, &UnavailableError{Reason: err.Error(), Fix: "fetch one: sudo scripts/setup; or name one: --kernel FILE"}
 	}
 	choice, err := vm.Choose(ctx, qemu)
 	if err != nil {
@@ -132,7 +132,7 @@ func (p *preparedMachine) Start(ctx context.Context) (Instance, error) {
 	}
 	m, err := vm.Start(ctx, cfg)
 	if err != nil {
-		return nil, err
+		return nil, instanceError(err)
 	}
 	output, err := newOutput(m.Output())
 	if err != nil {
@@ -171,9 +171,23 @@ func (i *machineInstance) CgroupMemory() (int64, bool, error) {
 	return n, true, err
 }
 
+// Delay is half of what a message to PID 1 of the guest and its answer take,
+// over another port of the same device.
+func (i *machineInstance) Delay(ctx context.Context) (time.Duration, error) {
+	if !i.m.Running(ctx) {
+		return 0, i.m.Err()
+	}
+	there, err := medianOf(func(int) (time.Duration, error) { return i.m.Ping(ctx) })
+	return there / 2, err
+}
+
 func (i *machineInstance) Err() error {
 	endsSoon(i.m.Done())
-	err := i.m.Err()
+	return instanceError(i.m.Err())
+}
+
+// instanceError makes a guest's failure an instance's.
+func instanceError(err error) error {
 	if g, ok := errors.AsType[*vm.GuestError](err); ok {
 		return &InstanceError{g.Err, g.Console}
 	}
