@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"vmctr/bench/embedded"
 	"vmctr/bench/platform"
 	"vmctr/report/result"
@@ -240,6 +242,44 @@ func TestQEMUKilled(t *testing.T) {
 		if n := len(run.Values("startup", p.Name, "first_instruction_ns")); n != samples {
 			t.Errorf("%s: %d samples, want %d", p.Name, n, samples)
 		}
+	}
+	if processes, rest := of(t, run.Header.ID); len(processes)+len(rest) > 0 {
+		t.Errorf("left behind: processes %v, %q", processes, rest)
+	}
+}
+
+// TestFullDisk: when the journal cannot be written any more, the run ends and
+// says so, what was written can be read, and nothing stays.
+func TestFullDisk(t *testing.T) {
+	if os.Geteuid() != 0 {
+		if required("root") {
+			t.Fatal("BENCH_REQUIRE=root, and this is not root")
+		}
+		t.Skip("mounts a small file system: run as root (sudo scripts/test)")
+	}
+	if _, err := embedded.Workload(); err != nil {
+		t.Skip(err)
+	}
+	disk := t.TempDir()
+	if err := unix.Mount("none", disk, "tmpfs", 0, "size=32k"); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Unmount(disk, unix.MNT_DETACH)
+	out := filepath.Join(disk, "out")
+	cmd := exec.Command("bench", "all", "--platforms", "process,container", "--experiments", "startup", "--rounds", "1000", "--out", out)
+	text, err := cmd.CombinedOutput()
+	if exit, ok := errors.AsType[*exec.ExitError](err); !ok || exit.ExitCode() != exitFailed {
+		t.Errorf("ended with %v, want status %d", err, exitFailed)
+	}
+	if !strings.Contains(string(text), "no space left on device") || !strings.Contains(string(text), out) {
+		t.Errorf("bench does not say that the disk is full:\n%s", text)
+	}
+	run, err := result.Read(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(run.Values("startup", "container", "first_instruction_ns")); n < 5 {
+		t.Errorf("%d samples are left, of 32 KiB", n)
 	}
 	if processes, rest := of(t, run.Header.ID); len(processes)+len(rest) > 0 {
 		t.Errorf("left behind: processes %v, %q", processes, rest)

@@ -17,9 +17,7 @@ const exitPort = 0xf4
 // the numbers from turns down to 1 and tells the outcome, so that who gets the
 // right answer knows that the guest has truly run.
 func bootSector() [512]byte {
-	var s [512]byte
-	code := s[:0]
-	code = append(code, 0x66, 0xb9) //       mov  ecx, turns
+	code := []byte{0x66, 0xb9} //            mov  ecx, turns
 	code = binary.LittleEndian.AppendUint32(code, turns)
 	code = append(code,
 		0x66, 0x31, 0xc0, //                 xor  eax, eax
@@ -30,6 +28,8 @@ func bootSector() [512]byte {
 		0xf4,       //                 halt: hlt
 		0xeb, 0xfd, //                       jmp  halt
 	)
+	var s [512]byte
+	copy(s[:], code)
 	// The mark by which the firmware knows that a disk can be booted.
 	s[510], s[511] = 0x55, 0xaa
 	return s

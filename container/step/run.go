@@ -180,7 +180,9 @@ func (g *Gate) Open() {
 
 // cloneArgs is struct clone_args of clone3(2), version 2.
 type cloneArgs struct {
-	flags, pidfd, childTID, parentTID, exitSignal, stack, stackSize, tls, setTID, setTIDSize, cgroup uint64
+	flags, pidfd, childTID, parentTID, exitSignal, stack, stackSize uint64
+	_                                                               [3]uint64 // tls, set_tid, set_tid_size
+	cgroup                                                          uint64
 }
 
 // entry is the address of child's code: a function value points to a word that
