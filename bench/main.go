@@ -58,20 +58,24 @@ func (e *exitError) Unwrap() error { return e.err }
 
 // bench is the whole program, so that tests can run it.
 func bench(args []string, stdout, stderr io.Writer) int {
-	var cmd command
-	parser, err := kong.New(&cmd,
-		kong.Name("bench"),
-		kong.Description("Virtual machines and containers, measured: the same program from the same image as a process, in a container and in a virtual machine."),
-		kong.Writers(stdout, stderr),
-		kong.Vars{"profiles": profileNames(), "platforms": strings.Join(platform.Names(), ", "), "experiments": experimentNames()},
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 80}),
-		kong.Exit(func(int) { panic(helpShown{}) }),
-	)
+	s := streams{stdout, stderr}
+	parser, err := newParser(&command{}, s, kong.Exit(func(int) { panic(helpShown{}) }))
 	if err != nil {
 		fmt.Fprintln(stderr, "bench:", err)
 		return exitFailed
 	}
-	return run(parser, args, streams{stdout, stderr})
+	return run(parser, args, s)
+}
+
+func newParser(cmd *command, s streams, exit kong.Option) (*kong.Kong, error) {
+	return kong.New(cmd,
+		kong.Name("bench"),
+		kong.Description("Virtual machines and containers, measured: the same program from the same image as a process, in a container and in a virtual machine."),
+		kong.Writers(s.out, s.err),
+		kong.Vars{"profiles": profileNames(), "platforms": strings.Join(platform.Names(), ", "), "experiments": experimentNames()},
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 80}),
+		exit,
+	)
 }
 
 // helpShown ends the parsing once kong has printed its help.
