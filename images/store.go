@@ -147,6 +147,20 @@ func (i *Image) DiffIDs() []string {
 	return ids
 }
 
+// layers are the layers of the manifest, each with its diff ID at the same
+// place in the configuration. A layer's own DiffID method is no check: for want
+// of another it gives the digest of the content that is there.
+func (i *Image) layers() ([]v1.Layer, error) {
+	layers, err := i.img.Layers()
+	if err != nil {
+		return nil, fmt.Errorf("image %s: %w", i.Name, err)
+	}
+	if have := len(i.Config.RootFS.DiffIDs); have != len(layers) {
+		return nil, fmt.Errorf("image %s: its manifest has %d layers, and its configuration %d", i.Name, len(layers), have)
+	}
+	return layers, nil
+}
+
 // Size is the size of all layers, uncompressed, in bytes.
 func (i *Image) Size() (int64, error) {
 	layers, err := i.img.Layers()
@@ -176,16 +190,13 @@ func (i *Image) Unpack(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	defer unlock()
-	layers, err := i.img.Layers()
+	layers, err := i.layers()
 	if err != nil {
-		return nil, fmt.Errorf("image %s: %w", i.Name, err)
+		return nil, err
 	}
 	var dirs []string
-	for _, l := range layers {
-		id, err := l.DiffID()
-		if err != nil {
-			return nil, fmt.Errorf("image %s: %w", i.Name, err)
-		}
+	for n, l := range layers {
+		id := i.Config.RootFS.DiffIDs[n]
 		dir := filepath.Join(i.store.dir, "layers", id.Hex)
 		if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 			err = unpackOnce(ctx, l, id, dir)
@@ -268,17 +279,14 @@ func (i *Image) Rootfs(ctx context.Context) (string, error) {
 }
 
 func (i *Image) merge(ctx context.Context, dir string) error {
-	layers, err := i.img.Layers()
+	layers, err := i.layers()
 	if err != nil {
-		return fmt.Errorf("image %s: %w", i.Name, err)
+		return err
 	}
 	for n, l := range layers {
-		id, err := l.DiffID()
-		if err == nil {
-			err = unpackVerified(ctx, l, id, dir)
-		}
-		if err != nil {
-			return fmt.Errorf("image %s: layer %d: %w", i.Name, n, err)
+		id := i.Config.RootFS.DiffIDs[n]
+		if err := unpackVerified(ctx, l, id, dir); err != nil {
+			return fmt.Errorf("image %s: layer %s: %w", i.Name, id, err)
 		}
 	}
 	return nil

@@ -61,6 +61,13 @@ func unpackEntry(root *os.Root, h *tar.Header, content io.Reader) error {
 	perm := mode.Perm() | mode&(fs.ModeSetuid|fs.ModeSetgid|fs.ModeSticky)
 	switch h.Typeflag {
 	case tar.TypeDir:
+		// A folder joins one that is there, and replaces anything else: above
+		// all a link, which chmod would follow.
+		if have, err := root.Lstat(name); err == nil && !have.IsDir() {
+			if err := root.Remove(name); err != nil {
+				return err
+			}
+		}
 		if err := root.Mkdir(name, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 			return err
 		}

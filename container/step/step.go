@@ -18,6 +18,7 @@ package step
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -105,13 +106,13 @@ func (p *Program) Call(title string, nr uintptr, args ...Arg) Result {
 	return Result{len(p.calls) - 1}
 }
 
-// Allow lets the last call fail with one of these errnos. Later calls that
-// use its result are then skipped: so "close the descriptor if there is one"
-// needs no branch.
+// Allow lets the last call fail with one of these errnos, three in all. Later
+// calls that use its result are then skipped: so "close the descriptor if there
+// is one" needs no branch.
 func (p *Program) Allow(errnos ...syscall.Errno) {
 	c, n := &p.calls[len(p.calls)-1], &p.names[len(p.calls)-1]
-	for i, e := range errnos {
-		c.allow[i] = uint16(e)
+	for _, e := range errnos {
+		c.allow[slices.Index(c.allow[:], 0)] = uint16(e)
 		n.note += " (" + unix.ErrnoName(e) + " allowed)"
 	}
 }
