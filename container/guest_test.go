@@ -41,6 +41,7 @@ func TestInGuest(t *testing.T) {
 	}
 	k, err := kernel.Find(kernel.Options{Caches: []string{cache}})
 	require(err, "qemu")
+	t.Setenv("PATH", os.Getenv("PATH")+":/usr/sbin:/sbin") // not in an ordinary user's
 	mkfs, err := exec.LookPath("mkfs.ext4")
 	require(err, "qemu")
 
