@@ -336,6 +336,9 @@ const systemCache = "/var/cache/bench"
 // cacheDir is where what outlives a run is kept: images, guest kernels.
 func cacheDir() string {
 	if d := os.Getenv("BENCH_CACHE"); d != "" {
+		if abs, err := filepath.Abs(d); err == nil {
+			return abs // what is started from it has another working directory
+		}
 		return d
 	}
 	if os.Geteuid() == 0 {

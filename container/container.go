@@ -15,27 +15,36 @@ import (
 
 	"vmctr/container/cgroup"
 	"vmctr/container/rootfs"
+	"vmctr/container/seccomp"
 	"vmctr/container/step"
 )
 
 // Config is what a container is started from.
 type Config struct {
+	// ID names the container; "" for one that is known to this process alone.
+	ID string
 	// Spec is the configuration, as in a bundle's config.json.
 	Spec *specs.Spec
-	// Layers are the image, for a container with a mount namespace.
+	// Bundle is the folder that relative paths of Spec start from.
+	Bundle string
+	// Layers are the image, for a container with a mount namespace. Without
+	// them the container's root is the folder Spec.Root.Path as it is.
 	Layers *rootfs.Layers
-	// Dir is a folder for what belongs to this container alone: the writable
-	// layer ("upper", "work") and the place where the root is mounted
+	// Dir is a folder for what belongs to this container alone: with layers the
+	// writable one ("upper", "work") and the place where the root is mounted
 	// ("rootfs"). Start makes it, and refuses one that exists, since it would
 	// be another container's; Remove removes it.
 	Dir string
 	// Stdin, Stdout and Stderr become the descriptors 0, 1 and 2, and Files
-	// those from 3 on. It gets no others.
+	// those from 3 on. It gets no others. With a terminal it gets that instead.
 	Stdin, Stdout, Stderr *os.File
 	Files                 []*os.File
+	// Console is a connected UNIX socket to which the terminal's master is
+	// sent, if Spec.Process.Terminal asks for one.
+	Console *os.File
 
-	// For tests: the calls that fail, as step.Program.FailAt, when the layers
-	// are joined and in the child.
+	// For tests: the calls that fail, as step.Program.FailAt, when the root is
+	// made and in the child.
 	failOverlayAt, failAt int
 }
 
@@ -44,12 +53,14 @@ type Container struct {
 	// Timeline is when each phase of the start began, CLOCK_MONOTONIC.
 	Timeline []step.Mark
 
-	cfg    Config
-	pid    int
-	group  *cgroup.Cgroup
-	dir    bool // cfg.Dir was made
-	done   chan struct{}
-	status Status
+	cfg     Config
+	pid     int
+	group   *cgroup.Cgroup
+	dir     bool // cfg.Dir was made
+	done    chan struct{}
+	status  Status
+	program *step.Program // kept while a created child needs its memory
+	rest    []step.Error  // what a created child still has to do
 
 	mu    sync.Mutex
 	pidfd int // -1 when closed; reap uses it without mu, and Remove waits for reap
@@ -75,12 +86,26 @@ func (s Status) String() string {
 	return text
 }
 
+// ExitCode is the status as a shell tells it: 128 and the number of the signal.
+func (s Status) ExitCode() int {
+	if s.Signal != 0 {
+		return 128 + int(s.Signal)
+	}
+	return s.Code
+}
+
 // Start starts a container and returns once its program has been executed
 // (execve(2) has succeeded). When it fails, nothing is left: no process, no
 // cgroup, no mount, no folder.
 //
 // Cancelling ctx aborts a start, and does not end a container that runs.
-func Start(ctx context.Context, cfg Config) (_ *Container, err error) {
+func Start(ctx context.Context, cfg Config) (*Container, error) {
+	return launch(ctx, cfg, nil)
+}
+
+// launch makes a container. With a gate, what it returns is created and not
+// started.
+func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err error) {
 	begin := now()
 	s := cfg.Spec
 	if err := check(s, cfg.Layers != nil); err != nil {
@@ -89,11 +114,18 @@ func Start(ctx context.Context, cfg Config) (_ *Container, err error) {
 	if cfg.Stdin == nil || cfg.Stdout == nil || cfg.Stderr == nil {
 		return nil, errors.New("a container needs a standard input, output and error: os.DevNull for none")
 	}
+	if s.Process.Terminal && cfg.Console == nil {
+		return nil, errors.New("config.json: process.terminal: nobody takes the terminal: a console socket is needed")
+	}
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
 	c := &Container{cfg: cfg, pidfd: -1, done: make(chan struct{})}
+	var opened []int
 	defer func() {
+		for _, fd := range opened {
+			unix.Close(fd)
+		}
 		if err != nil {
 			err = errors.Join(err, c.clean(context.WithoutCancel(ctx)))
 		}
@@ -106,21 +138,24 @@ func Start(ctx context.Context, cfg Config) (_ *Container, err error) {
 	for _, f := range append([]*os.File{cfg.Stdin, cfg.Stdout, cfg.Stderr}, cfg.Files...) {
 		fds.files = append(fds.files, int(f.Fd()))
 	}
+	if cfg.Console != nil {
+		fds.console = int(cfg.Console.Fd())
+	}
+	if s.Linux != nil && s.Linux.Seccomp != nil {
+		if fds.filter, err = seccomp.Compile(s.Linux.Seccomp); err != nil {
+			return nil, fmt.Errorf("config.json: %w", err)
+		}
+	}
+	if fds.joins, err = openNamespaces(s, &opened); err != nil {
+		return nil, err
+	}
 
-	// The overlay, made by the host's root and given to the child.
-	var overlay *step.Program
-	if has(s, specs.MountNamespace) {
-		if err := c.writableLayer(); err != nil {
-			return nil, fmt.Errorf("making the writable layer: %w", err)
+	// The container's tree, made by the host's root and given to the child.
+	var tree *step.Program
+	if isNew(s, specs.MountNamespace) {
+		if tree, err = c.prepareTree(&fds, &opened); err != nil {
+			return nil, err
 		}
-		overlay = step.New()
-		overlay.FailAt = cfg.failOverlayAt
-		m := rootfs.Overlay(overlay, cfg.Layers, cfg.Dir)
-		if err := rootfs.Run(overlay); err != nil {
-			return nil, fmt.Errorf("joining the layers: %w", err)
-		}
-		fds.root, fds.at = overlay.Value(m), filepath.Join(cfg.Dir, "rootfs")
-		defer unix.Close(fds.root)
 	}
 
 	// The cgroup, ready before the child is born.
@@ -145,24 +180,51 @@ func Start(ctx context.Context, cfg Config) (_ *Container, err error) {
 	}
 
 	cloneAt := now()
-	p, gate := compile(s, fds)
+	o := step.Options{Flags: cloneFlags(s), Cgroup: born, Thread: thread(s, fds.joins)}
+	if wait != nil {
+		fds.start, o.Report = int(wait.start.Fd()), int(wait.failed.Fd())
+	}
+	p, gates := compile(s, fds)
 	p.FailAt = cfg.failAt
-	child, err := p.Clone(ctx, step.Options{Flags: cloneFlags(s), Cgroup: born, Ready: func(pid int) error {
-		if has(s, specs.UserNamespace) {
+	o.Until = gates.ready
+	o.Ready = func(pid int) error {
+		if isNew(s, specs.UserNamespace) {
 			if err := mapIDs(pid, s.Linux); err != nil {
 				return err
 			}
 		}
-		gate.Open()
+		gates.born.Open()
+		if gates.hooks != nil {
+			if err := gates.hooks.Await(ctx); err != nil {
+				return err
+			}
+			if err := c.hooksBeforePivot(ctx, pid); err != nil {
+				return err
+			}
+			gates.hooks.Open()
+		}
+		if gates.limits != nil {
+			if err := gates.limits.Await(ctx); err != nil {
+				return err
+			}
+			if err := limitProcess(pid, s.Process); err != nil {
+				return fmt.Errorf("config.json: %w", err)
+			}
+			gates.limits.Open()
+		}
 		return nil
-	}})
+	}
+	child, err := p.Clone(ctx, o)
 	if err != nil {
 		return nil, fmt.Errorf("starting %q: %w", s.Process.Args[0], explain(err, s.Process))
 	}
-	c.pid, c.pidfd = child.PID, child.PIDFD
+	c.pid, c.pidfd, c.program = child.PID, child.PIDFD, p
+	if gates.ready != nil {
+		c.rest = p.Rest(gates.ready)
+	}
 	c.Timeline = append(c.Timeline, step.Mark{Phase: "start", Ns: begin})
-	if overlay != nil {
-		c.Timeline = append(c.Timeline, overlay.Marks()...)
+	if tree != nil {
+		c.Timeline = append(c.Timeline, tree.Marks()...)
 	}
 	c.Timeline = append(c.Timeline, step.Mark{Phase: "make cgroup", Ns: groupAt}, step.Mark{Phase: "clone", Ns: cloneAt})
 	c.Timeline = append(c.Timeline, p.Marks()...)
@@ -176,6 +238,98 @@ func now() int64 {
 	return ts.Nano()
 }
 
+// openNamespaces opens the files of the namespaces that are joined, and adds
+// them to opened.
+func openNamespaces(s *specs.Spec, opened *[]int) ([]int, error) {
+	if s.Linux == nil {
+		return nil, nil
+	}
+	fds := make([]int, len(s.Linux.Namespaces))
+	for i, n := range s.Linux.Namespaces {
+		fds[i] = -1
+		if n.Path == "" {
+			continue
+		}
+		fd, err := unix.Open(n.Path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return nil, fmt.Errorf("config.json: linux.namespaces[%d].path: %w", i, &os.PathError{Op: "open", Path: n.Path, Err: err})
+		}
+		*opened = append(*opened, fd)
+		fds[i] = fd
+		// NS_GET_NSTYPE (ioctl_ns(2)) tells a file that is of no namespace, or of
+		// another kind, from one that is meant.
+		if kind, err := unix.IoctlRetInt(fd, unix.NS_GET_NSTYPE); err != nil || uint64(kind) != namespaceFlags[n.Type] {
+			return nil, fmt.Errorf("config.json: linux.namespaces[%d].path: %s is no %s namespace", i, n.Path, n.Type)
+		}
+	}
+	return fds, nil
+}
+
+// prepareTree makes what the child will mount: the root and the sources of bind
+// mounts. It adds the descriptors to opened.
+func (c *Container) prepareTree(fds *descriptors, opened *[]int) (*step.Program, error) {
+	s := c.cfg.Spec
+	p := step.New()
+	p.FailAt = c.cfg.failOverlayAt
+	var root step.Result
+	if c.cfg.Layers != nil {
+		if err := c.writableLayer(); err != nil {
+			return nil, fmt.Errorf("making the writable layer: %w", err)
+		}
+		fds.at = filepath.Join(c.cfg.Dir, "rootfs")
+		root = rootfs.Overlay(p, c.cfg.Layers, c.cfg.Dir)
+	} else {
+		fds.at = c.path(s.Root.Path)
+		p.Phase("root")
+		root = rootfs.OpenSource(p, fds.at, true)
+	}
+	binds := map[int]step.Result{}
+	for i, m := range s.Mounts {
+		if rootfs.IsBind(m) {
+			binds[i] = rootfs.OpenMount(p, c.path(m.Source), m)
+		}
+	}
+	if err := rootfs.Run(p); err != nil {
+		if c.cfg.Layers != nil {
+			return nil, fmt.Errorf("joining the layers: %w", err)
+		}
+		return nil, fmt.Errorf("opening the root and what is bound: %w", err)
+	}
+	fds.root = p.Value(root)
+	*opened = append(*opened, fds.root)
+	fds.sources = make([]rootfs.Source, len(s.Mounts))
+	for i, r := range binds {
+		fd := p.Value(r)
+		*opened = append(*opened, fd)
+		var st unix.Stat_t
+		if err := unix.Fstat(fd, &st); err != nil {
+			return nil, fmt.Errorf("mounts[%d]: fstat: %w", i, err)
+		}
+		fds.sources[i] = rootfs.Source{FD: fd, Dir: st.Mode&unix.S_IFMT == unix.S_IFDIR}
+		if err := c.mapMount(i, fd); err != nil {
+			return nil, fmt.Errorf("mounts[%d]: %w", i, err)
+		}
+	}
+	for _, m := range s.Mounts {
+		if m.Type == "cgroup" || m.Type == "cgroup2" {
+			var err error
+			if fds.cgroups, err = hierarchies(); err != nil {
+				return nil, err
+			}
+			break
+		}
+	}
+	return p, nil
+}
+
+// path is a path of the configuration, which may start from the bundle.
+func (c *Container) path(name string) string {
+	if filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(c.cfg.Bundle, name)
+}
+
 // writableLayer makes the container's own folders. The upper one will be the
 // container's "/": so it belongs to its root.
 func (c *Container) writableLayer() error {
@@ -184,7 +338,7 @@ func (c *Container) writableLayer() error {
 	}
 	c.dir = true
 	uid, gid := 0, 0
-	if s := c.cfg.Spec; has(s, specs.UserNamespace) {
+	if s := c.cfg.Spec; isNew(s, specs.UserNamespace) {
 		uid, _ = hostID(s.Linux.UIDMappings)
 		gid, _ = hostID(s.Linux.GIDMappings)
 	}
@@ -210,23 +364,7 @@ func (c *Container) writableLayer() error {
 // it that it does.
 func (c *Container) reap() {
 	defer close(c.done)
-	var info unix.Siginfo
-	for {
-		err := unix.Waitid(unix.P_PIDFD, c.pidfd, &info, unix.WEXITED, nil)
-		if err == nil {
-			break
-		}
-		if !errors.Is(err, unix.EINTR) {
-			c.status = Status{Code: -1}
-			return
-		}
-	}
-	code, status := siginfoStatus(&info)
-	if code == cldExited {
-		c.status = Status{Code: status}
-	} else {
-		c.status = Status{Signal: syscall.Signal(status)}
-	}
+	c.status, _ = reapChild(c.pidfd)
 	if c.group != nil {
 		kills, _ := c.group.OutOfMemoryKills() // 0 where the kernel does not tell
 		c.status.OutOfMemory = kills > 0

@@ -15,14 +15,10 @@ import (
 
 // passFiles appends the calls that put descriptors on 0, 1, 2 and so on. They
 // are first copied above those, since they can be among them in another order.
-func passFiles(p *step.Program, fds []int) {
-	names := []string{"stdin", "stdout", "stderr"}
-	copies := make([]step.Result, len(fds))
-	for i, fd := range fds {
-		if i >= len(names) {
-			names = append(names, fmt.Sprintf("file%d", i))
-		}
-		copies[i] = p.Call("fcntl", unix.SYS_FCNTL, step.Flag(fd, names[i]), step.Flag(unix.F_DUPFD_CLOEXEC, "F_DUPFD_CLOEXEC"), step.Int(len(fds)))
+func passFiles(p *step.Program, files []step.Arg) {
+	copies := make([]step.Result, len(files))
+	for i, f := range files {
+		copies[i] = p.Call("fcntl", unix.SYS_FCNTL, f, step.Flag(unix.F_DUPFD_CLOEXEC, "F_DUPFD_CLOEXEC"), step.Int(len(files)))
 	}
 	for i, c := range copies {
 		p.Call("dup3", unix.SYS_DUP3, c.Arg(), step.Int(i), step.Int(0))
@@ -30,16 +26,23 @@ func passFiles(p *step.Program, fds []int) {
 }
 
 // execute appends the last calls: the process becomes its program, with its
-// first descriptors, as many as nfiles says.
+// first descriptors, as many as nfiles says. self is a pidfd of the parent, with
+// which it ends; -1 for a process that outlives it.
 func execute(p *step.Program, proc *specs.Process, self, nfiles int) {
-	p.Call("chdir", unix.SYS_CHDIR, p.Str(proc.Cwd))
-	dieWithParent(p, self)
+	executeFile(p, candidates(proc.Args[0], proc.Env), proc.Args, proc.Env, proc.Cwd, self, nfiles)
+}
+
+// executeFile executes the first of files that there is.
+func executeFile(p *step.Program, files, args, env []string, cwd string, self, nfiles int) {
+	p.Call("chdir", unix.SYS_CHDIR, p.Str(cwd))
+	if self >= 0 {
+		dieWithParent(p, self)
+	}
 	// No other descriptor of ours goes in: CVE-2024-21626 was one that did.
 	p.Call("close_range", unix.SYS_CLOSE_RANGE, step.Int(nfiles), step.Flag(1<<32-1, "~0"), step.Int(0))
 	p.Call("rt_sigprocmask", unix.SYS_RT_SIGPROCMASK, step.Flag(unix.SIG_SETMASK, "SIG_SETMASK"), step.Struct(p, [8]byte{}, "[]"), step.Null(), step.Int(8))
 	// Of the environment, like strace, only the size: it can hold secrets.
-	argv, envp := p.Vector(proc.Args, fmt.Sprintf("%q", proc.Args)), p.Vector(proc.Env, fmt.Sprintf("[/* %d vars */]", len(proc.Env)))
-	files := candidates(proc.Args[0], proc.Env)
+	argv, envp := p.Vector(args, fmt.Sprintf("%q", args)), p.Vector(env, fmt.Sprintf("[/* %d vars */]", len(env)))
 	for i, file := range files {
 		p.Call("execve", unix.SYS_EXECVE, p.Str(file), argv, envp)
 		if i < len(files)-1 {

@@ -181,7 +181,7 @@ func TestCancelled(t *testing.T) {
 	t.Run("in the child", func(t *testing.T) {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		p := step.New()
-		p.Gate()
+		p.Gate(10 * time.Second)
 		time.AfterFunc(20*time.Millisecond, func() { cancel(why) })
 		begin := time.Now()
 		if _, err := p.Clone(ctx, step.Options{Cgroup: -1}); !errors.Is(err, why) {

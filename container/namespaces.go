@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -14,9 +15,7 @@ import (
 )
 
 // namespaceFlags are the clone3(2) flag of each kind of namespace
-// (namespaces(7); runtime-spec config-linux.md, "Namespaces"). The cgroup
-// namespace is missing: its root is the cgroup that its maker is in, so it is
-// made (unshare) after the child has joined its cgroup.
+// (namespaces(7); runtime-spec config-linux.md, "Namespaces").
 var namespaceFlags = map[specs.LinuxNamespaceType]uint64{
 	specs.PIDNamespace:     unix.CLONE_NEWPID,
 	specs.MountNamespace:   unix.CLONE_NEWNS,
@@ -24,28 +23,133 @@ var namespaceFlags = map[specs.LinuxNamespaceType]uint64{
 	specs.UTSNamespace:     unix.CLONE_NEWUTS,
 	specs.IPCNamespace:     unix.CLONE_NEWIPC,
 	specs.UserNamespace:    unix.CLONE_NEWUSER,
+	specs.CgroupNamespace:  unix.CLONE_NEWCGROUP,
+	specs.TimeNamespace:    unix.CLONE_NEWTIME,
 }
 
-func has(s *specs.Spec, t specs.LinuxNamespaceType) bool {
+// byThread are the kinds that a process is born with and cannot change: the
+// thread that clones it is prepared for them.
+const byThread = unix.CLONE_NEWPID | unix.CLONE_NEWTIME
+
+// namespace finds one kind in a configuration.
+func namespace(s *specs.Spec, t specs.LinuxNamespaceType) (n specs.LinuxNamespace, index int) {
 	if s.Linux == nil {
-		return false
+		return n, -1
 	}
-	for _, n := range s.Linux.Namespaces {
+	for i, n := range s.Linux.Namespaces {
 		if n.Type == t {
-			return true
+			return n, i
 		}
 	}
-	return false
+	return n, -1
 }
 
+// has tells whether a container has a namespace of its own or another's, and
+// not the host's.
+func has(s *specs.Spec, t specs.LinuxNamespaceType) bool {
+	_, i := namespace(s, t)
+	return i >= 0
+}
+
+// isNew tells whether a namespace is made for the container, and joins whether
+// it is one that exists.
+func isNew(s *specs.Spec, t specs.LinuxNamespaceType) bool {
+	n, i := namespace(s, t)
+	return i >= 0 && n.Path == ""
+}
+
+func joins(s *specs.Spec, t specs.LinuxNamespaceType) bool {
+	n, i := namespace(s, t)
+	return i >= 0 && n.Path != ""
+}
+
+// cloneFlags are the new namespaces that the child is born into. The cgroup
+// namespace is not among them: its root is the cgroup that its maker is in, so
+// it is made (unshare) after the child has joined its cgroup. Nor is a time
+// namespace, whose offsets have to be set before. A namespace belongs to the
+// user namespace that it was made in: so where that is joined, the others are
+// made after it.
 func cloneFlags(s *specs.Spec) uint64 {
+	if joins(s, specs.UserNamespace) {
+		return 0
+	}
+	return newFlags(s) &^ (unix.CLONE_NEWCGROUP | unix.CLONE_NEWTIME)
+}
+
+func newFlags(s *specs.Spec) uint64 {
 	var flags uint64
 	for t, f := range namespaceFlags {
-		if has(s, t) {
+		if isNew(s, t) {
 			flags |= f
 		}
 	}
 	return flags
+}
+
+// join appends the calls that enter the namespaces that exist, by the
+// descriptors of their files (setns(2)): the user namespace first, since what
+// one may do to the others depends on it, and the mount namespace last, since
+// it takes the host's paths away.
+func join(p *step.Program, s *specs.Spec, fds []int) {
+	enter := func(t specs.LinuxNamespaceType) {
+		if _, i := namespace(s, t); i >= 0 && i < len(fds) && fds[i] >= 0 {
+			p.Call("setns", unix.SYS_SETNS, step.Flag(fds[i], string(t)+" namespace"), step.Flag(int(namespaceFlags[t]), "CLONE_NEW"+flagNames[t]))
+		}
+	}
+	if joins(s, specs.UserNamespace) {
+		enter(specs.UserNamespace)
+		if f := newFlags(s) &^ (byThread | unix.CLONE_NEWCGROUP); f != 0 {
+			p.Call("unshare", unix.SYS_UNSHARE, step.Flag(int(f), step.CloneFlags(f)))
+		}
+	}
+	for _, t := range []specs.LinuxNamespaceType{specs.NetworkNamespace, specs.UTSNamespace, specs.IPCNamespace, specs.CgroupNamespace, specs.MountNamespace} {
+		if joins(s, t) {
+			enter(t)
+		}
+	}
+}
+
+var flagNames = map[specs.LinuxNamespaceType]string{
+	specs.NetworkNamespace: "NET", specs.UTSNamespace: "UTS", specs.IPCNamespace: "IPC", specs.CgroupNamespace: "CGROUP",
+	specs.MountNamespace: "NS", specs.UserNamespace: "USER", specs.PIDNamespace: "PID", specs.TimeNamespace: "TIME",
+}
+
+// thread prepares the thread that clones the child, if the child has to be born
+// with something of it: a PID namespace that exists, or a time namespace, whose
+// offsets are set while no process is in it (time_namespaces(7)).
+func thread(s *specs.Spec, fds []int) func() error {
+	_, pid := namespace(s, specs.PIDNamespace)
+	_, clock := namespace(s, specs.TimeNamespace)
+	joinsPID := joins(s, specs.PIDNamespace)
+	if !joinsPID && clock < 0 {
+		return nil
+	}
+	return func() error {
+		if joinsPID {
+			if err := unix.Setns(fds[pid], unix.CLONE_NEWPID); err != nil {
+				return fmt.Errorf("joining the PID namespace: setns: %w", err)
+			}
+		}
+		switch {
+		case clock < 0:
+		case joins(s, specs.TimeNamespace):
+			if err := unix.Setns(fds[clock], unix.CLONE_NEWTIME); err != nil {
+				return fmt.Errorf("joining the time namespace: setns: %w", err)
+			}
+		default:
+			if err := unix.Unshare(unix.CLONE_NEWTIME); err != nil {
+				return fmt.Errorf("making a time namespace: unshare: %w", err)
+			}
+			for _, name := range sortedKeys(s.Linux.TimeOffsets) {
+				o := s.Linux.TimeOffsets[name]
+				line := fmt.Sprintf("%s %d %d\n", name, o.Secs, o.Nanosecs)
+				if err := os.WriteFile("/proc/thread-self/timens_offsets", []byte(line), 0); err != nil {
+					return fmt.Errorf("linux.timeOffsets: %q: %w", strings.TrimSpace(line), err)
+				}
+			}
+		}
+		return nil
+	}
 }
 
 // mapIDs writes the user and group mappings of a process in a new user
@@ -85,7 +189,7 @@ func UserNamespace(ctx context.Context, l *specs.Linux) (*os.File, error) {
 	// A process has to be born in it; it never gets past its gate.
 	p := step.New()
 	p.Call("prctl", unix.SYS_PRCTL, step.Flag(unix.PR_SET_PDEATHSIG, "PR_SET_PDEATHSIG"), step.Int(int(unix.SIGKILL)))
-	p.Gate()
+	p.Gate(10 * time.Second)
 	var f *os.File
 	done := errors.New("done")
 	_, err := p.Clone(ctx, step.Options{Flags: unix.CLONE_NEWUSER, Cgroup: -1, Ready: func(pid int) error {

@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"sort"
 	"strings"
+	"unsafe"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"vmctr/container/seccomp"
 	"vmctr/container/step"
 )
 
@@ -63,7 +65,17 @@ func checkCapabilities(c *specs.LinuxCapabilities) error {
 // the change does not take the permitted set along; then the sets are set.
 // no_new_privs comes before the exec, which could give privileges back through
 // a set-user-ID file.
-func privileges(p *step.Program, proc *specs.Process, keepUser bool) {
+//
+// A system call filter needs CAP_SYS_ADMIN or no_new_privs (seccomp(2)). With
+// the latter it comes last, and so sees the fewest of our own calls.
+func privileges(p *step.Program, s *specs.Spec, keepUser bool, filter *seccomp.Filter) {
+	proc := s.Process
+	if l := s.Linux; l != nil && l.Personality != nil {
+		p.Call("personality", unix.SYS_PERSONALITY, step.Flag(personalities[l.Personality.Domain], string(l.Personality.Domain)))
+	}
+	if filter != nil && !proc.NoNewPrivileges {
+		install(p, filter)
+	}
 	if c := proc.Capabilities; c != nil {
 		bounding, _ := capabilityMask(c.Bounding)
 		var drop []string
@@ -103,6 +115,37 @@ func privileges(p *step.Program, proc *specs.Process, keepUser bool) {
 	}
 	if proc.NoNewPrivileges {
 		p.Call("prctl", unix.SYS_PRCTL, step.Flag(unix.PR_SET_NO_NEW_PRIVS, "PR_SET_NO_NEW_PRIVS"), step.Int(1), step.Int(0), step.Int(0), step.Int(0))
+		if filter != nil {
+			install(p, filter)
+		}
+	}
+}
+
+// personalities are execution domains (personality(2); config-linux.md,
+// "Personality").
+var personalities = map[specs.LinuxPersonalityDomain]int{specs.PerLinux: 0, specs.PerLinux32: 8}
+
+// install appends the call that puts a filter on all system calls from here on.
+func install(p *step.Program, f *seccomp.Filter) {
+	program := unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(f.Program))), len(f.Program)*int(unsafe.Sizeof(unix.SockFilter{})))
+	p.Bytes(program, "")
+	prog := unix.SockFprog{Len: uint16(len(f.Program)), Filter: unsafe.SliceData(f.Program)}
+	p.Call("seccomp", unix.SYS_SECCOMP, step.Flag(unix.SECCOMP_SET_MODE_FILTER, "SECCOMP_SET_MODE_FILTER"), step.Int(uint64(f.Flags)), step.Struct(p, prog, fmt.Sprintf("{%d instructions}", len(f.Program))))
+}
+
+// label appends the calls that ask a Linux security module for a profile or a
+// label for the program (proc_pid_attr(5)). They take effect at the execve.
+func label(p *step.Program, proc *specs.Process) {
+	write := func(path, value string) {
+		f := p.Call("openat", unix.SYS_OPENAT, step.Cwd(), p.Str(path), step.Flag(unix.O_WRONLY|unix.O_CLOEXEC, "O_WRONLY|O_CLOEXEC"))
+		p.Call("write", unix.SYS_WRITE, f.Arg(), p.Str(value), step.Int(len(value)))
+		p.Call("close", unix.SYS_CLOSE, f.Arg())
+	}
+	if proc.ApparmorProfile != "" {
+		write("/proc/self/attr/apparmor/exec", "exec "+proc.ApparmorProfile)
+	}
+	if proc.SelinuxLabel != "" {
+		write("/proc/self/attr/exec", proc.SelinuxLabel)
 	}
 }
 

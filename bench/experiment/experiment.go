@@ -6,6 +6,7 @@ package experiment
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -92,8 +93,8 @@ func (e Experiment) measure(ctx context.Context, p platform.Prepared) (s result.
 		for _, m := range i.Timeline() {
 			s.Phases = append(s.Phases, result.Phase{Name: m.Phase, Ns: m.Ns - begin})
 		}
-		if stopErr := i.Stop(context.WithoutCancel(ctx)); stopErr != nil && err == nil {
-			err = fmt.Errorf("stopping the instance: %w", stopErr)
+		if stopErr := i.Stop(context.WithoutCancel(ctx)); stopErr != nil {
+			err = errors.Join(err, fmt.Errorf("stopping the instance: %w", stopErr))
 		}
 	}()
 	s.Values = map[string]float64{}

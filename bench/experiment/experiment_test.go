@@ -111,8 +111,8 @@ func TestMeasure(t *testing.T) {
 		// What it is asked for was seen: its end afterwards does not matter.
 		{"it ends when all is seen", ok, nil, func(i *instance) { i.err = own }, nil, "", result.HarnessFault},
 		{"stopping fails", ok, nil, func(i *instance) { i.stopErr = stop }, stop, "stopping the instance: it does not end", result.HarnessFault},
-		{"observing and stopping fail", fails, nil, func(i *instance) { i.stopErr = stop }, broken, broken.Error(), result.HarnessFault},
-		{"all fails", fails, nil, func(i *instance) { i.err, i.stopErr = own, stop }, own, own.Error(), result.InstanceFault},
+		{"observing and stopping fail", fails, nil, func(i *instance) { i.stopErr = stop }, broken, broken.Error() + "\nstopping the instance: it does not end", result.HarnessFault},
+		{"all fails", fails, nil, func(i *instance) { i.err, i.stopErr = own, stop }, own, own.Error() + "\nstopping the instance: it does not end", result.InstanceFault},
 		{"it does not start", ok, start, nil, start, start.Error(), result.HarnessFault},
 		{"its start fails", ok, own, nil, own, own.Error(), result.InstanceFault},
 	} {

@@ -177,12 +177,28 @@ func Sweep(ctx context.Context) ([]string, error) {
 	}
 	if os.Geteuid() == 0 {
 		groups, err := cgroup.Sweep(ctx, func(name string) bool {
-			return isRunID(name) && !slices.Contains(alive, name)
+			if !isRunID(name) || slices.Contains(alive, name) {
+				return false
+			}
+			// One without a folder can belong to a bench with another /run, in a
+			// container: as long as it runs, there are processes in it now and then,
+			// and when it has none, its group is made again.
+			return slices.Contains(ids, name) || empty(name)
 		})
 		swept = append(swept, groups...)
 		errs = append(errs, err)
 	}
 	return swept, errors.Join(errs...)
+}
+
+// empty tells whether no process is in a cgroup.
+func empty(name string) bool {
+	g, err := cgroup.Load("/" + name)
+	if err != nil {
+		return false
+	}
+	pids, err := g.Processes()
+	return err == nil && len(pids) == 0
 }
 
 // isRunID tells a name that NewRun gave from others that only begin like one.

@@ -6,8 +6,8 @@
 // (argc, argv, envp, auxv) are still as the kernel left them, and Go starts as
 // if nothing had happened.
 TEXT _bench_entry(SB),NOSPLIT|NOFRAME,$0
-	MOVQ	$1, AX		// SYS_write
-	MOVQ	$1, DI		// standard output
+	MOVL	$1, AX		// SYS_write
+	MOVL	$1, DI		// standard output
 	LEAQ	·signal(SB), SI
 	MOVQ	$18, DX		// its length
 	SYSCALL

@@ -299,8 +299,8 @@ func TestStatic(t *testing.T) {
 	if libs, err := f.ImportedLibraries(); len(libs) > 0 {
 		t.Errorf("it needs %v, %v", libs, err)
 	}
-	// MOVQ $1, AX; MOVQ $1, DI: the write(2) is the very first.
-	code := make([]byte, 14)
+	// MOVL $1, AX; MOVL $1, DI: the write(2) is the very first.
+	code := make([]byte, 10)
 	text := f.Section(".text")
 	if text == nil {
 		t.Fatal("it has no .text")
@@ -308,7 +308,7 @@ func TestStatic(t *testing.T) {
 	if _, err := text.ReadAt(code, int64(f.Entry-text.Addr)); err != nil {
 		t.Fatal(err)
 	}
-	want := []byte{0x48, 0xc7, 0xc0, 1, 0, 0, 0, 0x48, 0xc7, 0xc7, 1, 0, 0, 0}
+	want := []byte{0xb8, 1, 0, 0, 0, 0xbf, 1, 0, 0, 0}
 	if !bytes.Equal(code, want) {
 		t.Errorf("it starts with % x, want % x", code, want)
 	}

@@ -1,18 +1,14 @@
 package cgroup
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -21,160 +17,6 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
-
-// prefix begins the names of all groups of this process of tests.
-var prefix = fmt.Sprintf("benchtest-%d-", os.Getpid())
-
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if os.Geteuid() == 0 {
-		left, err := Sweep(context.Background(), func(name string) bool { return strings.HasPrefix(name, prefix) })
-		if err != nil || len(left) > 0 {
-			fmt.Fprintln(os.Stderr, "left behind:", left, err)
-			code = max(code, 1)
-		}
-	}
-	os.Exit(code)
-}
-
-// needRoot skips a test that makes real groups, or fails it where BENCH_REQUIRE
-// says that root is there.
-func needRoot(t *testing.T) {
-	t.Helper()
-	if os.Geteuid() == 0 {
-		return
-	}
-	if slices.Contains(strings.Split(os.Getenv("BENCH_REQUIRE"), ","), "root") {
-		t.Fatal("BENCH_REQUIRE holds root, and this is not root")
-	}
-	t.Skip("makes real cgroups: run as root: sudo scripts/test")
-}
-
-// onEach runs a test on each version that this host has: a hybrid host has a
-// unified hierarchy without controllers, and all but limits works in it.
-func onEach(t *testing.T, test func(*testing.T, *Host)) {
-	needRoot(t)
-	h, err := Detect()
-	if err != nil {
-		t.Fatal(err)
-	}
-	ran := false
-	if h.V1["memory"] != "" {
-		ran = t.Run("v1", func(t *testing.T) { test(t, &Host{Mode: "v1", V1: h.V1}) })
-	}
-	if h.Unified != "" {
-		ran = t.Run("v2", func(t *testing.T) { test(t, &Host{Mode: "v2", Unified: h.Unified, V2: h.V2}) }) || ran
-	}
-	if !ran && !t.Failed() {
-		t.Skip("this host mounts no cgroups; try: mount -t cgroup2 none /sys/fs/cgroup")
-	}
-}
-
-var groups atomic.Int64
-
-// make makes a group with a name that no other has.
-func (h *Host) make(t *testing.T, r *specs.LinuxResources) *Cgroup {
-	t.Helper()
-	c, err := h.create(fmt.Sprintf("%s%d", prefix, groups.Add(1)), r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Remove(context.Background()) })
-	return c
-}
-
-// places are the folders where a host would have the group name.
-func (h *Host) places(name string) []string {
-	var list []string
-	for _, c := range controllers {
-		if at := h.V1[c]; at != "" && !slices.Contains(list, filepath.Join(at, name)) {
-			list = append(list, filepath.Join(at, name))
-		}
-	}
-	if h.Unified != "" {
-		list = append(list, filepath.Join(h.Unified, name))
-	}
-	return list
-}
-
-// exist are those of the folders that are there.
-func exist(folders []string) []string {
-	var there []string
-	for _, f := range folders {
-		if _, err := os.Lstat(f); err == nil {
-			there = append(there, f)
-		}
-	}
-	return there
-}
-
-// idle is a process that waits in the group. The test reaps it, so that it
-// leaves the group when it is killed.
-type idle struct {
-	cmd  *exec.Cmd
-	done chan struct{}
-}
-
-// enter starts a process by way of the group's entrances.
-func enter(t *testing.T, c *Cgroup, script string) *idle {
-	t.Helper()
-	folder, tasks, err := c.Entrances()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command("sh", "-c", "for fd in $FDS; do echo 0 >&$fd; done; echo in; "+script)
-	fds := ""
-	if folder != nil {
-		defer folder.Close()
-		cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(folder.Fd())}
-	}
-	for i, f := range tasks {
-		defer f.Close()
-		cmd.ExtraFiles = append(cmd.ExtraFiles, f)
-		fds += " " + strconv.Itoa(3+i)
-	}
-	cmd.Env = append(os.Environ(), "FDS="+fds)
-	return start(t, cmd)
-}
-
-// start starts a script and waits until it prints a line.
-func start(t *testing.T, cmd *exec.Cmd) *idle {
-	t.Helper()
-	cmd.Stderr = os.Stderr
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	i := &idle{cmd, make(chan struct{})}
-	line, err := bufio.NewReader(out).ReadString('\n')
-	go func() {
-		cmd.Wait()
-		close(i.done)
-	}()
-	t.Cleanup(func() {
-		cmd.Process.Kill()
-		<-i.done
-	})
-	if err != nil {
-		t.Fatalf("%q, %v", line, err)
-	}
-	return i
-}
-
-// killed waits for the end of the process and tells whether SIGKILL ended it.
-func (i *idle) killed(t *testing.T) bool {
-	t.Helper()
-	select {
-	case <-i.done:
-		return i.cmd.ProcessState.Sys().(syscall.WaitStatus).Signal() == syscall.SIGKILL
-	case <-time.After(5 * time.Second):
-		t.Error("a process of the group still runs")
-		return false
-	}
-}
 
 func TestCreate(t *testing.T) {
 	onEach(t, func(t *testing.T, h *Host) {
@@ -305,7 +147,7 @@ func TestCreateRefused(t *testing.T) {
 		}
 
 		// A limit that the kernel refuses, or for which there is no controller.
-		if _, err := h.create(prefix+"limit", processLimit(1<<60)); err == nil || !strings.Contains(err.Error(), "pids.max") {
+		if _, err := h.create(prefix+"limit", processLimit(1<<60)); err == nil || !strings.Contains(err.Error(), "pids.") {
 			t.Errorf("more processes than there can be: error %v", err)
 		}
 		if left := exist(h.places(prefix + "limit")); len(left) > 0 {
@@ -326,7 +168,7 @@ func TestLimitWithoutController(t *testing.T) {
 	dir := t.TempDir()
 	h := &Host{Mode: "v1", V1: map[string]string{"memory": dir}}
 	_, err := h.create("benchtest", cpus(50_000, 0))
-	if err == nil || err.Error() != "setting cpu.cfs_period_us=100000: this host's cgroups have no cpu controller" {
+	if err == nil || err.Error() != "linux.resources.cpu.quota: the cgroups have no cpu controller" {
 		t.Errorf("error %v", err)
 	}
 	if left := exist(h.places("benchtest")); len(left) > 0 {
@@ -353,10 +195,10 @@ func TestEntrances(t *testing.T) {
 		if v2 := h.Unified != ""; v2 != (folder != nil) || v2 != (len(tasks) == 0) {
 			t.Errorf("entrances %v and %v", folder, tasks)
 		}
-		i := enter(t, c, "exec sleep 60")
+		i := enter(t, c, "sleep")
 		in(t, c, i.cmd.Process.Pid)
 		// It must be in every hierarchy, or some limit would not hold.
-		for _, dir := range c.folders() {
+		for _, dir := range c.list {
 			if pids, err := processes(dir); err != nil || !slices.Equal(pids, []int{i.cmd.Process.Pid}) {
 				t.Errorf("%s holds %v, %v, want %d", dir, pids, err, i.cmd.Process.Pid)
 			}
@@ -376,7 +218,7 @@ func in(t *testing.T, c *Cgroup, pid int) {
 func TestAdd(t *testing.T) {
 	onEach(t, func(t *testing.T, h *Host) {
 		c := h.make(t, nil)
-		i := start(t, exec.Command("sh", "-c", "echo started; exec sleep 60"))
+		i := enter(t, nil, "sleep")
 		if err := c.Add(i.cmd.Process.Pid); err != nil {
 			t.Fatal(err)
 		}
@@ -402,8 +244,7 @@ func TestMemory(t *testing.T) {
 	if n, err := c.OutOfMemoryKills(); n != 0 || err != nil {
 		t.Errorf("a new group has %d out-of-memory kills, %v", n, err)
 	}
-	// A shell that holds a string.
-	enter(t, c, fmt.Sprintf("s=$(head -c %d /dev/zero | tr '\\0' x); echo held; read forever", held))
+	enter(t, c, fmt.Sprint("hold ", held))
 	deadline := time.Now().Add(5 * time.Second)
 	for {
 		n, err := c.Memory()
@@ -432,11 +273,17 @@ func TestOutOfMemoryKills(t *testing.T) {
 	if !h.Has("memory") {
 		t.Skip("this host's cgroups have no memory controller")
 	}
-	c := h.make(t, limit(8<<20))
-	// tail keeps a line without an end in memory.
-	i := enter(t, c, "exec tail -n 1 /dev/zero")
+	r := limit(32 << 20)
+	r.Memory.Swap = r.Memory.Limit
+	if h.V1["memory"] != "" {
+		if _, err := os.Stat(h.V1["memory"] + "/memory.memsw.limit_in_bytes"); err != nil {
+			r.Memory.Swap = nil
+		}
+	}
+	c := h.make(t, r)
+	i := enter(t, c, "eat")
 	if !i.killed(t) {
-		t.Errorf("it ended otherwise: %v", i.cmd.ProcessState)
+		t.Errorf("it ended otherwise: %v", i.signal)
 	}
 	if n, err := c.OutOfMemoryKills(); n != 1 || err != nil {
 		t.Errorf("%d out-of-memory kills, %v, want 1", n, err)
@@ -457,17 +304,15 @@ func TestRemoveKills(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// Neither waits for SIGTERM's effect.
-		const deaf = "trap '' TERM; exec sleep 60"
-		inner := enter(t, below, deaf)
+		inner := enter(t, below, "sleep")
 		// On version 2 only a leaf may hold processes once controllers are
 		// handed down; here none are.
-		outer := start(t, exec.Command("sh", "-c", "echo started; "+deaf))
+		outer := enter(t, nil, "sleep")
 		addErr := c.Add(outer.cmd.Process.Pid)
 		if addErr != nil && !errors.Is(addErr, unix.EBUSY) {
 			t.Fatal(addErr)
 		}
-		bystander := start(t, exec.Command("sh", "-c", "echo started; exec sleep 60"))
+		bystander := enter(t, nil, "sleep")
 		if err := c.Remove(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -511,13 +356,13 @@ func TestSweep(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		killed := enter(t, child, "exec sleep 60")
+		killed := enter(t, child, "sleep")
 		other, err := h.create(alive+"/"+dead, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { h.sweep(context.Background(), func(name string) bool { return name == alive }) })
-		spared := enter(t, other, "exec sleep 60")
+		spared := enter(t, other, "sleep")
 
 		var asked []string
 		swept, err := h.sweep(t.Context(), func(name string) bool {
@@ -572,23 +417,45 @@ func TestSweepGoesOn(t *testing.T) {
 // the kernel's a new folder has files of its own.
 func TestMakeUnified(t *testing.T) {
 	dir := t.TempDir()
-	for file, content := range map[string]string{"cgroup.controllers": "cpuset pids\n", "cgroup.subtree_control": ""} {
-		if err := os.WriteFile(filepath.Join(dir, file), []byte(content), 0o644); err != nil {
-			t.Fatal(err)
+	files := func(dir, controllers, on string) {
+		t.Helper()
+		for file, content := range map[string]string{"cgroup.controllers": controllers, "cgroup.subtree_control": on} {
+			if err := os.WriteFile(filepath.Join(dir, file), []byte(content), 0o644); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
-	if err := makeUnified(dir, "/c1"); err != nil {
+	enabled := func(want string) {
+		t.Helper()
+		if b, err := os.ReadFile(filepath.Join(dir, "cgroup.subtree_control")); string(b) != want || err != nil {
+			t.Errorf("enabled %q, %v, want %q", b, err, want)
+		}
+	}
+	h := &Host{Mode: "v2", Unified: dir, V2: []string{"cpuset", "io", "pids"}}
+	files(dir, "cpuset io pids\n", "")
+	if _, err := h.makeUnified("/c1", nil, Options{}); err != nil {
 		t.Fatal(err)
 	}
 	// Not memory and cpu, which this root has not, nor cpuset, which is not used.
-	if b, err := os.ReadFile(filepath.Join(dir, "cgroup.subtree_control")); string(b) != "+pids" || err != nil {
-		t.Errorf("enabled %q, %v", b, err)
-	}
-	if err := makeUnified(dir, "/c1"); !errors.Is(err, fs.ErrExist) {
+	enabled("+pids")
+	if _, err := h.makeUnified("/c1", nil, Options{}); !errors.Is(err, fs.ErrExist) {
 		t.Errorf("again: error %v", err)
 	}
+	if isNew, err := h.makeUnified("/c1", nil, Options{Join: true}); isNew || err != nil {
+		t.Errorf("joining: %v, %v", isNew, err)
+	}
 	// The group above may be there.
-	if err := makeUnified(dir, "/c1/inner"); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "c1/cgroup.controllers") {
+	if _, err := h.makeUnified("/c1/inner", nil, Options{}); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "c1/cgroup.controllers") {
 		t.Errorf("below: error %v", err)
 	}
+	files(dir, "cpuset io pids\n", "")
+	if _, err := h.makeUnified("/c2", settings{{version: 2, controller: "io"}}, Options{}); err != nil {
+		t.Fatal(err)
+	}
+	enabled("+pids +io")
+	files(dir, "cpuset io pids\n", "pids\n")
+	if _, err := h.makeUnified("/c3", nil, Options{Every: true}); err != nil {
+		t.Fatal(err)
+	}
+	enabled("+cpuset +io") // the rest
 }

@@ -27,7 +27,6 @@ import (
 	"syscall"
 	"unsafe"
 
-	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"vmctr/container/step"
@@ -127,6 +126,8 @@ type Root struct {
 	// bind makes devices by binding the host's: in a user namespace mknod(2)
 	// is not allowed.
 	bind bool
+	// Cgroups are the hierarchies of a mount of the type cgroup.
+	Cgroups []Hierarchy
 }
 
 // Overlay appends the calls that join layers with the writable folder dir/upper
@@ -206,117 +207,24 @@ func (r *Root) put(m step.Result, dest string) {
 
 // move moves a detached mount onto an opened place, and closes both.
 func (r *Root) move(m, to step.Result) {
-	r.p.Call("move_mount", unix.SYS_MOVE_MOUNT, m.Arg(), r.p.Str(""), to.Arg(), r.p.Str(""),
-		step.Flag(unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH, "MOVE_MOUNT_F_EMPTY_PATH|MOVE_MOUNT_T_EMPTY_PATH"))
-	r.p.Call("close", unix.SYS_CLOSE, to.Arg())
+	r.attach(m.Arg(), to)
 	r.p.Call("close", unix.SYS_CLOSE, m.Arg())
 }
 
-// attributes are the options of a mount that the kernel keeps per mount
-// (runtime-spec config.md, "Linux mount options"; mount_setattr(2)).
-var attributes = map[string]struct {
-	flag int
-	name string
-}{
-	"ro":          {unix.MOUNT_ATTR_RDONLY, "MOUNT_ATTR_RDONLY"},
-	"nosuid":      {unix.MOUNT_ATTR_NOSUID, "MOUNT_ATTR_NOSUID"},
-	"nodev":       {unix.MOUNT_ATTR_NODEV, "MOUNT_ATTR_NODEV"},
-	"noexec":      {unix.MOUNT_ATTR_NOEXEC, "MOUNT_ATTR_NOEXEC"},
-	"noatime":     {unix.MOUNT_ATTR_NOATIME, "MOUNT_ATTR_NOATIME"},
-	"strictatime": {unix.MOUNT_ATTR_STRICTATIME, "MOUNT_ATTR_STRICTATIME"},
-	"relatime":    {0, ""},
-	"rw":          {0, ""},
+// attach moves a detached mount onto an opened place, and closes that.
+func (r *Root) attach(m step.Arg, to step.Result) {
+	r.p.Call("move_mount", unix.SYS_MOVE_MOUNT, m, r.p.Str(""), to.Arg(), r.p.Str(""),
+		step.Flag(unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH, "MOVE_MOUNT_F_EMPTY_PATH|MOVE_MOUNT_T_EMPTY_PATH"))
+	r.p.Call("close", unix.SYS_CLOSE, to.Arg())
 }
 
-// fileSystems are the types that a container may ask for today.
-var fileSystems = map[string]bool{"proc": true, "sysfs": true, "tmpfs": true, "devpts": true, "mqueue": true}
-
-// CheckMount tells what of a mount this package cannot do yet.
-func CheckMount(m specs.Mount) error {
-	if !path.IsAbs(m.Destination) || path.Clean(m.Destination) == "/" {
-		return fmt.Errorf("destination %q is not an absolute path below the root", m.Destination)
-	}
-	if len(m.UIDMappings)+len(m.GIDMappings) > 0 {
-		return fmt.Errorf("ID mappings on %s are not supported yet", m.Destination)
-	}
-	if !fileSystems[m.Type] {
-		return fmt.Errorf("type %q on %s: only proc, sysfs, tmpfs, devpts and mqueue are supported", m.Type, m.Destination)
-	}
-	for _, s := range append([]string{m.Destination, m.Source}, m.Options...) {
-		if strings.IndexByte(s, 0) >= 0 {
-			return fmt.Errorf("%q holds a NUL", s)
-		}
-	}
-	return nil
-}
-
-// Mount appends the calls for one mount of the configuration.
-func (r *Root) Mount(m specs.Mount) {
+// Write appends the calls that write a value to a file of the container, such
+// as one below /proc/sys.
+func (r *Root) Write(name, value string) {
 	p := r.p
-	r.mkdir(m.Destination)
-	attr, texts := 0, []string{}
-	fs := p.Call("fsopen", unix.SYS_FSOPEN, p.Str(m.Type), step.Flag(unix.FSOPEN_CLOEXEC, "FSOPEN_CLOEXEC"))
-	if m.Source != "" {
-		p.Call("fsconfig", unix.SYS_FSCONFIG, fs.Arg(), step.Flag(unix.FSCONFIG_SET_STRING, "FSCONFIG_SET_STRING"), p.Str("source"), p.Str(m.Source), step.Int(0))
-	}
-	for _, o := range m.Options {
-		if a, ok := attributes[o]; ok {
-			attr |= a.flag
-			if a.name != "" {
-				texts = append(texts, a.name)
-			}
-			continue
-		}
-		if key, value, ok := strings.Cut(o, "="); ok {
-			p.Call("fsconfig", unix.SYS_FSCONFIG, fs.Arg(), step.Flag(unix.FSCONFIG_SET_STRING, "FSCONFIG_SET_STRING"), p.Str(key), p.Str(value), step.Int(0))
-		} else {
-			p.Call("fsconfig", unix.SYS_FSCONFIG, fs.Arg(), step.Flag(unix.FSCONFIG_SET_FLAG, "FSCONFIG_SET_FLAG"), p.Str(key), step.Null(), step.Int(0))
-		}
-	}
-	p.Call("fsconfig", unix.SYS_FSCONFIG, fs.Arg(), step.Flag(unix.FSCONFIG_CMD_CREATE, "FSCONFIG_CMD_CREATE"), step.Null(), step.Null(), step.Int(0))
-	text := "0"
-	if len(texts) > 0 {
-		text = strings.Join(texts, "|")
-	}
-	mnt := p.Call("fsmount", unix.SYS_FSMOUNT, fs.Arg(), step.Flag(unix.FSMOUNT_CLOEXEC, "FSMOUNT_CLOEXEC"), step.Flag(attr, text))
-	p.Call("close", unix.SYS_CLOSE, fs.Arg())
-	r.put(mnt, m.Destination)
-}
-
-// devices are those that every container has (runtime-spec config-linux.md,
-// "Default Devices"), with their numbers (Documentation/admin-guide/devices.txt).
-var devices = []struct {
-	name         string
-	major, minor uint32
-}{
-	{"null", 1, 3}, {"zero", 1, 5}, {"full", 1, 7}, {"random", 1, 8}, {"urandom", 1, 9}, {"tty", 5, 0},
-}
-
-var deviceLinks = [][2]string{
-	{"/proc/self/fd", "fd"}, {"/proc/self/fd/0", "stdin"}, {"/proc/self/fd/1", "stdout"}, {"/proc/self/fd/2", "stderr"}, {"pts/ptmx", "ptmx"},
-}
-
-// Devices fills /dev.
-func (r *Root) Devices() {
-	p := r.p
-	r.mkdir("dev")
-	dev := r.in("dev", unix.O_PATH|unix.O_DIRECTORY, "O_PATH|O_DIRECTORY")
-	for _, d := range devices {
-		if !r.bind {
-			p.Call("mknodat", unix.SYS_MKNODAT, dev.Arg(), p.Str(d.name), step.Flag(unix.S_IFCHR|0o666, "S_IFCHR|0666"), step.Flag(int(unix.Mkdev(d.major, d.minor)), fmt.Sprintf("makedev(%d, %d)", d.major, d.minor)))
-			p.Allow(syscall.EEXIST)
-			p.Call("fchmodat", unix.SYS_FCHMODAT, dev.Arg(), p.Str(d.name), step.Octal(0o666))
-			continue
-		}
-		from := p.Call("open_tree", unix.SYS_OPEN_TREE, step.Cwd(), p.Str("/dev/"+d.name), step.Flag(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC, "OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC"))
-		on := p.Call("openat", unix.SYS_OPENAT, dev.Arg(), p.Str(d.name), step.Flag(unix.O_CREAT|unix.O_NOFOLLOW|unix.O_CLOEXEC, "O_CREAT|O_NOFOLLOW|O_CLOEXEC"), step.Octal(0o666))
-		r.move(from, on)
-	}
-	for _, l := range deviceLinks {
-		p.Call("symlinkat", unix.SYS_SYMLINKAT, p.Str(l[0]), dev.Arg(), p.Str(l[1]))
-		p.Allow(syscall.EEXIST)
-	}
-	p.Call("close", unix.SYS_CLOSE, dev.Arg())
+	f := r.in(name, unix.O_WRONLY, "O_WRONLY")
+	p.Call("write", unix.SYS_WRITE, f.Arg(), p.Str(value), step.Int(len(value)))
+	p.Call("close", unix.SYS_CLOSE, f.Arg())
 }
 
 // Mask hides paths: a folder below an empty read-only tmpfs, a file below

@@ -25,6 +25,7 @@ type state struct {
 	errno  uintptr
 	tid    uint32 // futex: the kernel clears and wakes it at exec or exit
 	pidfd  int32  // CLONE_PIDFD
+	report int32  // where a child whose parent is gone says that it failed; 0 for none
 }
 
 const callSize = unsafe.Sizeof(call{})
@@ -101,6 +102,9 @@ func interpret(s *state) {
 //go:nocheckptr
 func child(s *state) {
 	interpret(s)
+	if s.report != 0 {
+		syscall.RawSyscall(syscall.SYS_WRITE, uintptr(s.report), uintptr(unsafe.Pointer(&s.failed)), unsafe.Sizeof(Failure{}))
+	}
 	for {
 		syscall.RawSyscall(syscall.SYS_EXIT_GROUP, 127, 0, 0)
 	}
@@ -158,19 +162,72 @@ func (p *Program) closeOpened(n int) {
 // failed in an allowed way.
 func (p *Program) Value(r Result) int { return int(p.calls[r.index].ret) }
 
-// Gate appends a call that waits until the parent has done its part: Clone's
-// ready function.
-func (p *Program) Gate() *Gate {
-	s := new(Gate)
-	p.gate = s
+// Failure is what a child whose program has failed writes to [Options.Report].
+type Failure struct{ Index, Errno uintptr }
+
+// Rest is what is left of a program after a checkpoint, for whoever has only
+// that: the error that each failure is, but for its errno.
+func (p *Program) Rest(c *Checkpoint) []Error {
+	var rest []Error
+	for i := c.index; i < len(p.calls); i++ {
+		rest = append(rest, *p.failure(i, 0))
+	}
+	return rest
+}
+
+// Checkpoint appends calls that say that the child has come here.
+func (p *Program) Checkpoint() *Checkpoint {
+	c := &Checkpoint{program: p, index: len(p.calls)}
+	p.checkpoints = append(p.checkpoints, c)
+	// The child cannot write memory, but the kernel can: the time is not 0.
+	p.Call("clock_gettime", unix.SYS_CLOCK_GETTIME, Flag(unix.CLOCK_MONOTONIC, "CLOCK_MONOTONIC"), Arg{value: uintptr(unsafe.Pointer(&c.at)), text: "&reached"})
+	p.Call("futex", unix.SYS_FUTEX, Arg{value: uintptr(unsafe.Pointer(&c.at)), text: "&reached"}, Flag(1, "FUTEX_WAKE"), Int(1))
+	return c
+}
+
+// A Checkpoint is a place in a program for which the parent can wait.
+type Checkpoint struct {
+	program *Program
+	index   int
+	at      unix.Timespec // when the child came; its seconds are also a futex
+}
+
+// Await waits until the child has come to the checkpoint. It is for Clone's
+// Ready function. An error says that the child has ended before: Clone will say
+// why.
+func (c *Checkpoint) Await(ctx context.Context) error {
+	word := (*uint32)(unsafe.Pointer(&c.at))
+	slice := unix.NsecToTimespec(int64(10 * time.Millisecond))
+	for loadUint32(word) == 0 {
+		if loadUint32(&c.program.running.tid) == 0 {
+			return errEnded
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("waiting for the child: %w", context.Cause(ctx))
+		}
+		syscall.Syscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(word)), 0 /* FUTEX_WAIT */, 0, uintptr(unsafe.Pointer(&slice)), 0, 0)
+	}
+	return nil
+}
+
+// Gate appends calls that say that the child has come here, and wait until the
+// parent has done its part.
+func (p *Program) Gate(patience time.Duration) *Gate {
+	g := &Gate{Checkpoint: p.Checkpoint()}
+	p.gates = append(p.gates, g)
 	// FUTEX_WAIT, not private: EAGAIN says that the gate was open already.
-	p.Call("futex", unix.SYS_FUTEX, Arg{value: uintptr(unsafe.Pointer(&s.word)), text: "&gate"}, Flag(0, "FUTEX_WAIT"), Int(0), Struct(p, unix.NsecToTimespec(int64(10*time.Second)), "10s"))
+	p.Call("futex", unix.SYS_FUTEX, Arg{value: uintptr(unsafe.Pointer(&g.word)), text: "&gate"}, Flag(0, "FUTEX_WAIT"), Int(0), Struct(p, unix.NsecToTimespec(int64(patience)), patience.String()))
 	p.Allow(syscall.EAGAIN)
-	return s
+	return g
 }
 
 // A Gate lets the parent hold the child back.
-type Gate struct{ word uint32 }
+type Gate struct {
+	*Checkpoint
+	word uint32
+}
+
+var errEnded = errors.New("the child has ended")
 
 // Open lets the child pass.
 func (g *Gate) Open() {
@@ -201,6 +258,18 @@ type Options struct {
 	// Ready is called in the parent once the child exists, while the child
 	// waits at its gate; it opens the gate.
 	Ready func(pid int) error
+	// Until makes Clone return when the child has come there, and not only
+	// when it has executed its program. The child then still needs the
+	// program's memory: as long as this process lives, the caller keeps the
+	// Program.
+	Until *Checkpoint
+	// Report is a descriptor on which the child says that it has failed (a
+	// [Failure]) to whoever listens when its parent is gone; 0 for none.
+	Report int
+	// Thread is called on the thread that makes the child, before it does:
+	// what that thread is when it clones, the child is born with (the PID and
+	// time namespaces of its children). The thread ends with the child.
+	Thread func() error
 }
 
 // Child is a process made by [Program.Clone].
@@ -228,6 +297,8 @@ func (p *Program) Clone(ctx context.Context, o Options) (Child, error) {
 		return Child{}, context.Cause(ctx)
 	}
 	s := p.state()
+	s.report = int32(o.Report)
+	p.running = s
 	// Kept by p, and so on the heap: a goroutine's stack could move.
 	stack := make([]byte, 16<<10)
 	p.memory = append(p.memory, stack)
@@ -245,7 +316,7 @@ func (p *Program) Clone(ctx context.Context, o Options) (Child, error) {
 		args.cgroup = uint64(o.Cgroup)
 	}
 	var pid, errno uintptr
-	onParentThread(func() {
+	clone := func() {
 		// The child is born with the mask of its parent, and must not run a
 		// handler of ours.
 		var all, old unix.Sigset_t
@@ -255,16 +326,31 @@ func (p *Program) Clone(ctx context.Context, o Options) (Child, error) {
 		syscall.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&all)), uintptr(unsafe.Pointer(&old)), 8, 0, 0)
 		pid, errno = clone3(args, unsafe.Sizeof(*args), s, entry)
 		syscall.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&old)), 0, 8, 0, 0)
-	})
+	}
+	if o.Thread == nil {
+		onParentThread(clone)
+	} else if err := onOwnThread(o.Thread, func() int {
+		if clone(); errno != 0 {
+			return -1
+		}
+		return int(s.pidfd)
+	}); err != nil {
+		return Child{}, err
+	}
 	if errno != 0 {
-		return Child{}, fmt.Errorf("clone3(%s): %w", cloneFlags(args.flags), syscall.Errno(errno))
+		return Child{}, fmt.Errorf("clone3(%s): %w", CloneFlags(args.flags), syscall.Errno(errno))
 	}
 	c := Child{PID: int(pid), PIDFD: int(s.pidfd)}
 	var err error
 	if o.Ready != nil {
 		err = o.Ready(c.PID)
 	}
-	if err == nil {
+	if err == nil && o.Until != nil {
+		if err = o.Until.Await(ctx); err == nil {
+			return c, nil
+		}
+	}
+	if err == nil || errors.Is(err, errEnded) {
 		err = p.awaitExec(ctx, s, uint32(pid))
 	}
 	if err != nil {
@@ -327,6 +413,36 @@ func onParentThread(f func()) {
 	<-done
 }
 
+// onOwnThread runs two functions on a thread that ends with the child that the
+// second makes, whose pidfd it returns; -1 if it has made none.
+func onOwnThread(prepare func() error, clone func() (pidfd int)) error {
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // and never unlock: so the thread ends with the goroutine
+		if err := prepare(); err != nil {
+			done <- err
+			return
+		}
+		pidfd := clone()
+		if pidfd < 0 {
+			done <- nil
+			return
+		}
+		own, err := unix.FcntlInt(uintptr(pidfd), unix.F_DUPFD_CLOEXEC, 3)
+		done <- nil
+		if err != nil {
+			select {} // better a thread too many than a child that dies with it
+		}
+		defer unix.Close(own)
+		for {
+			if _, err := unix.Poll([]unix.PollFd{{Fd: int32(own), Events: unix.POLLIN}}, -1); err != unix.EINTR {
+				return
+			}
+		}
+	}()
+	return <-done
+}
+
 // OnParentThread runs f, which starts a child with PR_SET_PDEATHSIG, on the
 // thread that lives as long as this process.
 func OnParentThread(f func()) { onParentThread(f) }
@@ -341,7 +457,8 @@ var Self = sync.OnceValues(func() (int, error) {
 	return fd, nil
 })
 
-func cloneFlags(flags uint64) string {
+// CloneFlags names the namespaces among the flags of clone3(2).
+func CloneFlags(flags uint64) string {
 	var s string
 	for _, f := range []struct {
 		bit  uint64
@@ -349,7 +466,7 @@ func cloneFlags(flags uint64) string {
 	}{
 		{unix.CLONE_NEWUSER, "NEWUSER"}, {unix.CLONE_NEWPID, "NEWPID"}, {unix.CLONE_NEWNS, "NEWNS"},
 		{unix.CLONE_NEWNET, "NEWNET"}, {unix.CLONE_NEWUTS, "NEWUTS"}, {unix.CLONE_NEWIPC, "NEWIPC"},
-		{unix.CLONE_NEWCGROUP, "NEWCGROUP"}, {unix.CLONE_INTO_CGROUP, "INTO_CGROUP"},
+		{unix.CLONE_NEWCGROUP, "NEWCGROUP"}, {unix.CLONE_NEWTIME, "NEWTIME"}, {unix.CLONE_INTO_CGROUP, "INTO_CGROUP"},
 	} {
 		if flags&f.bit != 0 {
 			s += "|" + f.name

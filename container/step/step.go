@@ -36,9 +36,11 @@ type Program struct {
 	marks []mark
 	// memory keeps alive what the arguments point to. The garbage collector
 	// does not move heap objects, so their addresses stay good.
-	memory [][]byte
-	gate   *Gate
-	cond   int16 // of the calls that are appended now
+	memory      [][]byte
+	gates       []*Gate
+	checkpoints []*Checkpoint
+	running     *state
+	cond        int16 // of the calls that are appended now
 	// FailAt makes the call of this number fail with EIO without making it:
 	// for tests. Calls count from 1; 0 is none.
 	FailAt int
@@ -247,7 +249,7 @@ func (e *Error) Error() string {
 // Unwrap gives the errno, for [errors.Is].
 func (e *Error) Unwrap() error { return e.Errno }
 
-func (p *Program) failure(index int, errno syscall.Errno) error {
+func (p *Program) failure(index int, errno syscall.Errno) *Error {
 	phase := "start"
 	for _, m := range p.marks {
 		if m.call <= index {

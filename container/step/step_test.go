@@ -28,7 +28,7 @@ func TestString(t *testing.T) {
 	})
 	p.Call("mount", unix.SYS_MOUNT, Null(), p.Bytes(nil, "unused"), Int(uint64(1)<<40), Int(-1))
 	p.Phase("exec")
-	p.Gate()
+	p.Gate(10 * time.Second)
 	p.Call("execve", unix.SYS_EXECVE, p.Str("/bin/true"), p.Vector([]string{"true"}, `["true"]`), p.Vector(nil, "[]"))
 	want := `$1 = openat(AT_FDCWD, "/tmp/\"a\"\n", O_RDONLY|O_CLOEXEC) (ENOENT allowed) (ENOTDIR allowed)
 # copy
@@ -38,14 +38,16 @@ $4 = mkdirat(AT_FDCWD, "", 0755) (unless $1) (EEXIST allowed)
 $5 = mount(NULL, NULL, 1099511627776, -1)
 # exec
 $6 = clock_gettime(CLOCK_MONOTONIC, &"exec")
-$7 = futex(&gate, FUTEX_WAIT, 0, 10s) (EAGAIN allowed)
-$8 = execve("/bin/true", ["true"], [])
+$7 = clock_gettime(CLOCK_MONOTONIC, &reached)
+$8 = futex(&reached, FUTEX_WAKE, 1)
+$9 = futex(&gate, FUTEX_WAIT, 0, 10s) (EAGAIN allowed)
+$10 = execve("/bin/true", ["true"], [])
 `
 	if diff := cmp.Diff(want, p.String()); diff != "" {
 		t.Error(diff)
 	}
-	if p.Len() != 8 {
-		t.Errorf("%d calls, want 8", p.Len())
+	if p.Len() != 10 {
+		t.Errorf("%d calls, want 10", p.Len())
 	}
 	if got := New().String(); got != "" {
 		t.Errorf("an empty program is %q", got)
