@@ -164,7 +164,7 @@ func fileSystem(p *step.Program, root *rootfs.Root, s *specs.Spec, l *specs.Linu
 	for _, key := range sortedKeys(l.Sysctl) {
 		root.Write("proc/sys/"+strings.ReplaceAll(key, ".", "/"), l.Sysctl[key])
 	}
-	if h := s.Hooks; h != nil && len(h.Prestart)+len(h.CreateRuntime)+len(h.CreateContainer) > 0 { //nolint:staticcheck // prestart is deprecated, and Docker uses it
+	if h := s.Hooks; h != nil && len(prestart(h))+len(h.CreateRuntime)+len(h.CreateContainer) > 0 {
 		g.hooks = p.Gate(hooksPatience)
 	}
 	root.Mask(l.MaskedPaths)

@@ -31,7 +31,7 @@ func (c *Container) hooksBeforePivot(ctx context.Context, pid int) error {
 		hooks []specs.Hook
 		in    bool // in the container's namespaces
 	}{
-		{"prestart", h.Prestart, false}, //nolint:staticcheck // deprecated, and Docker uses it
+		{"prestart", prestart(h), false},
 		{"createRuntime", h.CreateRuntime, false},
 		{"createContainer", h.CreateContainer, true},
 	} {
@@ -40,6 +40,13 @@ func (c *Container) hooksBeforePivot(ctx context.Context, pid int) error {
 		}
 	}
 	return nil
+}
+
+// prestart are hooks of a point that later versions of the specification have
+// split into three.
+func prestart(h *specs.Hooks) []specs.Hook {
+	//lint:ignore SA1019 Docker uses it
+	return h.Prestart
 }
 
 // runHooks runs the hooks of one point, in order, in the container's

@@ -102,7 +102,9 @@ func supervise(ready <-chan int) {
 			Pid, Flags uint32
 			Data       SeccompData
 		}
-		if _, _, errno := unix.Syscall(unix.SYS_IOCTL, fd, unix.SECCOMP_IOCTL_NOTIF_RECV, uintptr(unsafe.Pointer(&notification))); errno != 0 {
+		if _, _, errno := unix.Syscall(unix.SYS_IOCTL, fd, unix.SECCOMP_IOCTL_NOTIF_RECV, uintptr(unsafe.Pointer(&notification))); errno == unix.EINTR {
+			continue // the Go runtime sends signals to its threads
+		} else if errno != 0 {
 			panic(errno)
 		}
 		response := struct {
@@ -111,7 +113,8 @@ func supervise(ready <-chan int) {
 			Error int32
 			Flags uint32
 		}{ID: notification.ID, Value: 4242}
-		if _, _, errno := unix.Syscall(unix.SYS_IOCTL, fd, unix.SECCOMP_IOCTL_NOTIF_SEND, uintptr(unsafe.Pointer(&response))); errno != 0 {
+		if _, _, errno := unix.Syscall(unix.SYS_IOCTL, fd, unix.SECCOMP_IOCTL_NOTIF_SEND, uintptr(unsafe.Pointer(&response))); errno != 0 && errno != unix.ENOENT && errno != unix.EINTR {
+			// ENOENT: a signal interrupted the call, which comes again.
 			panic(errno)
 		}
 	}

@@ -262,12 +262,15 @@ func agree(t *testing.T, s *specs.LinuxSeccomp, host []abi, r *rand.Rand) {
 		}
 	}
 	for _, arch := range []uint32{unix.AUDIT_ARCH_X86_64, unix.AUDIT_ARCH_I386, unix.AUDIT_ARCH_AARCH64, unix.AUDIT_ARCH_ARM, unix.AUDIT_ARCH_S390X} {
-		for _, base := range []uint32{0, x32Bit, 0xf0000, 1 << 31, 3 << 30, 1<<32 - 700} {
-			for nr := range uint32(600) {
+		for _, base := range []uint32{0, x32Bit, 0xf0000, 1 << 31, 3 << 30, 1<<32 - 40} {
+			most := uint32(600)
+			if base != 0 && base != x32Bit {
+				most = 40
+			}
+			for nr := range most {
 				check(arch, base+nr)
 			}
 		}
-		check(arch, 1<<32-1)
 	}
 }
 
