@@ -30,7 +30,8 @@ type descriptors struct {
 
 	// A container that is created first and started later reads a byte from
 	// start before it goes on, and outlives its parent.
-	start int // 0 for none
+	start  int // 0 for none
+	report int // where it says that it cannot: 0 for nowhere
 
 	cgroups  []rootfs.Hierarchy // for mounts of the type cgroup
 	filter   *seccomp.Filter    // nil for none
@@ -134,7 +135,7 @@ func compile(s *specs.Spec, fds descriptors) (*step.Program, gates) {
 	if fds.start != 0 {
 		self = -1
 	}
-	execute(p, s.Process, self, len(files))
+	execute(p, s.Process, self, len(files), fds.report)
 	return p, g
 }
 

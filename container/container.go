@@ -182,7 +182,11 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 	cloneAt := now()
 	o := step.Options{Flags: cloneFlags(s), Cgroup: born, Thread: thread(s, fds.joins)}
 	if wait != nil {
-		fds.start, o.Report = int(wait.start.Fd()), int(wait.failed.Fd())
+		if fds.report, err = step.High(int(wait.failed.Fd())); err != nil {
+			return nil, err
+		}
+		opened = append(opened, fds.report)
+		fds.start, o.Report = int(wait.start.Fd()), fds.report
 	}
 	p, gates := compile(s, fds)
 	p.FailAt = cfg.failAt

@@ -311,3 +311,14 @@ func null(t testing.TB) *os.File {
 	t.Cleanup(func() { f.Close() })
 	return f
 }
+
+// plainLayers are those of a container without a user namespace.
+func plainLayers(t testing.TB) *rootfs.Layers {
+	t.Helper()
+	l, err := rootfs.OpenLayers([]string{probe(t)}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return l
+}

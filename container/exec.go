@@ -28,18 +28,25 @@ func passFiles(p *step.Program, files []step.Arg) {
 // execute appends the last calls: the process becomes its program, with its
 // first descriptors, as many as nfiles says. self is a pidfd of the parent, with
 // which it ends; -1 for a process that outlives it.
-func execute(p *step.Program, proc *specs.Process, self, nfiles int) {
-	executeFile(p, candidates(proc.Args[0], proc.Env), proc.Args, proc.Env, proc.Cwd, self, nfiles)
+// report is where it says that it could not, 0 for nowhere.
+func execute(p *step.Program, proc *specs.Process, self, nfiles, report int) {
+	executeFile(p, candidates(proc.Args[0], proc.Env), proc.Args, proc.Env, proc.Cwd, self, nfiles, report)
 }
 
 // executeFile executes the first of files that there is.
-func executeFile(p *step.Program, files, args, env []string, cwd string, self, nfiles int) {
-	p.Call("chdir", unix.SYS_CHDIR, p.Str(cwd))
+func executeFile(p *step.Program, files, args, env []string, cwd string, self, nfiles, report int) {
 	if self >= 0 {
 		dieWithParent(p, self)
 	}
-	// No other descriptor of ours goes in: CVE-2024-21626 was one that did.
-	p.Call("close_range", unix.SYS_CLOSE_RANGE, step.Int(nfiles), step.Flag(1<<32-1, "~0"), step.Int(0))
+	// No other descriptor of ours goes in, neither by itself nor, by way of
+	// /proc/self/fd, as the working directory: in CVE-2024-21626 both did.
+	if report > 0 {
+		p.Call("close_range", unix.SYS_CLOSE_RANGE, step.Int(nfiles), step.Flag(report-1, "failed-1"), step.Int(0))
+		p.Call("close_range", unix.SYS_CLOSE_RANGE, step.Flag(report+1, "failed+1"), step.Flag(1<<32-1, "~0"), step.Int(0))
+	} else {
+		p.Call("close_range", unix.SYS_CLOSE_RANGE, step.Int(nfiles), step.Flag(1<<32-1, "~0"), step.Int(0))
+	}
+	p.Call("chdir", unix.SYS_CHDIR, p.Str(cwd))
 	p.Call("rt_sigprocmask", unix.SYS_RT_SIGPROCMASK, step.Flag(unix.SIG_SETMASK, "SIG_SETMASK"), step.Struct(p, [8]byte{}, "[]"), step.Null(), step.Int(8))
 	// Of the environment, like strace, only the size: it can hold secrets.
 	argv, envp := p.Vector(args, fmt.Sprintf("%q", args)), p.Vector(env, fmt.Sprintf("[/* %d vars */]", len(env)))

@@ -100,7 +100,7 @@ func runHook(ctx context.Context, h specs.Hook, state specs.State, inside bool) 
 	if len(args) == 0 {
 		args = []string{h.Path}
 	}
-	executeFile(p, []string{h.Path}, args, h.Env, "/", self, 3)
+	executeFile(p, []string{h.Path}, args, h.Env, "/", self, 3, 0)
 	child, err := p.Clone(ctx, step.Options{Cgroup: -1})
 	if err != nil {
 		return err

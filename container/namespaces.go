@@ -143,7 +143,9 @@ func thread(s *specs.Spec, fds []int) func() error {
 			for _, name := range sortedKeys(s.Linux.TimeOffsets) {
 				o := s.Linux.TimeOffsets[name]
 				line := fmt.Sprintf("%s %d %d\n", name, o.Secs, o.Nanosecs)
-				if err := os.WriteFile("/proc/thread-self/timens_offsets", []byte(line), 0); err != nil {
+				// Of a thread it is not in /proc/self/task, but where a
+				// process of that number would have it.
+				if err := os.WriteFile(fmt.Sprintf("/proc/%d/timens_offsets", unix.Gettid()), []byte(line), 0); err != nil {
 					return fmt.Errorf("linux.timeOffsets: %q: %w", strings.TrimSpace(line), err)
 				}
 			}

@@ -130,6 +130,9 @@ func ask(t *testing.T, r request) (string, error) {
 	c := exec.Command("/proc/self/exe")
 	c.Env = append(os.Environ(), helperVariable+"="+string(text))
 	out, err := c.Output()
+	if exit, ok := err.(*exec.ExitError); ok && len(exit.Stderr) > 0 {
+		t.Logf("the helper: %s", exit.Stderr)
+	}
 	return strings.Join(strings.Fields(string(out)), " "), err
 }
 
