@@ -14,6 +14,7 @@ import (
 	"vmctr/container"
 	"vmctr/container/cgroup"
 	"vmctr/container/rootfs"
+	"vmctr/container/seccomp"
 )
 
 func init() { register(ours{}) }
@@ -22,7 +23,7 @@ func init() { register(ours{}) }
 type ours struct{}
 
 func (ours) Info() Info {
-	return Info{Name: "container", Title: "container (namespaces, cgroup, overlay)", Kind: "container"}
+	return Info{Name: "container", Title: "container (namespaces, cgroup, overlay, seccomp)", Kind: "container"}
 }
 
 func (ours) Available(context.Context) error {
@@ -68,6 +69,9 @@ func (ours) Prepare(ctx context.Context, w Workload) (Prepared, error) {
 	}
 	spec := container.DefaultSpec(w.Process.Args, w.Process.Env, w.Process.Cwd)
 	spec.Linux.Resources = limits(w)
+	if spec.Linux.Seccomp, err = seccomp.Default(container.DefaultCapabilities); err != nil {
+		return nil, err
+	}
 	ns, err := container.UserNamespace(ctx, spec.Linux)
 	if err != nil {
 		return nil, fmt.Errorf("making a user namespace: %w", err)
@@ -98,6 +102,7 @@ func (p *preparedContainer) Facts() Facts {
 		"pids limit":   strconv.FormatInt(p.w.Pids, 10),
 		"layers":       strconv.Itoa(len(p.w.Image.DiffIDs())),
 		"cgroups":      mode,
+		"seccomp":      "Docker's default profile",
 	}}
 }
 

@@ -94,18 +94,25 @@ func help(text string) error {
 }
 
 // supervise answers notifications with the number 4242 (seccomp_unotify(2)).
+// The Go runtime sends signals to its threads: one may interrupt the
+// supervisor (EINTR) or the call that it decides (ENOENT), which comes again.
 func supervise(ready <-chan int) {
 	fd := uintptr(<-ready)
+	ioctl := func(request uintptr, argument unsafe.Pointer) bool {
+		_, _, errno := unix.Syscall(unix.SYS_IOCTL, fd, request, uintptr(argument))
+		if errno != 0 && errno != unix.EINTR && errno != unix.ENOENT {
+			panic(errno)
+		}
+		return errno == 0
+	}
 	for {
 		var notification struct {
 			ID         uint64
 			Pid, Flags uint32
 			Data       SeccompData
 		}
-		if _, _, errno := unix.Syscall(unix.SYS_IOCTL, fd, unix.SECCOMP_IOCTL_NOTIF_RECV, uintptr(unsafe.Pointer(&notification))); errno == unix.EINTR {
-			continue // the Go runtime sends signals to its threads
-		} else if errno != 0 {
-			panic(errno)
+		if !ioctl(unix.SECCOMP_IOCTL_NOTIF_RECV, unsafe.Pointer(&notification)) {
+			continue
 		}
 		response := struct {
 			ID    uint64
@@ -113,10 +120,7 @@ func supervise(ready <-chan int) {
 			Error int32
 			Flags uint32
 		}{ID: notification.ID, Value: 4242}
-		if _, _, errno := unix.Syscall(unix.SYS_IOCTL, fd, unix.SECCOMP_IOCTL_NOTIF_SEND, uintptr(unsafe.Pointer(&response))); errno != 0 && errno != unix.ENOENT && errno != unix.EINTR {
-			// ENOENT: a signal interrupted the call, which comes again.
-			panic(errno)
-		}
+		ioctl(unix.SECCOMP_IOCTL_NOTIF_SEND, unsafe.Pointer(&response))
 	}
 }
 
