@@ -15,7 +15,6 @@ import (
 
 	"vmctr/container/cgroup"
 	"vmctr/container/rootfs"
-	"vmctr/container/seccomp"
 	"vmctr/container/step"
 )
 
@@ -142,7 +141,7 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 		fds.console = int(cfg.Console.Fd())
 	}
 	if s.Linux != nil && s.Linux.Seccomp != nil {
-		if fds.filter, err = seccomp.Compile(s.Linux.Seccomp); err != nil {
+		if fds.filter, err = compileFilter(s.Linux.Seccomp); err != nil {
 			return nil, fmt.Errorf("config.json: %w", err)
 		}
 	}
@@ -162,7 +161,11 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 	born := -1
 	groupAt := now()
 	if s.Linux != nil && s.Linux.CgroupsPath != "" {
-		if c.group, err = cgroup.Create(s.Linux.CgroupsPath, s.Linux.Resources); err != nil {
+		var o cgroup.Options
+		if wait != nil { // for an engine: with all that it may ask for later
+			o = cgroup.Options{Every: true, Join: true}
+		}
+		if c.group, err = cgroup.CreateWith(s.Linux.CgroupsPath, s.Linux.Resources, o); err != nil {
 			return nil, err
 		}
 		folder, tasks, err := c.group.Entrances()
@@ -220,6 +223,9 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 	}
 	child, err := p.Clone(ctx, o)
 	if err != nil {
+		if has(s, specs.TimeNamespace) && errors.Is(err, unix.EINVAL) {
+			err = fmt.Errorf("%w (a process that shares memory, as ours does until its execve, has a time namespace since Linux 6.2)", err)
+		}
 		return nil, fmt.Errorf("starting %q: %w", s.Process.Args[0], explain(err, s.Process))
 	}
 	c.pid, c.pidfd, c.program = child.PID, child.PIDFD, p
@@ -293,10 +299,11 @@ func (c *Container) prepareTree(fds *descriptors, opened *[]int) (*step.Program,
 			binds[i] = rootfs.OpenMount(p, c.path(m.Source), m)
 		}
 	}
-	if err := rootfs.Run(p); err != nil {
-		if c.cfg.Layers != nil {
+	if c.cfg.Layers != nil {
+		if err := rootfs.Run(p); err != nil {
 			return nil, fmt.Errorf("joining the layers: %w", err)
 		}
+	} else if err := p.Run(); err != nil {
 		return nil, fmt.Errorf("opening the root and what is bound: %w", err)
 	}
 	fds.root = p.Value(root)

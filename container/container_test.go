@@ -322,3 +322,17 @@ func plainLayers(t testing.TB) *rootfs.Layers {
 	t.Cleanup(func() { l.Close() })
 	return l
 }
+
+// olderThan compares the running kernel's version.
+func olderThan(t testing.TB, major, minor int) bool {
+	t.Helper()
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		t.Fatal(err)
+	}
+	var a, b int
+	if _, err := fmt.Sscanf(unix.ByteSliceToString(u.Release[:]), "%d.%d", &a, &b); err != nil {
+		t.Fatal(err)
+	}
+	return a < major || a == major && b < minor
+}

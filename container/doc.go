@@ -12,7 +12,8 @@
 // compile.go puts them in their order. check.go refuses what cannot be honoured.
 // container.go starts a container within one process; state.go is the life of
 // one that is created, started and deleted by different processes; hooks.go and
-// terminal.go are what an engine adds.
+// terminal.go are what an engine adds, process.go a second program, and oci/ is the
+// command that an engine calls.
 //
 // The configuration is the OCI runtime-spec's config.json (specs.Spec). It
 // compiles, by the pure function compile, to a list of system calls (package

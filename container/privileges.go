@@ -1,6 +1,7 @@
 package container
 
 import (
+	"errors"
 	"fmt"
 	"sort"
 	"strings"
@@ -124,6 +125,14 @@ func privileges(p *step.Program, s *specs.Spec, keepUser bool, filter *seccomp.F
 // personalities are execution domains (personality(2); config-linux.md,
 // "Personality").
 var personalities = map[specs.LinuxPersonalityDomain]int{specs.PerLinux: 0, specs.PerLinux32: 8}
+
+func compileFilter(profile *specs.LinuxSeccomp) (*seccomp.Filter, error) {
+	f, err := seccomp.Compile(profile)
+	if err == nil && f.Notify {
+		return nil, errors.New("linux.seccomp: SCMP_ACT_NOTIFY is not supported yet: nobody would be given the descriptor to decide on")
+	}
+	return f, err
+}
 
 // install appends the call that puts a filter on all system calls from here on.
 func install(p *step.Program, f *seccomp.Filter) {

@@ -7,9 +7,12 @@ import (
 	"os"
 	"strings"
 	"syscall"
+	"time"
 
+	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"vmctr/container/seccomp"
 	"vmctr/container/step"
 )
 
@@ -64,4 +67,152 @@ func memfd(name string, content []byte) (*os.File, error) {
 		return nil, err
 	}
 	return f, nil
+}
+
+// Exec is a second program in a container that runs.
+type Exec struct {
+	Process               *specs.Process
+	Stdin, Stdout, Stderr *os.File
+	Files                 []*os.File // the descriptors from 3 on
+	Console               *os.File   // for a terminal, as in Config
+	Detach                bool       // it outlives us
+}
+
+// A Process is a program that was started in a container.
+type Process struct {
+	PID   int
+	pidfd int
+}
+
+// Wait waits until the process has ended, and reaps it.
+func (p *Process) Wait(ctx context.Context) (Status, error) {
+	defer unix.Close(p.pidfd)
+	return wait(ctx, p.pidfd)
+}
+
+// Signal sends it a signal.
+func (p *Process) Signal(sig syscall.Signal) error {
+	return unix.PidfdSendSignal(p.pidfd, sig, nil, 0)
+}
+
+// Exec starts a program in the container: it joins all that the first process
+// is in (setns(2) with a pidfd, Linux 5.8), and gets the privileges that its
+// own configuration grants.
+func (h *Handle) Exec(ctx context.Context, e Exec) (*Process, error) {
+	if h.Status != specs.StateRunning && h.Status != specs.StateCreated {
+		return nil, fmt.Errorf("container %q is %s: no program can be started in it", h.ID, h.Status)
+	}
+	s := *h.spec
+	s.Process = e.Process
+	s.Hooks, s.Mounts = nil, nil
+	if err := check(&s, true); err != nil {
+		return nil, err
+	}
+	if e.Process.Terminal && e.Console == nil {
+		return nil, errors.New("process.terminal: nobody takes the terminal: a console socket is needed")
+	}
+	init, err := h.pidfd()
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(init)
+	self, err := step.Self()
+	if err != nil {
+		return nil, err
+	}
+	o := step.Options{Cgroup: -1}
+	var flags uint64
+	for t, f := range namespaceFlags {
+		if has(&s, t) {
+			flags |= f
+		}
+	}
+	if birth := flags & byThread; birth != 0 {
+		o.Thread = func() error {
+			if err := unix.Setns(init, int(birth)); err != nil {
+				return fmt.Errorf("joining the container's PID namespace: setns: %w", err)
+			}
+			return nil
+		}
+	}
+	var tasks []int
+	if group, err := h.group(); err == nil {
+		folder, files, err := group.Entrances()
+		if err != nil {
+			return nil, err
+		}
+		if folder != nil {
+			defer folder.Close()
+			o.Cgroup = int(folder.Fd())
+		}
+		for _, f := range files {
+			defer f.Close()
+			tasks = append(tasks, int(f.Fd()))
+		}
+	}
+	var filter *seccomp.Filter
+	if s.Linux.Seccomp != nil {
+		if filter, err = compileFilter(s.Linux.Seccomp); err != nil {
+			return nil, fmt.Errorf("config.json: %w", err)
+		}
+	}
+
+	p := step.New()
+	p.Phase("namespaces")
+	dieWithParent(p, self)
+	for _, fd := range tasks {
+		p.Call("write", unix.SYS_WRITE, step.Flag(fd, "tasks"), p.Str("0"), step.Int(1))
+	}
+	label(p, s.Process)
+	if join := flags &^ byThread; join != 0 {
+		enter(p, init, int(join))
+	}
+	if has(&s, specs.UserNamespace) {
+		setUser(p, 0, 0, nil)
+		dieWithParent(p, self)
+	}
+	p.Call("umask", unix.SYS_UMASK, step.Octal(0o022))
+	p.Call("setsid", unix.SYS_SETSID)
+	var limits *step.Gate
+	if limited(s.Process) {
+		limits = p.Gate(10 * time.Second)
+	}
+	p.Phase("privileges")
+	var fds []int
+	for _, f := range append([]*os.File{e.Stdin, e.Stdout, e.Stderr}, e.Files...) {
+		fds = append(fds, int(f.Fd()))
+	}
+	files := arguments(fds)
+	if s.Process.Terminal {
+		master := p.Call("openat", unix.SYS_OPENAT, step.Cwd(), p.Str("/dev/pts/ptmx"), step.Flag(unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, "O_RDWR|O_NOCTTY|O_CLOEXEC"))
+		tty := openTerminal(p, master, s.Process, int(e.Console.Fd()))
+		files = []step.Arg{tty.Arg(), tty.Arg(), tty.Arg()}
+	}
+	passFiles(p, files)
+	privileges(p, &s, descriptors{uid: os.Geteuid(), gid: os.Getegid()}.keepsUser(&s), filter)
+	p.Phase("exec")
+	if e.Detach {
+		p.Call("prctl", unix.SYS_PRCTL, step.Flag(unix.PR_SET_PDEATHSIG, "PR_SET_PDEATHSIG"), step.Int(0))
+		self = -1
+	}
+	execute(p, s.Process, self, len(files), 0)
+
+	o.Ready = func(pid int) error {
+		if limits == nil {
+			return nil
+		}
+		if err := limits.Await(ctx); err != nil {
+			return err
+		}
+		if err := limitProcess(pid, s.Process); err != nil {
+			return err
+		}
+		limits.Open()
+		return nil
+	}
+	child, err := p.Clone(ctx, o)
+	if err != nil {
+		return nil, fmt.Errorf("starting %q: %w", s.Process.Args[0], explain(err, s.Process))
+	}
+	return &Process{child.PID, child.PIDFD}, nil
 }

@@ -340,15 +340,7 @@ func TestManyLayers(t *testing.T) {
 		dirs = append(dirs, layer(t, map[string]string{"n": strconv.Itoa(i), fmt.Sprintf("n%d", i): "x"}))
 	}
 	l := layersOf(t, dirs...)
-	var u unix.Utsname
-	if err := unix.Uname(&u); err != nil {
-		t.Fatal(err)
-	}
-	var major, minor int
-	if _, err := fmt.Sscanf(unix.ByteSliceToString(u.Release[:]), "%d.%d", &major, &minor); err != nil {
-		t.Fatal(err)
-	}
-	if major < 6 || major == 6 && minor < 5 {
+	if olderThan(t, 6, 5) {
 		if _, err := tryBox(t, l, sample("exit 0")); err == nil || !strings.Contains(err.Error(), "Linux before 6.5") {
 			t.Errorf("err = %v", err)
 		}

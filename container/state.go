@@ -61,8 +61,23 @@ type startGate struct{ start, failed *os.File }
 // A Handle is a container in a state folder.
 type Handle struct {
 	Record
-	dir  string
-	spec *specs.Spec
+	dir       string
+	spec      *specs.Spec
+	container *Container // in the process that created it
+}
+
+// Wait waits until the first process has ended, in the process that created the
+// container, whose child it is.
+func (h *Handle) Wait(ctx context.Context) (Status, error) {
+	if h.container == nil {
+		return Status{}, errors.New("only the process that created a container can wait for it")
+	}
+	select {
+	case <-h.container.Done():
+		return h.container.Status(), nil
+	case <-ctx.Done():
+		return Status{}, context.Cause(ctx)
+	}
 }
 
 // ErrNotExist is matched by the error for a container that there is not.
@@ -128,7 +143,7 @@ func Create(ctx context.Context, root string, cfg Config) (_ *Handle, err error)
 	if err != nil {
 		return nil, err
 	}
-	h := &Handle{dir: dir, spec: cfg.Spec, Record: Record{State: c.state(specs.StateCreated, c.pid), Created: time.Now().UTC(), Steps: c.rest}}
+	h := &Handle{dir: dir, spec: cfg.Spec, container: c, Record: Record{State: c.state(specs.StateCreated, c.pid), Created: time.Now().UTC(), Steps: c.rest}}
 	h.Cgroup = cfg.Spec.Linux.CgroupsPath
 	if h.StartTime, err = startTime(c.pid); err == nil {
 		err = h.save()
@@ -468,4 +483,23 @@ func awaitEnd(ctx context.Context, pidfd int) error {
 			return fmt.Errorf("it does not end: %w", context.Cause(ctx))
 		}
 	}
+}
+
+// Processes are the PIDs of all processes of the container.
+func (h *Handle) Processes() ([]int, error) {
+	g, err := h.group()
+	if err != nil {
+		return nil, err
+	}
+	return g.Processes()
+}
+
+// RemoveRest removes what is left of a container whose making was cut off: its
+// folder. It is no error if there is none.
+func RemoveRest(root, id string) error {
+	dir, err := stateDir(root, id)
+	if err != nil {
+		return err
+	}
+	return os.RemoveAll(dir)
 }

@@ -2,6 +2,7 @@ package rootfs
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -127,4 +128,21 @@ func text(names []string) string {
 		return "0"
 	}
 	return strings.Join(names, "|")
+}
+
+// MountOptions are the options that are known; others are passed on to the file
+// system.
+func MountOptions() []string {
+	list := []string{"bind", "rbind", "remount", "idmap", "ridmap"}
+	for o := range attributes {
+		list = append(list, o, "r"+o)
+	}
+	for o := range propagations {
+		list = append(list, o, "r"+o)
+	}
+	for o := range flags {
+		list = append(list, o)
+	}
+	slices.Sort(list)
+	return list
 }

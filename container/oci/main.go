@@ -1,0 +1,192 @@
+// Bench-oci is package container as an OCI runtime: a program that an engine
+// calls, once for each step in the life of a container, with the command line
+// of runc (runtime-spec runtime.md; opencontainers/runtime-tools,
+// docs/command-line-interface.md).
+//
+// It is small, and imports only what it needs: an engine starts it several
+// times for each container, and its own start is part of every container's.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+// The exit codes: a failure of ours is 1, as runc's is; run and exec end with
+// the code of the program.
+const (
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// globals are the options before the command.
+type globals struct {
+	root      string
+	log       string
+	logFormat string
+	debug     bool
+	stdout    io.Writer
+	stderr    io.Writer
+}
+
+// A command of the command line.
+type command struct {
+	name, args, help string
+	run              func(ctx context.Context, g *globals, args []string) (code int, err error)
+}
+
+func commands() []command {
+	return []command{
+		{"create", "[flags] ID", "make a container that waits to be started", create},
+		{"start", "ID", "let a created container execute its program", start},
+		{"run", "[flags] ID", "create and start, and wait for the program", runContainer},
+		{"exec", "[flags] ID PROGRAM [ARG...]", "start another program in a container", execute},
+		{"state", "ID", "print the state of a container as JSON", state},
+		{"kill", "[--all] ID [SIGNAL]", "send a signal to a container", kill},
+		{"pause", "ID", "stop all processes of a container", pause},
+		{"resume", "ID", "let them go on", resume},
+		{"delete", "[--force] ID", "remove a container", remove},
+		{"list", "[--format json] [--quiet]", "list the containers", list},
+		{"ps", "[--format json] ID", "list the processes of a container", ps},
+		{"spec", "[--bundle DIR]", "write a config.json to begin with", spec},
+		{"features", "", "print what this runtime can, as JSON", features},
+	}
+}
+
+// errUsage is a command line that makes no sense.
+type errUsage struct{ text string }
+
+func (e errUsage) Error() string { return e.text }
+
+func run(args []string, stdout, stderr io.Writer) int {
+	g := &globals{root: defaultRoot(), stdout: stdout, stderr: stderr}
+	fs := flags("bench-oci")
+	fs.StringVar(&g.root, "root", g.root, "")
+	fs.StringVar(&g.log, "log", "", "")
+	fs.StringVar(&g.logFormat, "log-format", "text", "")
+	fs.BoolVar(&g.debug, "debug", false, "")
+	version := fs.Bool("version", false, "")
+	fs.BoolVar(version, "v", false, "")
+	// Engines pass these. A path of systemd's form is translated either way.
+	fs.Bool("systemd-cgroup", false, "")
+	fs.String("rootless", "auto", "")
+	err := fs.Parse(args)
+	rest := fs.Args()
+	switch {
+	case errors.Is(err, flag.ErrHelp) || err == nil && len(rest) > 0 && (rest[0] == "help"):
+		help(stdout)
+		return 0
+	case err != nil:
+		return g.fail(errUsage{err.Error()})
+	case *version:
+		fmt.Fprintf(stdout, "bench-oci version %s\nspec: %s\n", buildVersion(), specVersion)
+		return 0
+	case len(rest) == 0:
+		help(stderr)
+		return exitUsage
+	}
+	all := commands()
+	i := slices.IndexFunc(all, func(c command) bool { return c.name == rest[0] })
+	if i < 0 {
+		return g.fail(errUsage{fmt.Sprintf("there is no command %q", rest[0])})
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
+	if c := all[i].name; c == "run" || c == "exec" { // they last as long as the program does
+		cancel()
+		ctx, cancel = context.WithCancel(context.Background())
+	}
+	defer cancel()
+	code, err := all[i].run(ctx, g, rest[1:])
+	if err != nil {
+		return g.fail(err)
+	}
+	return code
+}
+
+// flags are a set of flags whose errors are ours to print.
+func flags(name string) *flag.FlagSet {
+	fs := flag.NewFlagSet(name, flag.ContinueOnError)
+	fs.SetOutput(io.Discard)
+	fs.Usage = func() {}
+	return fs
+}
+
+// parse reads the flags of a command, which has as many arguments as least and
+// most say.
+func parse(fs *flag.FlagSet, args []string, least, most int) ([]string, error) {
+	if err := fs.Parse(args); err != nil {
+		return nil, errUsage{fmt.Sprintf("%s: %v", fs.Name(), err)}
+	}
+	if n := fs.NArg(); n < least || n > most {
+		return nil, errUsage{fmt.Sprintf("%s: %d arguments given", fs.Name(), n)}
+	}
+	return fs.Args(), nil
+}
+
+// fail tells an error to people and, where an engine has asked for it, to its
+// log.
+func (g *globals) fail(err error) int {
+	fmt.Fprintln(g.stderr, "bench-oci:", err)
+	code := exitFailed
+	if _, ok := errors.AsType[errUsage](err); ok {
+		fmt.Fprintln(g.stderr, "Try: bench-oci help")
+		code = exitUsage
+	}
+	if g.log != "" {
+		if logErr := g.writeLog(err); logErr != nil {
+			fmt.Fprintln(g.stderr, "bench-oci: writing the log:", logErr)
+		}
+	}
+	return code
+}
+
+func (g *globals) writeLog(err error) error {
+	f, openErr := os.OpenFile(g.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if openErr != nil {
+		return openErr
+	}
+	defer f.Close()
+	at := time.Now().UTC().Format(time.RFC3339)
+	if g.logFormat == "json" {
+		// The fields are those that engines read (containerd's go-runc).
+		return writeJSON(f, map[string]string{"level": "error", "msg": err.Error(), "time": at})
+	}
+	_, printErr := fmt.Fprintf(f, "time=%q level=error msg=%q\n", at, err.Error())
+	return printErr
+}
+
+func help(w io.Writer) {
+	fmt.Fprint(w, "bench-oci starts OCI containers.\n\nUsage: bench-oci [--root DIR] [--log FILE] [--log-format text|json] COMMAND ...\n\n")
+	for _, c := range commands() {
+		fmt.Fprintf(w, "  %-42s %s\n", c.name+" "+c.args, c.help)
+	}
+	fmt.Fprint(w, "\nFlags of create and run: --bundle DIR, --pid-file FILE, --console-socket SOCKET, --preserve-fds N; of run also --detach, --keep.\n"+
+		"Flags of exec: --process FILE, --cwd DIR, --env NAME=VALUE, --user UID[:GID], --tty, --detach, --pid-file FILE, --console-socket SOCKET.\n")
+}
+
+// defaultRoot is where the state of containers is kept.
+func defaultRoot() string {
+	if os.Geteuid() != 0 {
+		if d := os.Getenv("XDG_RUNTIME_DIR"); d != "" {
+			return filepath.Join(d, "bench-oci")
+		}
+		return filepath.Join(os.TempDir(), fmt.Sprintf("bench-oci-%d", os.Geteuid()))
+	}
+	return "/run/bench-oci"
+}
+
+// list of values of a flag that can be given several times.
+type values []string
+
+func (v *values) String() string     { return strings.Join(*v, ",") }
+func (v *values) Set(s string) error { *v = append(*v, s); return nil }
