@@ -1,0 +1,236 @@
+package container
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"vmctr/container/step"
+)
+
+// What may be done with a container that is known by its folder (runtime.md,
+// "Operations"). state.go is how it is known.
+
+// Start lets a created container execute its program.
+func (h *Handle) Start(ctx context.Context) error {
+	if h.Status != specs.StateCreated {
+		return fmt.Errorf("container %q cannot be started: it is %s", h.ID, h.Status)
+	}
+	if h.spec.Hooks != nil {
+		if err := runHooks(ctx, "startContainer", h.spec.Hooks.StartContainer, h.State, true); err != nil {
+			return err
+		}
+	}
+	open := func(name string, flags int) (*os.File, error) {
+		return os.OpenFile(filepath.Join(h.dir, name), flags|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+	}
+	failed, err := open("failed", unix.O_RDONLY)
+	if err != nil {
+		return err
+	}
+	defer failed.Close()
+	start, err := open("start", unix.O_WRONLY)
+	if err != nil {
+		return fmt.Errorf("container %q: its process does not wait: %w", h.ID, err)
+	}
+	defer start.Close()
+	if _, err := start.Write([]byte{1}); err != nil {
+		return err
+	}
+	h.Status = specs.StateRunning
+	if err := h.save(); err != nil {
+		return err
+	}
+	if deadline, ok := ctx.Deadline(); ok {
+		failed.SetReadDeadline(deadline)
+	}
+	stop := context.AfterFunc(ctx, func() { failed.SetReadDeadline(time.Now()) })
+	defer stop()
+	// The end comes when the last who could write is gone: at the execve.
+	var f step.Failure
+	if err := readFailure(failed, &f); err != nil {
+		return err
+	}
+	if f.Index != 0 {
+		return fmt.Errorf("starting %q: %w", h.spec.Process.Args[0], explain(h.failure(f), h.spec.Process))
+	}
+	if h.spec.Hooks != nil {
+		return runHooks(ctx, "poststart", h.spec.Hooks.Poststart, h.State, false)
+	}
+	return nil
+}
+
+// failure is the error of a created process that could not go on.
+func (h *Handle) failure(f step.Failure) error {
+	for _, e := range h.Steps {
+		if e.Index == int(f.Index) {
+			e.Errno = syscall.Errno(f.Errno)
+			return &e
+		}
+	}
+	return fmt.Errorf("call %d of its process: %w", f.Index, syscall.Errno(f.Errno))
+}
+
+// readFailure reads what the created process says when it fails, or nothing.
+func readFailure(r io.Reader, f *step.Failure) error {
+	b := unsafe.Slice((*byte)(unsafe.Pointer(f)), unsafe.Sizeof(*f))
+	_, err := io.ReadFull(r, b)
+	if errors.Is(err, io.EOF) {
+		return nil // it has executed its program
+	}
+	if err != nil {
+		return fmt.Errorf("waiting for the container's program to be executed: %w", err)
+	}
+	return nil
+}
+
+// Kill sends a signal to the first process, or to all of the container.
+func (h *Handle) Kill(sig syscall.Signal, all bool) error {
+	if all {
+		g, err := h.group()
+		if err != nil {
+			return err
+		}
+		return g.Signal(sig)
+	}
+	if h.Status == specs.StateStopped {
+		return fmt.Errorf("container %q is not running", h.ID)
+	}
+	pidfd, err := h.pidfd()
+	if err != nil {
+		return err
+	}
+	defer unix.Close(pidfd)
+	if err := unix.PidfdSendSignal(pidfd, sig, nil, 0); err != nil {
+		return fmt.Errorf("container %q: sending %s: %w", h.ID, unix.SignalName(sig), err)
+	}
+	if h.Status == statePaused && sig == unix.SIGKILL {
+		// Frozen by version 1, it would not die.
+		return h.Resume(context.Background())
+	}
+	return nil
+}
+
+// pidfd is a descriptor of the first process, and of no other that got its PID.
+func (h *Handle) pidfd() (int, error) {
+	fd, err := unix.PidfdOpen(h.Pid, 0)
+	if err != nil {
+		return -1, fmt.Errorf("container %q: process %d: %w", h.ID, h.Pid, err)
+	}
+	if at, err := startTime(h.Pid); err != nil || at != h.StartTime {
+		unix.Close(fd)
+		return -1, fmt.Errorf("container %q is not running", h.ID)
+	}
+	return fd, nil
+}
+
+// Pause stops all processes of the container, as one (cgroup freezer).
+func (h *Handle) Pause(ctx context.Context) error {
+	if h.Status != specs.StateRunning {
+		return fmt.Errorf("container %q cannot be paused: it is %s", h.ID, h.Status)
+	}
+	g, err := h.group()
+	if err != nil {
+		return err
+	}
+	return g.Freeze(ctx)
+}
+
+// Resume undoes Pause.
+func (h *Handle) Resume(ctx context.Context) error {
+	if h.Status != statePaused {
+		return fmt.Errorf("container %q cannot be resumed: it is %s", h.ID, h.Status)
+	}
+	g, err := h.group()
+	if err != nil {
+		return err
+	}
+	return g.Thaw(ctx)
+}
+
+// Delete removes a stopped container, with force also one that runs, and what
+// the making of one left that was cut off.
+func (h *Handle) Delete(ctx context.Context, force bool) error {
+	if h.Status != specs.StateStopped && !force && h.Status != specs.StateCreated {
+		return fmt.Errorf("container %q cannot be deleted: it is %s (kill it first, or use --force)", h.ID, h.Status)
+	}
+	var errs []error
+	if h.Status != specs.StateStopped {
+		if pidfd, err := h.pidfd(); err == nil {
+			unix.PidfdSendSignal(pidfd, unix.SIGKILL, nil, 0)
+			if h.Status == statePaused {
+				errs = append(errs, h.Resume(ctx))
+			}
+			// Its parent reaps it; that it is dead can be told without.
+			if err := awaitEnd(ctx, pidfd); err != nil {
+				errs = append(errs, fmt.Errorf("container %q: process %d: %w", h.ID, h.Pid, err))
+			}
+			unix.Close(pidfd)
+		}
+	}
+	if h.Cgroup != "" {
+		g, err := h.group()
+		if err == nil {
+			err = g.Remove(ctx)
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err // with the folder there, it can be tried again
+	}
+	if err := os.RemoveAll(h.dir); err != nil {
+		return err
+	}
+	if h.spec.Hooks != nil {
+		h.Status = specs.StateStopped
+		return runHooks(ctx, "poststop", h.spec.Hooks.Poststop, h.OCIState(), false)
+	}
+	return nil
+}
+
+// awaitEnd waits until a process has ended, whose child it is or not
+// (pidfd_open(2): its descriptor becomes readable).
+func awaitEnd(ctx context.Context, pidfd int) error {
+	for {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}, 100)
+		switch {
+		case n > 0:
+			return nil
+		case err != nil && err != unix.EINTR:
+			return err
+		case ctx.Err() != nil:
+			return fmt.Errorf("it does not end: %w", context.Cause(ctx))
+		}
+	}
+}
+
+// Processes are the PIDs of all processes of the container.
+func (h *Handle) Processes() ([]int, error) {
+	g, err := h.group()
+	if err != nil {
+		return nil, err
+	}
+	return g.Processes()
+}
+
+// RemoveRest removes what is left of a container whose making was cut off: its
+// folder. It is no error if there is none.
+func RemoveRest(root, id string) error {
+	dir, err := stateDir(root, id)
+	if err != nil {
+		return err
+	}
+	return os.RemoveAll(dir)
+}
