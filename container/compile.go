@@ -169,6 +169,7 @@ func fileSystem(p *step.Program, root *rootfs.Root, s *specs.Spec, l *specs.Linu
 			root.Device(d)
 		}
 	}
+	root.Folder(s.Process.Cwd) // as runc does
 	if s.Process.Terminal {
 		tty := openTerminal(p, root.Terminal(), s.Process, fds.console)
 		root.Console(tty)
