@@ -315,10 +315,12 @@ func (c *Container) prepareTree(fds *descriptors, opened *[]int) (*step.Program,
 		p.Phase("root")
 		root = rootfs.OpenSource(p, fds.at, true)
 	}
+	// Not where layers are joined, which has a mount namespace of its own.
+	b := step.New()
 	binds := map[int]step.Result{}
 	for i, m := range s.Mounts {
 		if rootfs.IsBind(m) {
-			binds[i] = rootfs.OpenMount(p, c.path(m.Source), m)
+			binds[i] = rootfs.OpenMount(b, c.path(m.Source), m)
 		}
 	}
 	if c.cfg.Layers != nil {
@@ -326,13 +328,16 @@ func (c *Container) prepareTree(fds *descriptors, opened *[]int) (*step.Program,
 			return nil, fmt.Errorf("joining the layers: %w", err)
 		}
 	} else if err := p.Run(); err != nil {
-		return nil, fmt.Errorf("opening the root and what is bound: %w", err)
+		return nil, fmt.Errorf("opening the root: %w", err)
 	}
 	fds.root = p.Value(root)
 	*opened = append(*opened, fds.root)
+	if err := b.Run(); err != nil {
+		return nil, fmt.Errorf("opening what is bound: %w", err)
+	}
 	fds.sources = make([]rootfs.Source, len(s.Mounts))
 	for i, r := range binds {
-		fd := p.Value(r)
+		fd := b.Value(r)
 		*opened = append(*opened, fd)
 		var st unix.Stat_t
 		if err := unix.Fstat(fd, &st); err != nil {
