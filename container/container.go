@@ -59,7 +59,6 @@ type Container struct {
 	done    chan struct{}
 	status  Status
 	program *step.Program // kept while a created child needs its memory
-	rest    []step.Error  // what a created child still has to do
 
 	mu    sync.Mutex
 	pidfd int // -1 when closed; reap uses it without mu, and Remove waits for reap
@@ -122,20 +121,17 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 	c := &Container{cfg: cfg, pidfd: -1, done: make(chan struct{})}
 	var opened []int
 	defer func() {
-		for _, fd := range opened {
-			unix.Close(fd)
-		}
 		if err != nil {
 			err = errors.Join(err, c.clean(context.WithoutCancel(ctx)))
 		}
 	}()
-	self, err := step.Self()
-	if err != nil {
-		return nil, err
-	}
-	fds := descriptors{root: -1, self: self, uid: os.Geteuid(), gid: os.Getegid()}
+	defer closeAll(&opened)
+	fds := descriptors{root: -1, uid: os.Geteuid(), gid: os.Getegid()}
 	for _, f := range append([]*os.File{cfg.Stdin, cfg.Stdout, cfg.Stderr}, cfg.Files...) {
 		fds.files = append(fds.files, int(f.Fd()))
+	}
+	if fds.self, err = parent(len(fds.files), &opened); err != nil {
+		return nil, err
 	}
 	if cfg.Console != nil {
 		fds.console = int(cfg.Console.Fd())
@@ -185,10 +181,9 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 	cloneAt := now()
 	o := step.Options{Flags: cloneFlags(s), Cgroup: born, Thread: thread(s, fds.joins)}
 	if wait != nil {
-		if fds.report, err = step.High(int(wait.failed.Fd())); err != nil {
+		if fds.report, err = aside(int(wait.failed.Fd()), len(fds.files), &opened); err != nil {
 			return nil, err
 		}
-		opened = append(opened, fds.report)
 		fds.start, o.Report = int(wait.start.Fd()), fds.report
 	}
 	p, gates := compile(s, fds)
@@ -201,6 +196,11 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 			}
 		}
 		gates.born.Open()
+		if wait != nil {
+			if err := wait.born(pid, p.Rest(gates.ready)); err != nil {
+				return err
+			}
+		}
 		if gates.hooks != nil {
 			if err := gates.hooks.Await(ctx); err != nil {
 				return err
@@ -229,9 +229,6 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 		return nil, fmt.Errorf("starting %q: %w", s.Process.Args[0], explain(err, s.Process))
 	}
 	c.pid, c.pidfd, c.program = child.PID, child.PIDFD, p
-	if gates.ready != nil {
-		c.rest = p.Rest(gates.ready)
-	}
 	c.Timeline = append(c.Timeline, step.Mark{Phase: "start", Ns: begin})
 	if tree != nil {
 		c.Timeline = append(c.Timeline, tree.Marks()...)

@@ -25,6 +25,39 @@ func passFiles(p *step.Program, files []step.Arg) {
 	}
 }
 
+// aside gives a descriptor that stays when the first n are taken by those of
+// the program: itself, or a copy, which it adds to opened. The copy has the next
+// free number. A high one would look simpler, but to make this process's table of
+// descriptors larger costs the kernel, once, milliseconds: it waits until no
+// other thread can read the old one (expand_fdtable in fs/file.c).
+func aside(fd, n int, opened *[]int) (int, error) {
+	if fd >= n {
+		return fd, nil
+	}
+	moved, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, n)
+	if err != nil {
+		return -1, fmt.Errorf("fcntl(F_DUPFD_CLOEXEC, %d): %w", n, err)
+	}
+	*opened = append(*opened, moved)
+	return moved, nil
+}
+
+func closeAll(fds *[]int) {
+	for _, fd := range *fds {
+		unix.Close(fd)
+	}
+}
+
+// parent is a descriptor of this process for a child whose program gets n
+// descriptors.
+func parent(n int, opened *[]int) (int, error) {
+	self, err := step.Self()
+	if err != nil {
+		return -1, err
+	}
+	return aside(self, n, opened)
+}
+
 // execute appends the last calls: the process becomes its program, with its
 // first descriptors, as many as nfiles says. self is a pidfd of the parent, with
 // which it ends; -1 for a process that outlives it.

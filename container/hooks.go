@@ -25,7 +25,7 @@ const hooksPatience = 5 * time.Minute
 // hooksBeforePivot runs those that may still change the container's mounts.
 func (c *Container) hooksBeforePivot(ctx context.Context, pid int) error {
 	h := c.cfg.Spec.Hooks
-	state := c.state(specs.StateCreating, pid)
+	state := state(&c.cfg, specs.StateCreating, pid)
 	for _, point := range []struct {
 		name  string
 		hooks []specs.Hook
@@ -71,7 +71,9 @@ func runHook(ctx context.Context, h specs.Hook, state specs.State, inside bool) 
 	if err != nil {
 		return err
 	}
-	self, err := step.Self()
+	var opened []int
+	defer closeAll(&opened)
+	self, err := parent(3, &opened)
 	if err != nil {
 		return err
 	}

@@ -44,13 +44,14 @@ func (h *Handle) Start(ctx context.Context) error {
 		return fmt.Errorf("container %q: its process does not wait: %w", h.ID, err)
 	}
 	defer start.Close()
+	// Of two who start it, one removes this.
+	if err := os.Remove(filepath.Join(h.dir, "start")); err != nil {
+		return fmt.Errorf("container %q is being started already: %w", h.ID, err)
+	}
 	if _, err := start.Write([]byte{1}); err != nil {
 		return err
 	}
 	h.Status = specs.StateRunning
-	if err := h.save(); err != nil {
-		return err
-	}
 	if deadline, ok := ctx.Deadline(); ok {
 		failed.SetReadDeadline(deadline)
 	}
@@ -163,6 +164,9 @@ func (h *Handle) Resume(ctx context.Context) error {
 func (h *Handle) Delete(ctx context.Context, force bool) error {
 	if h.Status != specs.StateStopped && !force && h.Status != specs.StateCreated {
 		return fmt.Errorf("container %q cannot be deleted: it is %s (kill it first, or use --force)", h.ID, h.Status)
+	}
+	if now, err := inode(h.dir); err != nil || now != h.inode {
+		return fmt.Errorf("%w any more: %q", ErrNotExist, h.ID)
 	}
 	var errs []error
 	if h.Status != specs.StateStopped {

@@ -116,7 +116,9 @@ func (h *Handle) Exec(ctx context.Context, e Exec) (*Process, error) {
 		return nil, err
 	}
 	defer unix.Close(init)
-	self, err := step.Self()
+	var opened []int
+	defer closeAll(&opened)
+	self, err := parent(3+len(e.Files), &opened)
 	if err != nil {
 		return nil, err
 	}

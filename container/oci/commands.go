@@ -104,17 +104,17 @@ func create(ctx context.Context, g *globals, args []string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	_, err = c.create(ctx, g, id, nil)
+	cfg, err := c.config(id)
+	if err != nil {
+		return 0, err
+	}
+	_, err = c.create(ctx, g, cfg)
 	return 0, err
 }
 
-// create makes the container. console is for a terminal, nil to use the flag's.
-func (c *created) create(ctx context.Context, g *globals, id string, console *os.File) (*container.Handle, error) {
-	cfg, err := c.config(id)
-	if err != nil {
-		return nil, err
-	}
-	if cfg.Console = console; console == nil && c.consoleSocket != "" {
+// create makes the container.
+func (c *created) create(ctx context.Context, g *globals, cfg container.Config) (_ *container.Handle, err error) {
+	if c.consoleSocket != "" {
 		if cfg.Console, err = dial(c.consoleSocket); err != nil {
 			return nil, err
 		}
@@ -176,12 +176,22 @@ func runContainer(ctx context.Context, g *globals, args []string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	// A signal that comes early is kept until there is somebody to get it.
-	signals := make(chan os.Signal, 64)
-	if !c.detach {
-		signal.Notify(signals)
+	// A signal that comes early is kept until there is somebody to get it. To
+	// ask for all of them takes Go's runtime over a millisecond, and meanwhile
+	// the configuration can be read.
+	signals, asked := make(chan os.Signal, 64), make(chan struct{})
+	go func() {
+		if !c.detach {
+			signal.Notify(signals)
+		}
+		close(asked)
+	}()
+	cfg, err := c.config(id)
+	<-asked
+	if err != nil {
+		return 0, err
 	}
-	h, err := c.create(ctx, g, id, nil)
+	h, err := c.create(ctx, g, cfg)
 	if err != nil {
 		return 0, err
 	}
@@ -198,8 +208,9 @@ func runContainer(ctx context.Context, g *globals, args []string) (int, error) {
 	close(done)
 	<-forwarded
 	if !c.keep {
-		if h, loadErr := container.Load(g.root, id); loadErr == nil {
-			err = errors.Join(err, h.Delete(ctx, true))
+		// Somebody else may have deleted it.
+		if deleteErr := h.Delete(ctx, true); !errors.Is(deleteErr, container.ErrNotExist) {
+			err = errors.Join(err, deleteErr)
 		}
 	}
 	return status.ExitCode(), err

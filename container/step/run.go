@@ -448,26 +448,11 @@ func onOwnThread(prepare func() error, clone func() (pidfd int)) error {
 func OnParentThread(f func()) { onParentThread(f) }
 
 // Self is a pidfd of this process, so that a child can see whether its parent
-// still lives. It is a [High] one.
+// still lives.
 var Self = sync.OnceValues(func() (int, error) {
 	fd, err := unix.PidfdOpen(os.Getpid(), 0)
-	if err != nil {
-		return -1, os.NewSyscallError("pidfd_open", err)
-	}
-	defer unix.Close(fd)
-	return High(fd)
+	return fd, os.NewSyscallError("pidfd_open", err)
 })
-
-// High duplicates a descriptor to a number above those that a program of a
-// container is given, so that a child can still use it when it has put those in
-// their places. The caller closes it.
-func High(fd int) (int, error) {
-	n, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 600)
-	if err != nil {
-		return -1, fmt.Errorf("fcntl(F_DUPFD_CLOEXEC, 600): %w (is the limit of open files, ulimit -n, below 1024?)", err)
-	}
-	return n, nil
-}
 
 // CloneFlags names the namespaces among the flags of clone3(2).
 func CloneFlags(flags uint64) string {
