@@ -32,6 +32,7 @@ type descriptors struct {
 	// start before it goes on, and outlives its parent.
 	start  int // 0 for none
 	report int // where it says that it cannot: 0 for nowhere
+	detour int // the program that it becomes first: 0 for none
 
 	cgroups  []rootfs.Hierarchy // for mounts of the type cgroup
 	filter   *seccomp.Filter    // nil for none
@@ -68,6 +69,9 @@ func compile(s *specs.Spec, fds descriptors) (*step.Program, gates) {
 	p.Phase("namespaces")
 	dieWithParent(p, fds.self)
 	g.born = p.Gate(10 * time.Second)
+	if joins(s, specs.PIDNamespace) {
+		hide(p)
+	}
 	join(p, s, fds.joins)
 
 	p.Phase("cgroup")
@@ -135,7 +139,7 @@ func compile(s *specs.Spec, fds descriptors) (*step.Program, gates) {
 	if fds.start != 0 {
 		self = -1
 	}
-	execute(p, s.Process, self, len(files), fds.report)
+	execute(p, s.Process, ending{nfiles: len(files), parent: self, report: fds.report, detour: fds.detour})
 	return p, g
 }
 

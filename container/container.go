@@ -178,6 +178,22 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 		}
 	}
 
+	var told report
+	if needsDetour(s) {
+		if fds.detour, err = openDetour(len(fds.files), &opened); err != nil {
+			return nil, err
+		}
+		if wait == nil {
+			if told, err = newReport(); err != nil {
+				return nil, err
+			}
+			defer told.Close()
+			if fds.report, err = aside(int(told.w.Fd()), len(fds.files), &opened); err != nil {
+				return nil, err
+			}
+		}
+	}
+
 	cloneAt := now()
 	o := step.Options{Flags: cloneFlags(s), Cgroup: born, Thread: thread(s, fds.joins)}
 	if wait != nil {
@@ -229,6 +245,14 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 		return nil, fmt.Errorf("starting %q: %w", s.Process.Args[0], explain(err, s.Process))
 	}
 	c.pid, c.pidfd, c.program = child.PID, child.PIDFD, p
+	if told.r != nil {
+		closeAll(&opened)
+		if err := told.await(ctx, p); err != nil {
+			unix.PidfdSendSignal(c.pidfd, unix.SIGKILL, nil, 0)
+			reapChild(c.pidfd)
+			return nil, fmt.Errorf("starting %q: %w", s.Process.Args[0], explain(err, s.Process))
+		}
+	}
 	c.Timeline = append(c.Timeline, step.Mark{Phase: "start", Ns: begin})
 	if tree != nil {
 		c.Timeline = append(c.Timeline, tree.Marks()...)

@@ -162,6 +162,7 @@ func (h *Handle) Exec(ctx context.Context, e Exec) (*Process, error) {
 	p := step.New()
 	p.Phase("namespaces")
 	dieWithParent(p, self)
+	hide(p)
 	for _, fd := range tasks {
 		p.Call("write", unix.SYS_WRITE, step.Flag(fd, "tasks"), p.Str("0"), step.Int(1))
 	}
@@ -197,7 +198,21 @@ func (h *Handle) Exec(ctx context.Context, e Exec) (*Process, error) {
 		p.Call("prctl", unix.SYS_PRCTL, step.Flag(unix.PR_SET_PDEATHSIG, "PR_SET_PDEATHSIG"), step.Int(0))
 		self = -1
 	}
-	execute(p, s.Process, self, len(files), 0)
+	end := ending{nfiles: len(files), parent: self}
+	var told report
+	if needsDetour(&s) {
+		if end.detour, err = openDetour(len(fds), &opened); err != nil {
+			return nil, err
+		}
+		if told, err = newReport(); err != nil {
+			return nil, err
+		}
+		defer told.Close()
+		if end.report, err = aside(int(told.w.Fd()), len(fds), &opened); err != nil {
+			return nil, err
+		}
+	}
+	execute(p, s.Process, end)
 
 	o.Ready = func(pid int) error {
 		if limits == nil {
@@ -215,6 +230,15 @@ func (h *Handle) Exec(ctx context.Context, e Exec) (*Process, error) {
 	child, err := p.Clone(ctx, o)
 	if err != nil {
 		return nil, fmt.Errorf("starting %q: %w", s.Process.Args[0], explain(err, s.Process))
+	}
+	if told.r != nil {
+		closeAll(&opened)
+		if err := told.await(ctx, p); err != nil {
+			unix.PidfdSendSignal(child.PIDFD, unix.SIGKILL, nil, 0)
+			reapChild(child.PIDFD)
+			unix.Close(child.PIDFD)
+			return nil, fmt.Errorf("starting %q: %w", s.Process.Args[0], explain(err, s.Process))
+		}
 	}
 	return &Process{child.PID, child.PIDFD}, nil
 }

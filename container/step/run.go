@@ -163,7 +163,13 @@ func (p *Program) closeOpened(n int) {
 func (p *Program) Value(r Result) int { return int(p.calls[r.index].ret) }
 
 // Failure is what a child whose program has failed writes to [Options.Report].
+// An index beyond the last call is that of the last: of the execve.
 type Failure struct{ Index, Errno uintptr }
+
+// Failed is the error that a child has told of.
+func (p *Program) Failed(f Failure) *Error {
+	return p.failure(int(min(f.Index, uintptr(len(p.calls))))-1, syscall.Errno(f.Errno))
+}
 
 // Rest is what is left of a program after a checkpoint, for whoever has only
 // that: the error that each failure is, but for its errno.
@@ -353,13 +359,14 @@ func (p *Program) Clone(ctx context.Context, o Options) (Child, error) {
 	if err == nil || errors.Is(err, errEnded) {
 		err = p.awaitExec(ctx, s, uint32(pid))
 	}
-	if err != nil {
-		unix.PidfdSendSignal(c.PIDFD, unix.SIGKILL, nil, 0)
-	} else if err = p.outcome(s); err == nil && (s.at == 0 || p.calls[s.at-1].nr != unix.SYS_EXECVE) {
-		err = fmt.Errorf("the child was killed before its execve (call %d of %d)", s.at, len(p.calls))
+	if err == nil {
+		if err = p.outcome(s); err == nil && !p.executed(s) {
+			err = fmt.Errorf("the child was killed before its execve (call %d of %d)", s.at, len(p.calls))
+		}
 	}
 	if err != nil {
-		// The child is dead or dying: reap it.
+		// The child is dead, dying, or to die: reap it.
+		unix.PidfdSendSignal(c.PIDFD, unix.SIGKILL, nil, 0)
 		for {
 			if e := unix.Waitid(unix.P_PIDFD, c.PIDFD, nil, unix.WEXITED, nil); !errors.Is(e, unix.EINTR) {
 				break
@@ -373,6 +380,15 @@ func (p *Program) Clone(ctx context.Context, o Options) (Child, error) {
 	runtime.KeepAlive(args)
 	runtime.KeepAlive(p)
 	return c, err
+}
+
+// executed tells whether the last call that was made was an execve.
+func (p *Program) executed(s *state) bool {
+	if s.at == 0 {
+		return false
+	}
+	nr := p.calls[s.at-1].nr
+	return nr == unix.SYS_EXECVE || nr == unix.SYS_EXECVEAT
 }
 
 // awaitExec waits until the child no longer shares this memory: the kernel
