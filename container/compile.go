@@ -35,6 +35,7 @@ type descriptors struct {
 	detour int // the program that it becomes first: 0 for none
 
 	cgroups  []rootfs.Hierarchy // for mounts of the type cgroup
+	endpoint *network.Endpoint  // nil for a container with loopback alone
 	filter   *seccomp.Filter    // nil for none
 	uid, gid int                // the parent's, effective
 }
@@ -50,10 +51,12 @@ func (d descriptors) keepsUser(s *specs.Spec) bool {
 
 // gates are where the child waits for its parent.
 type gates struct {
-	born   *step.Gate       // for the mappings of its users
-	hooks  *step.Gate       // for the hooks before pivot_root; nil without any
-	limits *step.Gate       // for the limits of the process; nil without any
-	ready  *step.Checkpoint // created, and not started; nil if it starts at once
+	born     *step.Gate             // for the mappings of its users
+	unshared *step.Checkpoint       // for the network namespace; nil if it is born in it
+	hooks    *step.Gate             // for the hooks before pivot_root; nil without any
+	network  *network.Configuration // for its interface; nil with loopback alone
+	limits   *step.Gate             // for the limits of the process; nil without any
+	ready    *step.Checkpoint       // created, and not started; nil if it starts at once
 }
 
 // compile turns a checked configuration into the calls that the child makes.
@@ -73,6 +76,9 @@ func compile(s *specs.Spec, fds descriptors) (*step.Program, gates) {
 		hide(p)
 	}
 	join(p, s, fds.joins)
+	if fds.endpoint != nil && joins(s, specs.UserNamespace) {
+		g.unshared = p.Checkpoint()
+	}
 
 	p.Phase("cgroup")
 	for _, fd := range fds.tasks {
@@ -109,7 +115,10 @@ func compile(s *specs.Spec, fds descriptors) (*step.Program, gates) {
 	}
 
 	p.Phase("network")
-	if isNew(s, specs.NetworkNamespace) {
+	switch {
+	case fds.endpoint != nil:
+		g.network = network.Configure(p, fds.endpoint)
+	case isNew(s, specs.NetworkNamespace):
 		network.Loopback(p)
 	}
 	if s.Hostname != "" {
@@ -135,6 +144,9 @@ func compile(s *specs.Spec, fds descriptors) (*step.Program, gates) {
 	privileges(p, s, fds.keepsUser(s), fds.filter)
 
 	p.Phase("exec")
+	if g.network != nil {
+		g.network.Settle(p)
+	}
 	self := fds.self
 	if fds.start != 0 {
 		self = -1
@@ -161,6 +173,7 @@ func fileSystem(p *step.Program, root *rootfs.Root, s *specs.Spec, l *specs.Linu
 			root.Device(d)
 		}
 	}
+	root.Folder(s.Process.Cwd) // as runc does
 	if s.Process.Terminal {
 		tty := openTerminal(p, root.Terminal(), s.Process, fds.console)
 		root.Console(tty)

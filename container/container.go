@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vmctr/container/cgroup"
+	"vmctr/container/network"
 	"vmctr/container/rootfs"
 	"vmctr/container/step"
 )
@@ -41,6 +42,10 @@ type Config struct {
 	// Console is a connected UNIX socket to which the terminal's master is
 	// sent, if Spec.Process.Terminal asks for one.
 	Console *os.File
+	// Endpoint is the container's place in a network, for one with a new network
+	// namespace; nil leaves it with loopback alone. It is the container's from
+	// then on: a start that fails gives it back, and so does Remove.
+	Endpoint *network.Endpoint
 
 	// For tests: the calls that fail, as step.Program.FailAt, when the root is
 	// made and in the child.
@@ -106,8 +111,19 @@ func Start(ctx context.Context, cfg Config) (*Container, error) {
 func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err error) {
 	begin := now()
 	s := cfg.Spec
+	c := &Container{cfg: cfg, pidfd: -1, done: make(chan struct{})}
+	var opened []int
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, c.clean(context.WithoutCancel(ctx)))
+		}
+	}()
+	defer closeAll(&opened)
 	if err := check(s, cfg.Layers != nil); err != nil {
 		return nil, err
+	}
+	if cfg.Endpoint != nil && !isNew(s, specs.NetworkNamespace) {
+		return nil, errors.New("config.json: linux.namespaces: a container in a network needs a new network namespace")
 	}
 	if cfg.Stdin == nil || cfg.Stdout == nil || cfg.Stderr == nil {
 		return nil, errors.New("a container needs a standard input, output and error: os.DevNull for none")
@@ -118,15 +134,7 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	c := &Container{cfg: cfg, pidfd: -1, done: make(chan struct{})}
-	var opened []int
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, c.clean(context.WithoutCancel(ctx)))
-		}
-	}()
-	defer closeAll(&opened)
-	fds := descriptors{root: -1, uid: os.Geteuid(), gid: os.Getegid()}
+	fds := descriptors{root: -1, uid: os.Geteuid(), gid: os.Getegid(), endpoint: cfg.Endpoint}
 	for _, f := range append([]*os.File{cfg.Stdin, cfg.Stdout, cfg.Stderr}, cfg.Files...) {
 		fds.files = append(fds.files, int(f.Fd()))
 	}
@@ -226,6 +234,17 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 			}
 			gates.hooks.Open()
 		}
+		if gates.network != nil {
+			// While the child mounts, unless it is yet to make its namespace.
+			if gates.unshared != nil {
+				if err := gates.unshared.Await(ctx); err != nil {
+					return err
+				}
+			}
+			if err := gates.network.Connect(ctx, pid); err != nil {
+				return err
+			}
+		}
 		if gates.limits != nil {
 			if err := gates.limits.Await(ctx); err != nil {
 				return err
@@ -239,6 +258,9 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 	}
 	child, err := p.Clone(ctx, o)
 	if err != nil {
+		if gates.network != nil {
+			err = gates.network.Explain(err)
+		}
 		if has(s, specs.TimeNamespace) && errors.Is(err, unix.EINVAL) {
 			err = fmt.Errorf("%w (a process that shares memory, as ours does until its execve, has a time namespace since Linux 6.2)", err)
 		}
@@ -314,10 +336,12 @@ func (c *Container) prepareTree(fds *descriptors, opened *[]int) (*step.Program,
 		p.Phase("root")
 		root = rootfs.OpenSource(p, fds.at, true)
 	}
+	// Not where layers are joined, which has a mount namespace of its own.
+	b := step.New()
 	binds := map[int]step.Result{}
 	for i, m := range s.Mounts {
 		if rootfs.IsBind(m) {
-			binds[i] = rootfs.OpenMount(p, c.path(m.Source), m)
+			binds[i] = rootfs.OpenMount(b, c.path(m.Source), m)
 		}
 	}
 	if c.cfg.Layers != nil {
@@ -325,13 +349,16 @@ func (c *Container) prepareTree(fds *descriptors, opened *[]int) (*step.Program,
 			return nil, fmt.Errorf("joining the layers: %w", err)
 		}
 	} else if err := p.Run(); err != nil {
-		return nil, fmt.Errorf("opening the root and what is bound: %w", err)
+		return nil, fmt.Errorf("opening the root: %w", err)
 	}
 	fds.root = p.Value(root)
 	*opened = append(*opened, fds.root)
+	if err := b.Run(); err != nil {
+		return nil, fmt.Errorf("opening what is bound: %w", err)
+	}
 	fds.sources = make([]rootfs.Source, len(s.Mounts))
 	for i, r := range binds {
-		fd := p.Value(r)
+		fd := b.Value(r)
 		*opened = append(*opened, fd)
 		var st unix.Stat_t
 		if err := unix.Fstat(fd, &st); err != nil {
@@ -454,6 +481,16 @@ func (c *Container) clean(ctx context.Context) error {
 	var errs []error
 	if c.group != nil {
 		errs = append(errs, c.group.Remove(ctx))
+	}
+	if e := c.cfg.Endpoint; e != nil {
+		// An interface goes with the last process of its namespace. Are all of
+		// the container's dead? With its PID namespace or its cgroup they are.
+		if c.pid == 0 || c.group != nil || isNew(c.cfg.Spec, specs.PIDNamespace) {
+			errs = append(errs, e.Release())
+		} else {
+			errs = append(errs, e.Close())
+		}
+		c.cfg.Endpoint = nil
 	}
 	c.mu.Lock()
 	if c.pidfd >= 0 {

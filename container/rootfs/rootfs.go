@@ -180,6 +180,13 @@ func (r *Root) in(dest string, flags int, text string) step.Result {
 		step.Struct(r.p, how, "{"+text+"|O_CLOEXEC, RESOLVE_IN_ROOT|RESOLVE_NO_MAGICLINKS}"), step.Int(unsafe.Sizeof(how)))
 }
 
+// Folder makes a folder, for a process to begin in.
+func (r *Root) Folder(name string) {
+	if path.Clean(name) != "/" {
+		r.mkdir(name)
+	}
+}
+
 // mkdir makes the folder dest and those above it, where they are missing.
 func (r *Root) mkdir(dest string) {
 	parent, at := r.fd, ""
