@@ -41,6 +41,13 @@ type Config struct {
 	// Console is a connected UNIX socket to which the terminal's master is
 	// sent, if Spec.Process.Terminal asks for one.
 	Console *os.File
+	// NoPivot changes the root by MS_MOVE and chroot(2), for a host whose root
+	// pivot_root(2) refuses, as an initramfs is. The host's tree then stays in
+	// the mount namespace, below the container's.
+	NoPivot bool
+	// KeepKeyring leaves the container the session keyring of its parent
+	// (session-keyring(7)), where one with an ID otherwise gets its own.
+	KeepKeyring bool
 
 	// For tests: the calls that fail, as step.Program.FailAt, when the root is
 	// made and in the child.
@@ -133,7 +140,10 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 	if err != nil {
 		return nil, err
 	}
-	fds := descriptors{root: -1, self: self, uid: os.Geteuid(), gid: os.Getegid()}
+	fds := descriptors{root: -1, self: self, uid: os.Geteuid(), gid: os.Getegid(), noPivot: cfg.NoPivot}
+	if !cfg.KeepKeyring {
+		fds.keyring = keyring(cfg.ID)
+	}
 	for _, f := range append([]*os.File{cfg.Stdin, cfg.Stdout, cfg.Stderr}, cfg.Files...) {
 		fds.files = append(fds.files, int(f.Fd()))
 	}
@@ -168,6 +178,9 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 		if c.group, err = cgroup.CreateWith(s.Linux.CgroupsPath, s.Linux.Resources, o); err != nil {
 			return nil, err
 		}
+		if err := delegate(c.group, s); err != nil {
+			return nil, err
+		}
 		folder, tasks, err := c.group.Entrances()
 		if err != nil {
 			return nil, err
@@ -179,6 +192,12 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 		for _, t := range tasks {
 			defer t.Close()
 			fds.tasks = append(fds.tasks, int(t.Fd()))
+		}
+	}
+
+	if fds.cgroups != nil && !has(s, specs.CgroupNamespace) {
+		if fds.cgroups, err = ownGroups(fds.cgroups, c.group, &opened); err != nil {
+			return nil, err
 		}
 	}
 
@@ -291,7 +310,7 @@ func (c *Container) prepareTree(fds *descriptors, opened *[]int) (*step.Program,
 	} else {
 		fds.at = c.path(s.Root.Path)
 		p.Phase("root")
-		root = rootfs.OpenSource(p, fds.at, true)
+		root = rootfs.OpenRoot(p, fds.at)
 	}
 	binds := map[int]step.Result{}
 	for i, m := range s.Mounts {

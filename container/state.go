@@ -41,6 +41,7 @@ type Record struct {
 	// 22), in clock ticks since the boot: with it a PID that was given anew is
 	// not taken for the container's.
 	StartTime uint64 `json:"startTime"`
+	Keyring   string `json:"keyring,omitempty"`
 	Cgroup    string `json:"cgroup,omitempty"` // linux.cgroupsPath, as it was resolved
 	// Steps are what the created process still has to do, so that its failure
 	// can be told.
@@ -141,6 +142,9 @@ func Create(ctx context.Context, root string, cfg Config) (_ *Handle, err error)
 	}
 	h := &Handle{dir: dir, spec: cfg.Spec, container: c, Record: Record{State: c.state(specs.StateCreated, c.pid), Created: time.Now().UTC(), Steps: c.rest}}
 	h.Cgroup = cfg.Spec.Linux.CgroupsPath
+	if !cfg.KeepKeyring {
+		h.Keyring = keyring(cfg.ID)
+	}
 	if h.StartTime, err = startTime(c.pid); err == nil {
 		err = h.save()
 	}
