@@ -24,14 +24,14 @@ var conversation = []string{"/probe", "window 24 80", "copy", "window 33 44", "e
 func converse(t *testing.T, cmd *exec.Cmd) {
 	t.Helper()
 	term := openTerminal(t, cmd)
-	term.expect(`"Op":"window 24 80","Out":"24 80"`)
+	term.expect(1, `"Op":"window 24 80","Out":"24 80"`)
 	term.send("hello\r")
-	term.expect("hello\r\nhello\r\n")
+	term.expect(2, "hello\r\n")
 	if err := unix.IoctlSetWinsize(int(term.master.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 33, Col: 44}); err != nil {
 		t.Error(err)
 	}
 	term.send("\x04")
-	term.expect(`"Op":"window 33 44","Out":"33 44"`)
+	term.expect(1, `"Op":"window 33 44","Out":"33 44"`)
 	if code := term.wait(); code != 4 {
 		t.Errorf("%v: code %d, want the program's, 4\n%s", cmd.Args, code, term.text())
 	}
@@ -112,10 +112,10 @@ func (t *terminal) send(s string) {
 	}
 }
 
-// expect waits until the terminal has shown this.
-func (t *terminal) expect(s string) {
+// expect waits until the terminal has shown this so many times.
+func (t *terminal) expect(times int, s string) {
 	t.t.Helper()
-	for end := time.Now().Add(20 * time.Second); !strings.Contains(t.text(), s); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(20 * time.Second); strings.Count(t.text(), s) < times; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.t.Fatalf("%v: no %q at the terminal:\n%s", t.cmd.Args, s, t.text())
 		}
