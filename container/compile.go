@@ -38,6 +38,8 @@ type descriptors struct {
 	endpoint *network.Endpoint  // nil for a container with loopback alone
 	filter   *seccomp.Filter    // nil for none
 	uid, gid int                // the parent's, effective
+	keyring  string             // the name of a session keyring of its own, "" for the parent's
+	noPivot  bool
 }
 
 // keepsUser tells whether the process stays who its parent is. An ordinary user
@@ -75,6 +77,7 @@ func compile(s *specs.Spec, fds descriptors) (*step.Program, gates) {
 	if joins(s, specs.PIDNamespace) {
 		hide(p)
 	}
+	newKeyring(p, fds.keyring)
 	join(p, s, fds.joins)
 	if fds.endpoint != nil && joins(s, specs.UserNamespace) {
 		g.unshared = p.Checkpoint()
@@ -134,6 +137,7 @@ func compile(s *specs.Spec, fds descriptors) (*step.Program, gates) {
 	}
 	if fds.start != 0 {
 		p.Phase("created")
+		findProgram(p, s.Process)
 		p.Call("prctl", unix.SYS_PRCTL, step.Flag(unix.PR_SET_PDEATHSIG, "PR_SET_PDEATHSIG"), step.Int(0))
 		g.ready = p.Checkpoint()
 		p.Call("read", unix.SYS_READ, step.Flag(fds.start, "start"), p.Bytes(make([]byte, 1), "byte"), step.Int(1))
@@ -187,7 +191,7 @@ func fileSystem(p *step.Program, root *rootfs.Root, s *specs.Spec, l *specs.Linu
 	}
 	root.Mask(l.MaskedPaths)
 	root.Protect(l.ReadonlyPaths)
-	root.Pivot(s.Root.Readonly)
+	root.Pivot(s.Root.Readonly, fds.noPivot)
 	if l.RootfsPropagation != "" {
 		rootfs.Propagate(p, l.RootfsPropagation)
 	}

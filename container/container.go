@@ -46,6 +46,13 @@ type Config struct {
 	// namespace; nil leaves it with loopback alone. It is the container's from
 	// then on: a start that fails gives it back, and so does Remove.
 	Endpoint *network.Endpoint
+	// NoPivot changes the root by MS_MOVE and chroot(2), for a host whose root
+	// pivot_root(2) refuses, as an initramfs is. The host's tree then stays in
+	// the mount namespace, below the container's.
+	NoPivot bool
+	// KeepKeyring leaves the container the session keyring of its parent
+	// (session-keyring(7)), where one with an ID otherwise gets its own.
+	KeepKeyring bool
 
 	// For tests: the calls that fail, as step.Program.FailAt, when the root is
 	// made and in the child.
@@ -134,7 +141,10 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	fds := descriptors{root: -1, uid: os.Geteuid(), gid: os.Getegid(), endpoint: cfg.Endpoint}
+	fds := descriptors{root: -1, uid: os.Geteuid(), gid: os.Getegid(), endpoint: cfg.Endpoint, noPivot: cfg.NoPivot}
+	if !cfg.KeepKeyring {
+		fds.keyring = keyring(cfg.ID)
+	}
 	for _, f := range append([]*os.File{cfg.Stdin, cfg.Stdout, cfg.Stderr}, cfg.Files...) {
 		fds.files = append(fds.files, int(f.Fd()))
 	}
@@ -172,6 +182,9 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 		if c.group, err = cgroup.CreateWith(s.Linux.CgroupsPath, s.Linux.Resources, o); err != nil {
 			return nil, err
 		}
+		if err := delegate(c.group, s); err != nil {
+			return nil, err
+		}
 		folder, tasks, err := c.group.Entrances()
 		if err != nil {
 			return nil, err
@@ -199,6 +212,11 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 			if fds.report, err = aside(int(told.w.Fd()), len(fds.files), &opened); err != nil {
 				return nil, err
 			}
+		}
+	}
+	if fds.cgroups != nil && !has(s, specs.CgroupNamespace) {
+		if fds.cgroups, err = ownGroups(fds.cgroups, c.group, &opened); err != nil {
+			return nil, err
 		}
 	}
 
@@ -334,7 +352,7 @@ func (c *Container) prepareTree(fds *descriptors, opened *[]int) (*step.Program,
 	} else {
 		fds.at = c.path(s.Root.Path)
 		p.Phase("root")
-		root = rootfs.OpenSource(p, fds.at, true)
+		root = rootfs.OpenRoot(p, fds.at)
 	}
 	// Not where layers are joined, which has a mount namespace of its own.
 	b := step.New()

@@ -135,11 +135,34 @@ func candidates(name string, env []string) []string {
 	return files
 }
 
-// explain says what the errno of an execve(2) means for whoever wrote the
+// findProgram appends calls that fail if none of the files that a command may
+// name can be executed. So who creates a container learns of it then, and not
+// when it is started: some engines tell their users only what `create` says.
+func findProgram(p *step.Program, proc *specs.Process) {
+	files := candidates(proc.Args[0], proc.Env)
+	var look func(i int)
+	look = func(i int) {
+		found := p.Call("faccessat", unix.SYS_FACCESSAT, step.Cwd(), p.Str(absolute(files[i], proc.Cwd)), step.Flag(unix.X_OK, "X_OK"))
+		if i+1 < len(files) {
+			p.Allow(syscall.ENOENT, syscall.EACCES, syscall.ENOTDIR)
+			p.Unless(found, func() { look(i + 1) })
+		}
+	}
+	look(0)
+}
+
+func absolute(file, cwd string) string {
+	if path.IsAbs(file) {
+		return file
+	}
+	return path.Join(cwd, file)
+}
+
+// explain says what the errno of an execve(2), or of looking for its file, means for whoever wrote the
 // configuration.
 func explain(err error, proc *specs.Process) error {
 	var e *step.Error
-	if !errors.As(err, &e) || !strings.HasPrefix(e.Call, "execve") {
+	if !errors.As(err, &e) || !strings.HasPrefix(e.Call, "execve") && !strings.HasPrefix(e.Call, "faccessat(") {
 		return err
 	}
 	switch e.Errno {

@@ -105,7 +105,7 @@ func (h *Handle) Kill(sig syscall.Signal, all bool) error {
 		return g.Signal(sig)
 	}
 	if h.Status == specs.StateStopped {
-		return fmt.Errorf("container %q is not running", h.ID)
+		return h.notRunning()
 	}
 	pidfd, err := h.pidfd()
 	if err != nil {
@@ -130,10 +130,13 @@ func (h *Handle) pidfd() (int, error) {
 	}
 	if at, err := startTime(h.Pid); err != nil || at != h.StartTime {
 		unix.Close(fd)
-		return -1, fmt.Errorf("container %q is not running", h.ID)
+		return -1, h.notRunning()
 	}
 	return fd, nil
 }
+
+// notRunning has the words of runc's error, by which engines know it.
+func (h *Handle) notRunning() error { return fmt.Errorf("container not running: %q", h.ID) }
 
 // Pause stops all processes of the container, as one (cgroup freezer).
 func (h *Handle) Pause(ctx context.Context) error {

@@ -76,6 +76,12 @@ type Exec struct {
 	Files                 []*os.File // the descriptors from 3 on
 	Console               *os.File   // for a terminal, as in Config
 	Detach                bool       // it outlives us
+	// Paused accepts a paused container: the program starts when that is
+	// resumed, and Exec returns then.
+	Paused bool
+	// Cgroups are groups below the container's for the program, by controller;
+	// that of "" is for all others.
+	Cgroups map[string]string
 }
 
 // A Process is a program that was started in a container.
@@ -99,7 +105,7 @@ func (p *Process) Signal(sig syscall.Signal) error {
 // is in (setns(2) with a pidfd, Linux 5.8), and gets the privileges that its
 // own configuration grants.
 func (h *Handle) Exec(ctx context.Context, e Exec) (*Process, error) {
-	if h.Status != specs.StateRunning && h.Status != specs.StateCreated {
+	if h.Status != specs.StateRunning && h.Status != specs.StateCreated && !(h.Status == statePaused && e.Paused) {
 		return nil, fmt.Errorf("container %q is %s: no program can be started in it", h.ID, h.Status)
 	}
 	s := *h.spec
@@ -139,6 +145,9 @@ func (h *Handle) Exec(ctx context.Context, e Exec) (*Process, error) {
 	}
 	var tasks []int
 	if group, err := h.group(); err == nil {
+		if group, err = group.Below(e.Cgroups); err != nil {
+			return nil, err
+		}
 		folder, files, err := group.Entrances()
 		if err != nil {
 			return nil, err
@@ -163,6 +172,7 @@ func (h *Handle) Exec(ctx context.Context, e Exec) (*Process, error) {
 	p.Phase("namespaces")
 	dieWithParent(p, self)
 	hide(p)
+	newKeyring(p, h.Keyring)
 	for _, fd := range tasks {
 		p.Call("write", unix.SYS_WRITE, step.Flag(fd, "tasks"), p.Str("0"), step.Int(1))
 	}

@@ -43,6 +43,7 @@ type Record struct {
 	// 22), in clock ticks since the boot: with it a PID that was given anew is
 	// not taken for the container's.
 	StartTime uint64 `json:"startTime"`
+	Keyring   string `json:"keyring,omitempty"`
 	Cgroup    string `json:"cgroup,omitempty"` // linux.cgroupsPath, as it was resolved
 	// Steps are what the created process still has to do, so that its failure
 	// can be told.
@@ -147,6 +148,9 @@ func Create(ctx context.Context, root string, cfg Config) (_ *Handle, err error)
 	// While the process works, what it is is written down.
 	gate.born = func(pid int, rest []step.Error) error {
 		h.Record = Record{State: state(&cfg, specs.StateCreated, pid), Created: time.Now().UTC(), Cgroup: cfg.Spec.Linux.CgroupsPath, Steps: rest}
+		if !cfg.KeepKeyring {
+			h.Keyring = keyring(cfg.ID)
+		}
 		config, err := json.Marshal(cfg.Spec)
 		if err != nil {
 			return err
