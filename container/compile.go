@@ -4,7 +4,6 @@ import (
 	"path"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -163,7 +162,7 @@ func fileSystem(p *step.Program, root *rootfs.Root, s *specs.Spec, l *specs.Linu
 		*files = []step.Arg{tty.Arg(), tty.Arg(), tty.Arg()}
 	}
 	for _, key := range sortedKeys(l.Sysctl) {
-		root.Write("proc/sys/"+strings.ReplaceAll(key, ".", "/"), l.Sysctl[key])
+		setSysctl(p, key, l.Sysctl[key])
 	}
 	if h := s.Hooks; h != nil && len(prestart(h))+len(h.CreateRuntime)+len(h.CreateContainer) > 0 {
 		g.hooks = p.Gate(hooksPatience)

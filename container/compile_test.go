@@ -131,6 +131,10 @@ func TestCheck(t *testing.T) {
 		{"mounts[1]", func(s *specs.Spec) { s.Mounts[1].Destination = "dev" }},
 		{"mounts[1]", func(s *specs.Spec) { s.Mounts[1].Destination = "/./" }},
 		{"mounts[2]", func(s *specs.Spec) { s.Mounts[2].Type = "" }},
+		{"mounts[0]", func(s *specs.Spec) { s.Mounts[0].Type = "tmpfs" }},
+		{"mounts[6]", func(s *specs.Spec) {
+			s.Mounts = append(s.Mounts, specs.Mount{Destination: "/proc/sys/../self/attr", Source: "/x", Options: []string{"bind"}})
+		}},
 		{"mounts[2]", func(s *specs.Spec) { s.Mounts[2] = specs.Mount{Destination: "/x", Options: []string{"bind"}} }},
 		{"mounts[0]", func(s *specs.Spec) { s.Mounts[0].Options = []string{"a\x00"} }},
 		{"mounts[0]", func(s *specs.Spec) { s.Mounts[0].UIDMappings = s.Linux.UIDMappings }},
