@@ -177,7 +177,6 @@ func check(s *specs.Spec, layers bool) error {
 		{"linux.mountLabel", l.MountLabel != ""},
 		{"linux.intelRdt", l.IntelRdt != nil},
 		{"linux.memoryPolicy", l.MemoryPolicy != nil},
-		{"linux.seccomp.listenerPath", l.Seccomp != nil && l.Seccomp.ListenerPath != ""},
 	} {
 		if f.set {
 			return bad(f.field, "is not supported yet")

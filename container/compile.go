@@ -52,6 +52,8 @@ type gates struct {
 	hooks  *step.Gate       // for the hooks before pivot_root; nil without any
 	limits *step.Gate       // for the limits of the process; nil without any
 	ready  *step.Checkpoint // created, and not started; nil if it starts at once
+
+	listener *listener // for the descriptor of its filter; nil for none
 }
 
 // compile turns a checked configuration into the calls that the child makes.
@@ -118,16 +120,24 @@ func compile(s *specs.Spec, fds descriptors) (*step.Program, gates) {
 		// Late: with few descriptors or little memory left, nothing above would work.
 		g.limits = p.Gate(10 * time.Second)
 	}
-	if fds.start != 0 {
+	created := func() {
 		p.Phase("created")
 		p.Call("prctl", unix.SYS_PRCTL, step.Flag(unix.PR_SET_PDEATHSIG, "PR_SET_PDEATHSIG"), step.Int(0))
 		g.ready = p.Checkpoint()
 		p.Call("read", unix.SYS_READ, step.Flag(fds.start, "start"), p.Bytes(make([]byte, 1), "byte"), step.Int(1))
 	}
+	// The filter's descriptor is sent while there is a parent to send it.
+	early := fds.filter != nil && fds.filter.Notify
+	if fds.start != 0 && !early {
+		created()
+	}
 
 	p.Phase("privileges")
 	passFiles(p, files)
-	privileges(p, s, fds.keepsUser(s), fds.filter)
+	g.listener = privileges(p, s, fds.keepsUser(s), fds.filter)
+	if fds.start != 0 && early {
+		created()
+	}
 
 	p.Phase("exec")
 	self := fds.self

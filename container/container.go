@@ -15,6 +15,7 @@ import (
 
 	"vmctr/container/cgroup"
 	"vmctr/container/rootfs"
+	"vmctr/container/seccomp"
 	"vmctr/container/step"
 )
 
@@ -141,7 +142,7 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 		fds.console = int(cfg.Console.Fd())
 	}
 	if s.Linux != nil && s.Linux.Seccomp != nil {
-		if fds.filter, err = compileFilter(s.Linux.Seccomp); err != nil {
+		if fds.filter, err = seccomp.Compile(s.Linux.Seccomp); err != nil {
 			return nil, fmt.Errorf("config.json: %w", err)
 		}
 	}
@@ -189,7 +190,11 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 			return nil, err
 		}
 		opened = append(opened, fds.report)
-		fds.start, o.Report = int(wait.start.Fd()), fds.report
+		if fds.start, err = step.High(int(wait.start.Fd())); err != nil {
+			return nil, err
+		}
+		opened = append(opened, fds.start)
+		o.Report = fds.report
 	}
 	p, gates := compile(s, fds)
 	p.FailAt = cfg.failAt
@@ -218,6 +223,9 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 				return fmt.Errorf("config.json: %w", err)
 			}
 			gates.limits.Open()
+		}
+		if gates.listener != nil {
+			return gates.listener.hand(ctx, pid, s.Linux.Seccomp, c.state(specs.StateCreating, pid))
 		}
 		return nil
 	}
