@@ -16,6 +16,7 @@ import (
 	"vmctr/container/cgroup"
 	"vmctr/container/network"
 	"vmctr/container/rootfs"
+	"vmctr/container/seccomp"
 	"vmctr/container/step"
 )
 
@@ -155,7 +156,7 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 		fds.console = int(cfg.Console.Fd())
 	}
 	if s.Linux != nil && s.Linux.Seccomp != nil {
-		if fds.filter, err = compileFilter(s.Linux.Seccomp); err != nil {
+		if fds.filter, err = seccomp.Compile(s.Linux.Seccomp); err != nil {
 			return nil, fmt.Errorf("config.json: %w", err)
 		}
 	}
@@ -226,7 +227,10 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 		if fds.report, err = aside(int(wait.failed.Fd()), len(fds.files), &opened); err != nil {
 			return nil, err
 		}
-		fds.start, o.Report = int(wait.start.Fd()), fds.report
+		if fds.start, err = aside(int(wait.start.Fd()), len(fds.files), &opened); err != nil {
+			return nil, err
+		}
+		o.Report = fds.report
 	}
 	p, gates := compile(s, fds)
 	p.FailAt = cfg.failAt
@@ -271,6 +275,9 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 				return fmt.Errorf("config.json: %w", err)
 			}
 			gates.limits.Open()
+		}
+		if gates.listener != nil {
+			return gates.listener.hand(ctx, pid, s.Linux.Seccomp, state(&c.cfg, specs.StateCreating, pid))
 		}
 		return nil
 	}

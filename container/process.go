@@ -163,7 +163,7 @@ func (h *Handle) Exec(ctx context.Context, e Exec) (*Process, error) {
 	}
 	var filter *seccomp.Filter
 	if s.Linux.Seccomp != nil {
-		if filter, err = compileFilter(s.Linux.Seccomp); err != nil {
+		if filter, err = seccomp.Compile(s.Linux.Seccomp); err != nil {
 			return nil, fmt.Errorf("config.json: %w", err)
 		}
 	}
@@ -202,7 +202,7 @@ func (h *Handle) Exec(ctx context.Context, e Exec) (*Process, error) {
 		files = []step.Arg{tty.Arg(), tty.Arg(), tty.Arg()}
 	}
 	passFiles(p, files)
-	privileges(p, &s, descriptors{uid: os.Geteuid(), gid: os.Getegid()}.keepsUser(&s), filter)
+	listener := privileges(p, &s, descriptors{uid: os.Geteuid(), gid: os.Getegid()}.keepsUser(&s), filter)
 	p.Phase("exec")
 	if e.Detach {
 		p.Call("prctl", unix.SYS_PRCTL, step.Flag(unix.PR_SET_PDEATHSIG, "PR_SET_PDEATHSIG"), step.Int(0))
@@ -225,16 +225,18 @@ func (h *Handle) Exec(ctx context.Context, e Exec) (*Process, error) {
 	execute(p, s.Process, end)
 
 	o.Ready = func(pid int) error {
-		if limits == nil {
-			return nil
+		if limits != nil {
+			if err := limits.Await(ctx); err != nil {
+				return err
+			}
+			if err := limitProcess(pid, s.Process); err != nil {
+				return err
+			}
+			limits.Open()
 		}
-		if err := limits.Await(ctx); err != nil {
-			return err
+		if listener != nil {
+			return listener.hand(ctx, pid, s.Linux.Seccomp, h.State)
 		}
-		if err := limitProcess(pid, s.Process); err != nil {
-			return err
-		}
-		limits.Open()
 		return nil
 	}
 	child, err := p.Clone(ctx, o)

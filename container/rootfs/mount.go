@@ -3,6 +3,7 @@ package rootfs
 import (
 	"fmt"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"unsafe"
@@ -24,9 +25,14 @@ func CheckMount(m specs.Mount) error {
 		}
 	}
 	o, err := parseOptions(m.Options)
+	dest := path.Clean(m.Destination)
 	switch {
 	case err != nil:
 		return err
+	case dest == "/proc" && m.Type != "proc" && !o.remount && !(o.bind && path.Clean(m.Source) == "/proc"):
+		return fmt.Errorf("/proc can be a mount of the type proc, or the host's bound, and nothing else: programs and runtimes trust what it says")
+	case strings.HasPrefix(dest, "/proc/") && !slices.Contains(procFiles, dest[len("/proc/"):]):
+		return fmt.Errorf("%s is inside /proc, where only these may be mounted: %s", m.Destination, strings.Join(procFiles, ", "))
 	case !IsBind(m) && !o.remount && m.Type == "":
 		return fmt.Errorf("%s has no type, and none of the options bind, rbind and remount", m.Destination)
 	case IsBind(m) && m.Source == "":
@@ -40,6 +46,13 @@ func CheckMount(m specs.Mount) error {
 	}
 	return nil
 }
+
+// procFiles are the files of /proc that lxcfs(1) and the like show in the place
+// of the kernel's: of figures about the machine, for programs that look there for
+// what their container has. Whoever could mount anything else there could hide or
+// redirect what the kernel tells and is told (CVE-2019-16884, CVE-2019-19921).
+// runc has the same list (libcontainer/rootfs_linux.go, checkProcMount).
+var procFiles = []string{"cpuinfo", "diskstats", "meminfo", "stat", "swaps", "uptime", "loadavg", "slabinfo", "sys/kernel/ns_last_pid", "sys/crypto/fips_enabled"}
 
 // IsBind tells whether a mount shows a part of the host's tree. The type is
 // then "bind" or "none", by custom, and has no meaning.
@@ -203,14 +216,14 @@ func (r *Root) bindMount(m specs.Mount, o options, source Source) {
 // file opens a file to mount upon, and makes it where it is missing.
 func (r *Root) file(dest string) step.Result {
 	how := unix.OpenHow{Flags: unix.O_CREAT | unix.O_CLOEXEC | unix.O_NONBLOCK | unix.O_NOCTTY, Mode: 0o644, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
-	return r.p.Call("openat2", unix.SYS_OPENAT2, r.fd, r.p.Str(dest),
+	return r.p.Call("openat2", unix.SYS_OPENAT2, r.fd, r.p.Str(path.Clean(dest)),
 		step.Struct(r.p, how, "{O_CREAT|O_CLOEXEC|O_NONBLOCK|O_NOCTTY, 0644, RESOLVE_IN_ROOT|RESOLVE_NO_MAGICLINKS}"), step.Int(unsafe.Sizeof(how)))
 }
 
 // ordinary opens a folder to which no symbolic link leads.
 func (r *Root) ordinary(dest string) step.Result {
 	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_SYMLINKS}
-	return r.p.Call("openat2", unix.SYS_OPENAT2, r.fd, r.p.Str(dest),
+	return r.p.Call("openat2", unix.SYS_OPENAT2, r.fd, r.p.Str(path.Clean(dest)),
 		step.Struct(r.p, how, "{O_PATH|O_DIRECTORY|O_CLOEXEC, RESOLVE_IN_ROOT|RESOLVE_NO_SYMLINKS}"), step.Int(unsafe.Sizeof(how)))
 }
 
