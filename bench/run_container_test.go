@@ -129,6 +129,8 @@ func TestRunShell(t *testing.T) {
 		{"over its memory", []string{"-m", "16m", root, "tail", "/dev/zero"}, "", "over its memory limit", 137},
 		{"not found", []string{root, "nothere"}, "", "no such program", 127},
 		{"not found by path", []string{root, "/nothere"}, "", "no such file", 127},
+		{"not found, with the host's users", []string{"--userns", "host", root, "nothere"}, "", "no such program", 127},
+		{"no program, with the host's users", []string{"--userns", "host", root, "/etc"}, "", "permission denied", 126},
 		{"no program", []string{root, "/etc"}, "", "permission denied", 126},
 		{"no user", []string{"-u", "bob", root, "id"}, "", "user bob", 125},
 		{"nothing to run", []string{root}, "", "names no program", 125},
@@ -248,7 +250,7 @@ func TestRunSignals(t *testing.T) {
 		}
 	})
 	t.Run("not handled", func(t *testing.T) {
-		cmd, out := started(t, nil, root, "sh", "-c", "echo ready; exec sleep 100")
+		cmd, out := started(t, nil, root, "sh", "-c", "trap '' INT; echo ready; exec sleep 100")
 		for range patience {
 			cmd.Process.Signal(os.Interrupt)
 			time.Sleep(50 * time.Millisecond) // two that wait at once are one

@@ -75,6 +75,7 @@ func execute(p *step.Program, proc *specs.Process, e ending) {
 
 // executeFile executes the first of files that there is.
 func executeFile(p *step.Program, files, args, env []string, cwd string, e ending) {
+	p.Step("nothing of the parent's stays open, and no signal blocked", "")
 	if e.parent >= 0 {
 		dieWithParent(p, e.parent)
 	}
@@ -95,6 +96,7 @@ func executeFile(p *step.Program, files, args, env []string, cwd string, e endin
 	closeTo(step.Flag(1<<32-1, "~0"))
 	p.Call("chdir", unix.SYS_CHDIR, p.Str(cwd))
 	p.Call("rt_sigprocmask", unix.SYS_RT_SIGPROCMASK, step.Flag(unix.SIG_SETMASK, "SIG_SETMASK"), step.Struct(p, [8]byte{}, "[]"), step.Null(), step.Int(8))
+	p.Step("become the program", "")
 	// Of the environment, like strace, only the size: it can hold secrets.
 	envp := p.Vector(env, fmt.Sprintf("[/* %d vars */]", len(env)))
 	if e.detour != 0 {
