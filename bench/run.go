@@ -85,7 +85,7 @@ func (c *runCommand) run(ctx context.Context, s streams) (code int, err error) {
 		return 0, err
 	}
 	if os.Geteuid() != 0 {
-		return 0, errors.New("a container needs root so far: sudo bench run ...")
+		return 0, errors.New("a container needs root so far: sudo bench run")
 	}
 	// A signal that comes early is kept until there is somebody to get it.
 	signals := forwardable()
