@@ -31,6 +31,7 @@ type descriptors struct {
 	// start before it goes on, and outlives its parent.
 	start  int // 0 for none
 	report int // where it says that it cannot: 0 for nowhere
+	init   int // the executable of the init, 0 for none; it needs report
 
 	cgroups  []rootfs.Hierarchy // for mounts of the type cgroup
 	filter   *seccomp.Filter    // nil for none
@@ -122,6 +123,9 @@ func compile(s *specs.Spec, fds descriptors) (*step.Program, gates) {
 	}
 	created := func() {
 		p.Phase("created")
+		// It may wait for long, and what else it was born with, such as the
+		// streams of others, would stay open meanwhile.
+		closeOthers(p, len(files), fds.start, fds.report, fds.init)
 		p.Call("prctl", unix.SYS_PRCTL, step.Flag(unix.PR_SET_PDEATHSIG, "PR_SET_PDEATHSIG"), step.Int(0))
 		g.ready = p.Checkpoint()
 		p.Call("read", unix.SYS_READ, step.Flag(fds.start, "start"), p.Bytes(make([]byte, 1), "byte"), step.Int(1))
@@ -129,11 +133,13 @@ func compile(s *specs.Spec, fds descriptors) (*step.Program, gates) {
 	// The filter's descriptor is sent while there is a parent to send it.
 	early := fds.filter != nil && fds.filter.Notify
 	if fds.start != 0 && !early {
+		passFiles(p, files)
 		created()
+		p.Phase("privileges")
+	} else {
+		p.Phase("privileges")
+		passFiles(p, files)
 	}
-
-	p.Phase("privileges")
-	passFiles(p, files)
 	g.listener = privileges(p, s, fds.keepsUser(s), fds.filter)
 	if fds.start != 0 && early {
 		created()
@@ -144,7 +150,11 @@ func compile(s *specs.Spec, fds descriptors) (*step.Program, gates) {
 	if fds.start != 0 {
 		self = -1
 	}
-	execute(p, s.Process, self, len(files), fds.report)
+	if fds.init > 0 {
+		executeInit(p, s.Process, self, len(files), fds.report, fds.init)
+	} else {
+		execute(p, s.Process, self, len(files), fds.report)
+	}
 	return p, g
 }
 

@@ -42,6 +42,9 @@ type Config struct {
 	// Console is a connected UNIX socket to which the terminal's master is
 	// sent, if Spec.Process.Terminal asks for one.
 	Console *os.File
+	// Init makes the first process a small one that starts the program, sends
+	// its signals on to it and reaps orphans (docker run --init).
+	Init bool
 
 	// For tests: the calls that fail, as step.Program.FailAt, when the root is
 	// made and in the child.
@@ -196,6 +199,26 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 		opened = append(opened, fds.start)
 		o.Report = fds.report
 	}
+	var failed *os.File
+	if cfg.Init {
+		if fds.init, err = initFile(); err != nil {
+			return nil, err
+		}
+	}
+	if cfg.Init && wait == nil {
+		r, w, err := os.Pipe()
+		if err != nil {
+			return nil, err
+		}
+		defer r.Close()
+		fds.report, err = step.High(int(w.Fd()))
+		w.Close()
+		if err != nil {
+			return nil, err
+		}
+		opened = append(opened, fds.report)
+		failed = r
+	}
 	p, gates := compile(s, fds)
 	p.FailAt = cfg.failAt
 	o.Until = gates.ready
@@ -230,6 +253,13 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 		return nil
 	}
 	child, err := p.Clone(ctx, o)
+	if err == nil && failed != nil {
+		unix.Close(opened[len(opened)-1]) // we write no failures
+		opened = opened[:len(opened)-1]
+		if err = awaitProgram(ctx, failed, s.Process, child.PIDFD); err != nil {
+			unix.Close(child.PIDFD)
+		}
+	}
 	if err != nil {
 		if has(s, specs.TimeNamespace) && errors.Is(err, unix.EINVAL) {
 			err = fmt.Errorf("%w (a process that shares memory, as ours does until its execve, has a time namespace since Linux 6.2)", err)
@@ -239,6 +269,9 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 	c.pid, c.pidfd, c.program = child.PID, child.PIDFD, p
 	if gates.ready != nil {
 		c.rest = p.Rest(gates.ready)
+		if cfg.Init {
+			c.rest = append(c.rest, initFailure(s.Process))
+		}
 	}
 	c.Timeline = append(c.Timeline, step.Mark{Phase: "start", Ns: begin})
 	if tree != nil {

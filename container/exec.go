@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -33,21 +34,36 @@ func execute(p *step.Program, proc *specs.Process, self, nfiles, report int) {
 	executeFile(p, candidates(proc.Args[0], proc.Env), proc.Args, proc.Env, proc.Cwd, self, nfiles, report)
 }
 
-// executeFile executes the first of files that there is.
-func executeFile(p *step.Program, files, args, env []string, cwd string, self, nfiles, report int) {
+// closeOthers appends the calls that close all descriptors but those below
+// nfiles and those that are kept, of which 0 is none.
+func closeOthers(p *step.Program, nfiles int, kept ...int) {
+	slices.Sort(kept)
+	from := step.Int(nfiles)
+	for _, fd := range kept {
+		if fd > 0 {
+			p.Call("close_range", unix.SYS_CLOSE_RANGE, from, step.Flag(fd-1, "kept-1"), step.Int(0))
+			from = step.Flag(fd+1, "kept+1")
+			p.Allow(unix.EINVAL) // two numbers that follow each other
+		}
+	}
+	p.Call("close_range", unix.SYS_CLOSE_RANGE, from, step.Flag(1<<32-1, "~0"), step.Int(0))
+}
+
+// finish appends what comes right before the execve, with closeOthers.
+func finish(p *step.Program, cwd string, self, nfiles int, kept ...int) {
 	if self >= 0 {
 		dieWithParent(p, self)
 	}
 	// No other descriptor of ours goes in, neither by itself nor, by way of
 	// /proc/self/fd, as the working directory: in CVE-2024-21626 both did.
-	if report > 0 {
-		p.Call("close_range", unix.SYS_CLOSE_RANGE, step.Int(nfiles), step.Flag(report-1, "failed-1"), step.Int(0))
-		p.Call("close_range", unix.SYS_CLOSE_RANGE, step.Flag(report+1, "failed+1"), step.Flag(1<<32-1, "~0"), step.Int(0))
-	} else {
-		p.Call("close_range", unix.SYS_CLOSE_RANGE, step.Int(nfiles), step.Flag(1<<32-1, "~0"), step.Int(0))
-	}
+	closeOthers(p, nfiles, kept...)
 	p.Call("chdir", unix.SYS_CHDIR, p.Str(cwd))
 	p.Call("rt_sigprocmask", unix.SYS_RT_SIGPROCMASK, step.Flag(unix.SIG_SETMASK, "SIG_SETMASK"), step.Struct(p, [8]byte{}, "[]"), step.Null(), step.Int(8))
+}
+
+// executeFile executes the first of files that there is.
+func executeFile(p *step.Program, files, args, env []string, cwd string, self, nfiles, report int) {
+	finish(p, cwd, self, nfiles, report)
 	// Of the environment, like strace, only the size: it can hold secrets.
 	argv, envp := p.Vector(args, fmt.Sprintf("%q", args)), p.Vector(env, fmt.Sprintf("[/* %d vars */]", len(env)))
 	for i, file := range files {

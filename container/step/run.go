@@ -367,7 +367,7 @@ func (p *Program) Clone(ctx context.Context, o Options) (Child, error) {
 	}
 	if err != nil {
 		unix.PidfdSendSignal(c.PIDFD, unix.SIGKILL, nil, 0)
-	} else if err = p.outcome(s); err == nil && (s.at == 0 || p.calls[s.at-1].nr != unix.SYS_EXECVE) {
+	} else if err = p.outcome(s); err == nil && (s.at == 0 || p.calls[s.at-1].nr != unix.SYS_EXECVE && p.calls[s.at-1].nr != unix.SYS_EXECVEAT) {
 		err = fmt.Errorf("the child was killed before its execve (call %d of %d)", s.at, len(p.calls))
 	}
 	if err != nil {
