@@ -29,9 +29,10 @@ type descriptors struct {
 
 	// A container that is created first and started later reads a byte from
 	// start before it goes on, and outlives its parent.
-	start  int // 0 for none
-	report int // where it says that it cannot: 0 for nowhere
-	detour int // the program that it becomes first: 0 for none
+	start  int  // 0 for none
+	report int  // where it says that it cannot: 0 for nowhere
+	first  int  // the program that it becomes first (first.go), which needs report: 0 for none
+	init   bool // that stays, as its init
 
 	cgroups  []rootfs.Hierarchy // for mounts of the type cgroup
 	endpoint *network.Endpoint  // nil for a container with loopback alone
@@ -138,6 +139,9 @@ func compile(s *specs.Spec, fds descriptors) (*step.Program, gates) {
 	created := func() {
 		p.Phase("created")
 		findProgram(p, s.Process)
+		// It may wait for long, and what else it was born with, such as the
+		// streams of others, would stay open meanwhile.
+		closeOthers(p, len(files), fds.start, fds.report, fds.first)
 		p.Call("prctl", unix.SYS_PRCTL, step.Flag(unix.PR_SET_PDEATHSIG, "PR_SET_PDEATHSIG"), step.Int(0))
 		g.ready = p.Checkpoint()
 		p.Call("read", unix.SYS_READ, step.Flag(fds.start, "start"), p.Bytes(make([]byte, 1), "byte"), step.Int(1))
@@ -145,11 +149,13 @@ func compile(s *specs.Spec, fds descriptors) (*step.Program, gates) {
 	// The filter's descriptor is sent while there is a parent to send it.
 	early := fds.filter != nil && fds.filter.Notify
 	if fds.start != 0 && !early {
+		passFiles(p, files)
 		created()
+		p.Phase("privileges")
+	} else {
+		p.Phase("privileges")
+		passFiles(p, files)
 	}
-
-	p.Phase("privileges")
-	passFiles(p, files)
 	g.listener = privileges(p, s, fds.keepsUser(s), fds.filter)
 	if fds.start != 0 && early {
 		created()
@@ -163,7 +169,7 @@ func compile(s *specs.Spec, fds descriptors) (*step.Program, gates) {
 	if fds.start != 0 {
 		self = -1
 	}
-	execute(p, s.Process, ending{nfiles: len(files), parent: self, report: fds.report, detour: fds.detour})
+	execute(p, s.Process, ending{nfiles: len(files), parent: self, report: fds.report, first: fds.first, init: fds.init})
 	return p, g
 }
 

@@ -54,6 +54,9 @@ type Config struct {
 	// KeepKeyring leaves the container the session keyring of its parent
 	// (session-keyring(7)), where one with an ID otherwise gets its own.
 	KeepKeyring bool
+	// Init makes the first process a small one that starts the program, sends
+	// its signals on to it and reaps orphans (docker run --init).
+	Init bool
 
 	// For tests: the calls that fail, as step.Program.FailAt, when the root is
 	// made and in the child.
@@ -202,8 +205,9 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 	}
 
 	var told report
-	if needsDetour(s) && !cfg.straight {
-		if fds.detour, err = openDetour(len(fds.files), &opened); err != nil {
+	if cfg.Init || needsDetour(s) && !cfg.straight {
+		fds.init = cfg.Init
+		if fds.first, err = openFirst(len(fds.files), &opened); err != nil {
 			return nil, err
 		}
 		if wait == nil {

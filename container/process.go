@@ -211,7 +211,7 @@ func (h *Handle) Exec(ctx context.Context, e Exec) (*Process, error) {
 	end := ending{nfiles: len(files), parent: self}
 	var told report
 	if needsDetour(&s) {
-		if end.detour, err = openDetour(len(fds), &opened); err != nil {
+		if end.first, err = openFirst(len(fds), &opened); err != nil {
 			return nil, err
 		}
 		if told, err = newReport(); err != nil {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -130,6 +131,21 @@ func do(verb string, args []string) (string, error) {
 		return strconv.Itoa(int(b[len(b)/2])), nil
 	case "fork": // up to n children that wait
 		return fork(number(0))
+	case "orphans": // n processes whose parent has ended before them
+		for range number(0) {
+			cmd := exec.Command("/probe", "orphan")
+			if err := cmd.Run(); err != nil {
+				return "", err
+			}
+		}
+		return "", nil
+	case "orphan": // leaves a child behind, which ends soon after
+		return "", exec.Command("/probe", "sleep 20").Start()
+	case "sleep": // milliseconds
+		time.Sleep(time.Duration(number(0)) * time.Millisecond)
+		return "", nil
+	case "children": // of that process, once there are no more than one
+		return children(number(0))
 	case "pause":
 		fmt.Println("ready")
 		unix.Pause()
@@ -239,6 +255,28 @@ func serve(address string) error {
 	}
 	io.WriteString(c, c.RemoteAddr().String())
 	return c.Close()
+}
+
+func children(pid int) (string, error) {
+	n := 0
+	for range 500 {
+		n = 0
+		stats, err := filepath.Glob("/proc/[0-9]*/stat")
+		if err != nil {
+			return "", err
+		}
+		for _, name := range stats {
+			b, _ := os.ReadFile(name) // it may have ended
+			if _, after, ok := strings.Cut(string(b), ") "); ok && strings.Fields(after)[1] == strconv.Itoa(pid) {
+				n++
+			}
+		}
+		if n <= 1 {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return strconv.Itoa(n), nil
 }
 
 func fork(n int) (string, error) {
