@@ -13,9 +13,10 @@
  *	limit serve OPTIONS -- PROGRAM ARGS...       starts many, as asked on fd 0
  *
  * The commands of serve are lines, each answered by one on fd 3: "s N" starts
- * container N ("TIME PID": when the start began, in nanoseconds of
- * CLOCK_MONOTONIC), "w N" waits for it and removes what it left, "k N" kills it
- * first. A container has fds 1 and 2 of its own.
+ * container N and is answered by "TIME PID", with the time at which the start
+ * began in nanoseconds of CLOCK_MONOTONIC; "s N ADDRESS BITS GATEWAY BRIDGE" gives
+ * it a veth into the bridge of that number, and an address. "w N" waits for a
+ * container and removes what it left, "k N" kills it first. They have fds 1 and 2.
  *
  * Options, each for all containers:
  *	-d DIR       a folder, in which each container gets one: DIR/NAME
@@ -26,9 +27,6 @@
  *	-g DIR       a cgroup: each container gets one in it, DIR/NAME
  *	-s FILE=TEXT a setting of the last -g
  *	-2           the last -g is of cgroup v2
- *	-b INDEX     the bridge, by its number
- *	-a ADDRESS   the bridge's address; it is a /16, and container N gets the
- *	             address N+1 above it
  *
  * Build: cc -O2 -static -o limit limit.c
  */
@@ -38,6 +36,7 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <linux/capability.h>
+#include <linux/ethtool.h>
 #include <linux/filter.h>
 #include <linux/futex.h>
 #include <linux/if_addr.h>
@@ -46,9 +45,11 @@
 #include <linux/rtnetlink.h>
 #include <linux/sched.h>
 #include <linux/seccomp.h>
+#include <linux/sockios.h>
 #include <linux/securebits.h>
 #include <linux/veth.h>
 #include <net/if.h>
+#include <sys/ioctl.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -82,8 +83,6 @@ static struct {
 	unsigned filter_flags;
 	struct group groups[16];
 	int ngroups;
-	int bridge;
-	in_addr_t address;
 	char **argv;
 	int ipv6;
 } opt;
@@ -94,7 +93,10 @@ struct container {
 	int n;
 	int pid, pidfd;
 	unsigned tid; /* futex: cleared when the memory is no longer shared */
-	unsigned gate, attached;
+	unsigned gate, attached, configured, settled;
+	int bridge; /* 0 for loopback alone */
+	in_addr_t address, gateway;
+	int bits;
 	int rootfs;
 	int tasks[16], ntasks;
 	int line, err; /* what failed in the child */
@@ -220,8 +222,6 @@ static long converse(int fd, struct batch *b)
 	return r < 0 ? r : reply.e.error;
 }
 
-static in_addr_t address_of(struct container *c) { return htonl(ntohl(opt.address) + 1 + (unsigned)c->n); }
-
 /* attach makes the veth: one end in the bridge, the other in the child. */
 static long attach(int fd, struct container *c)
 {
@@ -229,13 +229,12 @@ static long attach(int fd, struct container *c)
 	int index = (1 << 29) + c->n, one = 1;
 	char name[IFNAMSIZ];
 	int len = snprintf(name, sizeof name, "limit%d", c->n) + 1;
-	in_addr_t a = address_of(c);
 	unsigned char mac[6] = {2, 0x42};
-	memcpy(mac + 2, &a, 4);
+	memcpy(mac + 2, &c->address, 4);
 	struct ifinfomsg i = {.ifi_index = index, .ifi_flags = IFF_UP, .ifi_change = IFF_UP}, p = {.ifi_index = ETH_INDEX};
 	request(&b, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &i, sizeof i);
 	attr(&b, IFLA_IFNAME, name, (unsigned)len);
-	attr(&b, IFLA_MASTER, &opt.bridge, 4);
+	attr(&b, IFLA_MASTER, &c->bridge, 4);
 	attr(&b, IFLA_NUM_TX_QUEUES, &one, 4);
 	attr(&b, IFLA_NUM_RX_QUEUES, &one, 4);
 	struct rtattr *info = nest(&b, IFLA_LINKINFO);
@@ -254,33 +253,44 @@ static long attach(int fd, struct container *c)
 	return converse(fd, &b);
 }
 
+/* settle makes the kernel see now, and not in the background, that the veth has
+ * a carrier: until then the bridge drops what the container sends. */
+static long settle(int fd, struct container *c)
+{
+	struct ethtool_value v = {.cmd = ETHTOOL_GLINK};
+	struct ifreq r = {.ifr_data = (void *)&v};
+	snprintf(r.ifr_name, sizeof r.ifr_name, "limit%d", c->n);
+	return S(ioctl, fd, SIOCETHTOOL, &r);
+}
+
 /* configure gives the child its address and its default route. */
 static void configure(struct container *c)
 {
 	struct batch b = {0};
-	in_addr_t a = address_of(c), broadcast = a | htonl(0xffff);
-	struct ifaddrmsg m = {.ifa_family = AF_INET, .ifa_prefixlen = 16, .ifa_scope = RT_SCOPE_UNIVERSE, .ifa_index = ETH_INDEX};
+	in_addr_t broadcast = c->address | htonl((1u << (32 - c->bits)) - 1);
+	struct ifaddrmsg m = {.ifa_family = AF_INET, .ifa_prefixlen = (unsigned char)c->bits, .ifa_scope = RT_SCOPE_UNIVERSE, .ifa_index = ETH_INDEX};
 	struct rtmsg r = {.rtm_family = AF_INET, .rtm_table = RT_TABLE_MAIN, .rtm_protocol = RTPROT_BOOT, .rtm_scope = RT_SCOPE_UNIVERSE, .rtm_type = RTN_UNICAST};
 	setlink(&b, 1, IFF_UP);
 	no_ipv6_address(&b, ETH_INDEX);
 	request(&b, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, &m, sizeof m);
-	attr(&b, IFA_LOCAL, &a, 4);
-	attr(&b, IFA_ADDRESS, &a, 4);
+	attr(&b, IFA_LOCAL, &c->address, 4);
+	attr(&b, IFA_ADDRESS, &c->address, 4);
 	attr(&b, IFA_BROADCAST, &broadcast, 4);
 	setlink(&b, ETH_INDEX, IFF_UP);
 	request(&b, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, &r, sizeof r);
-	attr(&b, RTA_GATEWAY, &opt.address, 4);
+	attr(&b, RTA_GATEWAY, &c->gateway, 4);
 	int fd = (int)TRY(S(socket, AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));
 	await(&c->attached);
 	TRY(converse(fd, &b));
 	S(close, fd);
+	announce(&c->configured);
 }
 
 static void loopback(struct container *c)
 {
 	struct ifreq r = {.ifr_name = "lo", .ifr_flags = IFF_UP};
 	int fd = (int)TRY(S(socket, AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-	TRY(S(ioctl, fd, 0x8914 /* SIOCSIFFLAGS */, &r));
+	TRY(S(ioctl, fd, SIOCSIFFLAGS, &r));
 	S(close, fd);
 }
 
@@ -390,12 +400,14 @@ static void child(void *arg)
 	S(umask, 022);
 	await(&c->gate); /* for the mappings of users */
 	mounts(c);
-	if (opt.bridge)
+	if (c->bridge)
 		configure(c);
 	else
 		loopback(c);
 	TRY(S(sethostname, "container", 9));
 	privileges(c);
+	if (c->bridge)
+		await(&c->settled);
 	TRY(S(prctl, PR_SET_PDEATHSIG, SIGKILL)); /* a change of user clears it */
 	TRY(S(close_range, 3, ~0u, 0));
 	TRY(S(chdir, "/"));
@@ -506,6 +518,14 @@ static void map_ids(int pid)
 	}
 }
 
+/* await_or_end waits for the child to come so far, or to fail. */
+static void await_or_end(struct container *c, unsigned *word)
+{
+	static const struct timespec slice = {.tv_nsec = 10000000};
+	while (__atomic_load_n(word, __ATOMIC_ACQUIRE) == 0 && __atomic_load_n(&c->err, __ATOMIC_ACQUIRE) == 0)
+		S(futex, word, FUTEX_WAIT, 0, &slice);
+}
+
 static char *stack;
 static int netlink = -1;
 #define STACK (64 << 10)
@@ -532,13 +552,17 @@ static int start(struct container *c)
 	c->pid = (int)pid;
 	map_ids(c->pid);
 	announce(&c->gate);
-	if (opt.bridge) {
+	if (c->bridge) {
 		long r = attach(netlink, c);
 		if (r < 0 && c->err == 0) {
 			errno = (int)-r;
 			die("attaching the veth");
 		}
 		announce(&c->attached);
+		await_or_end(c, &c->configured);
+		if (!c->err)
+			settle(netlink, c);
+		announce(&c->settled);
 	}
 	for (int i = 0; i < c->ntasks; i++)
 		close(c->tasks[i]);
@@ -579,7 +603,7 @@ static long long now(void)
 static void serve(void)
 {
 	static struct container all[4096];
-	char line[64];
+	char line[128];
 	int null = MUST(open("/dev/null", O_RDONLY | O_CLOEXEC)), in = MUST(fcntl(0, F_DUPFD_CLOEXEC, 100));
 	MUST(dup2(null, 0)); /* the containers' */
 	int out = MUST(fcntl(3, F_DUPFD_CLOEXEC, 100));
@@ -592,7 +616,12 @@ static void serve(void)
 			exit(125);
 		struct container *c = &all[n];
 		if (line[0] == 's') {
+			char address[16] = "", gateway[16] = "";
 			*c = (struct container){.n = n};
+			if (sscanf(line + 1, "%d %15s %d %15s %d", &n, address, &c->bits, gateway, &c->bridge) == 5) {
+				c->address = inet_addr(address);
+				c->gateway = inet_addr(gateway);
+			}
 			snprintf(c->name, sizeof c->name, "c%d", n);
 			if (start(c))
 				dprintf(out, "error: line %d of limit.c: %s\n", c->line, strerror(c->err));
@@ -631,7 +660,7 @@ int main(int argc, char **argv)
 	if (running)
 		snprintf(one.name, sizeof one.name, "%s", argv[2]);
 	optind = running ? 3 : 2;
-	for (int o; (o = getopt(argc, argv, "+d:l:u:f:F:g:s:2b:a:")) != -1;) {
+	for (int o; (o = getopt(argc, argv, "+d:l:u:f:F:g:s:2")) != -1;) {
 		struct group *g = &opt.groups[opt.ngroups - 1];
 		switch (o) {
 		case 'd': opt.dir = optarg; break;
@@ -646,8 +675,6 @@ int main(int argc, char **argv)
 			g->set[g->settings++].text = optarg + strlen(optarg) + 1;
 			break;
 		case '2': g->unified = 1; break;
-		case 'b': opt.bridge = atoi(optarg); break;
-		case 'a': opt.address = inet_addr(optarg); break;
 		default: return 125;
 		}
 	}
@@ -655,9 +682,8 @@ int main(int argc, char **argv)
 	opt.ipv6 = access("/proc/sys/net/ipv6", F_OK) == 0;
 	static char room[STACK] __attribute__((aligned(16)));
 	stack = room;
-	if (opt.bridge)
-		netlink = MUST(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));
 	if (!running) {
+		netlink = MUST(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));
 		serve();
 		return 0;
 	}
