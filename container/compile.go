@@ -34,6 +34,7 @@ type descriptors struct {
 	report int // where it says that it cannot: 0 for nowhere
 
 	cgroups  []rootfs.Hierarchy // for mounts of the type cgroup
+	endpoint *network.Endpoint  // nil for a container with loopback alone
 	filter   *seccomp.Filter    // nil for none
 	uid, gid int                // the parent's, effective
 }
@@ -49,10 +50,12 @@ func (d descriptors) keepsUser(s *specs.Spec) bool {
 
 // gates are where the child waits for its parent.
 type gates struct {
-	born   *step.Gate       // for the mappings of its users
-	hooks  *step.Gate       // for the hooks before pivot_root; nil without any
-	limits *step.Gate       // for the limits of the process; nil without any
-	ready  *step.Checkpoint // created, and not started; nil if it starts at once
+	born     *step.Gate             // for the mappings of its users
+	unshared *step.Checkpoint       // for the network namespace; nil if it is born in it
+	hooks    *step.Gate             // for the hooks before pivot_root; nil without any
+	network  *network.Configuration // for its interface; nil with loopback alone
+	limits   *step.Gate             // for the limits of the process; nil without any
+	ready    *step.Checkpoint       // created, and not started; nil if it starts at once
 }
 
 // compile turns a checked configuration into the calls that the child makes.
@@ -69,6 +72,9 @@ func compile(s *specs.Spec, fds descriptors) (*step.Program, gates) {
 	dieWithParent(p, fds.self)
 	g.born = p.Gate(10 * time.Second)
 	join(p, s, fds.joins)
+	if fds.endpoint != nil && joins(s, specs.UserNamespace) {
+		g.unshared = p.Checkpoint()
+	}
 
 	p.Phase("cgroup")
 	for _, fd := range fds.tasks {
@@ -105,7 +111,10 @@ func compile(s *specs.Spec, fds descriptors) (*step.Program, gates) {
 	}
 
 	p.Phase("network")
-	if isNew(s, specs.NetworkNamespace) {
+	switch {
+	case fds.endpoint != nil:
+		g.network = network.Configure(p, fds.endpoint)
+	case isNew(s, specs.NetworkNamespace):
 		network.Loopback(p)
 	}
 	if s.Hostname != "" {
@@ -131,6 +140,9 @@ func compile(s *specs.Spec, fds descriptors) (*step.Program, gates) {
 	privileges(p, s, fds.keepsUser(s), fds.filter)
 
 	p.Phase("exec")
+	if g.network != nil {
+		g.network.Settle(p)
+	}
 	self := fds.self
 	if fds.start != 0 {
 		self = -1

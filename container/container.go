@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vmctr/container/cgroup"
+	"vmctr/container/network"
 	"vmctr/container/rootfs"
 	"vmctr/container/step"
 )
@@ -41,6 +42,10 @@ type Config struct {
 	// Console is a connected UNIX socket to which the terminal's master is
 	// sent, if Spec.Process.Terminal asks for one.
 	Console *os.File
+	// Endpoint is the container's place in a network, for one with a new network
+	// namespace; nil leaves it with loopback alone. It is the container's from
+	// then on: a start that fails gives it back, and so does Remove.
+	Endpoint *network.Endpoint
 
 	// For tests: the calls that fail, as step.Program.FailAt, when the root is
 	// made and in the child.
@@ -107,18 +112,6 @@ func Start(ctx context.Context, cfg Config) (*Container, error) {
 func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err error) {
 	begin := now()
 	s := cfg.Spec
-	if err := check(s, cfg.Layers != nil); err != nil {
-		return nil, err
-	}
-	if cfg.Stdin == nil || cfg.Stdout == nil || cfg.Stderr == nil {
-		return nil, errors.New("a container needs a standard input, output and error: os.DevNull for none")
-	}
-	if s.Process.Terminal && cfg.Console == nil {
-		return nil, errors.New("config.json: process.terminal: nobody takes the terminal: a console socket is needed")
-	}
-	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
-	}
 	c := &Container{cfg: cfg, pidfd: -1, done: make(chan struct{})}
 	var opened []int
 	defer func() {
@@ -129,11 +122,26 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 			err = errors.Join(err, c.clean(context.WithoutCancel(ctx)))
 		}
 	}()
+	if err := check(s, cfg.Layers != nil); err != nil {
+		return nil, err
+	}
+	if cfg.Endpoint != nil && !isNew(s, specs.NetworkNamespace) {
+		return nil, errors.New("config.json: linux.namespaces: a container in a network needs a new network namespace")
+	}
+	if cfg.Stdin == nil || cfg.Stdout == nil || cfg.Stderr == nil {
+		return nil, errors.New("a container needs a standard input, output and error: os.DevNull for none")
+	}
+	if s.Process.Terminal && cfg.Console == nil {
+		return nil, errors.New("config.json: process.terminal: nobody takes the terminal: a console socket is needed")
+	}
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
 	self, err := step.Self()
 	if err != nil {
 		return nil, err
 	}
-	fds := descriptors{root: -1, self: self, uid: os.Geteuid(), gid: os.Getegid()}
+	fds := descriptors{root: -1, self: self, uid: os.Geteuid(), gid: os.Getegid(), endpoint: cfg.Endpoint}
 	for _, f := range append([]*os.File{cfg.Stdin, cfg.Stdout, cfg.Stderr}, cfg.Files...) {
 		fds.files = append(fds.files, int(f.Fd()))
 	}
@@ -210,6 +218,17 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 			}
 			gates.hooks.Open()
 		}
+		if gates.network != nil {
+			// While the child mounts, unless it is yet to make its namespace.
+			if gates.unshared != nil {
+				if err := gates.unshared.Await(ctx); err != nil {
+					return err
+				}
+			}
+			if err := gates.network.Connect(ctx, pid); err != nil {
+				return err
+			}
+		}
 		if gates.limits != nil {
 			if err := gates.limits.Await(ctx); err != nil {
 				return err
@@ -223,6 +242,9 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 	}
 	child, err := p.Clone(ctx, o)
 	if err != nil {
+		if gates.network != nil {
+			err = gates.network.Explain(err)
+		}
 		if has(s, specs.TimeNamespace) && errors.Is(err, unix.EINVAL) {
 			err = fmt.Errorf("%w (a process that shares memory, as ours does until its execve, has a time namespace since Linux 6.2)", err)
 		}
@@ -433,6 +455,16 @@ func (c *Container) clean(ctx context.Context) error {
 	var errs []error
 	if c.group != nil {
 		errs = append(errs, c.group.Remove(ctx))
+	}
+	if e := c.cfg.Endpoint; e != nil {
+		// An interface goes with the last process of its namespace. Are all of
+		// the container's dead? With its PID namespace or its cgroup they are.
+		if c.pid == 0 || c.group != nil || isNew(c.cfg.Spec, specs.PIDNamespace) {
+			errs = append(errs, e.Release())
+		} else {
+			errs = append(errs, e.Close())
+		}
+		c.cfg.Endpoint = nil
 	}
 	c.mu.Lock()
 	if c.pidfd >= 0 {

@@ -73,7 +73,10 @@ func TestInGuest(t *testing.T) {
 	if err := (vm.Initramfs{
 		Guest: pid1, Kernel: k, Spec: spec, Layers: []string{layer},
 		// ext4 asks for crc32c by an alias, which is not followed.
-		Modules: []string{"virtio_blk", "crc32c_generic", "ext4", "overlay"},
+		Modules: []string{
+			"virtio_blk", "crc32c_generic", "ext4", "overlay",
+			"bridge", "veth", "nf_tables", "nft_chain_nat", "nft_nat", "nft_masq", "nft_fib_ipv4", "nft_ct", "nf_conntrack_netlink",
+		},
 	}).Write(initramfs); err != nil {
 		t.Fatal(err)
 	}

@@ -99,6 +99,9 @@ func Create(ctx context.Context, root string, cfg Config) (_ *Handle, err error)
 	if cfg.Spec == nil {
 		return nil, errors.New("config.json: missing")
 	}
+	if cfg.Endpoint != nil {
+		return nil, errors.New("a container that others delete cannot have an endpoint, which this process holds: its engine connects it")
+	}
 	if err := os.MkdirAll(root, 0o711); err != nil {
 		return nil, fmt.Errorf("making the state folder: %w", err)
 	}

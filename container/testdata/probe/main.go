@@ -110,6 +110,17 @@ func do(verb string, args []string) (string, error) {
 		return descriptors()
 	case "loopback":
 		return loopback()
+	case "interfaces":
+		return interfaces()
+	case "serve": // tells one client who it is
+		return "", serve(args[0])
+	case "dial": // and read all
+		c, err := net.Dial("tcp", args[0])
+		if err != nil {
+			return "", err
+		}
+		b, err := io.ReadAll(c)
+		return string(b), err
 	case "allocate": // MiB, and touch them
 		b := make([]byte, number(0)<<20)
 		for i := 0; i < len(b); i += 4096 {
@@ -176,6 +187,31 @@ func loopback() (string, error) {
 	}
 	b, err := io.ReadAll(c)
 	return string(b), err
+}
+
+func interfaces() (string, error) {
+	list, err := net.Interfaces()
+	var all []string
+	for _, i := range list {
+		addresses, _ := i.Addrs()
+		all = append(all, fmt.Sprint(i.Name, " ", i.Flags&net.FlagUp != 0, " ", i.HardwareAddr, addresses))
+	}
+	return strings.Join(all, "; "), err
+}
+
+func serve(address string) error {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	fmt.Println("ready")
+	c, err := l.Accept()
+	if err != nil {
+		return err
+	}
+	io.WriteString(c, c.RemoteAddr().String())
+	return c.Close()
 }
 
 func fork(n int) (string, error) {
