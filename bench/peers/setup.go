@@ -42,10 +42,9 @@ type setup struct {
 	room     *peer.Room     // the others'
 	config   *peer.Config
 	network  *network.Network
-	filter   string // a file with the compiled seccomp profile, for the C program
-	flags    uint   // of seccomp(2)
-	groups   []string
-	hidden   bool // the room shows no cgroup v2, for crun's sake
+	flags    uint     // of seccomp(2)
+	groups   []string // the C program's options about cgroups
+	hidden   bool     // the room shows no cgroup v2, for crun's sake
 	runtimes []peer.Runtime
 	missing  []string // why a peer is not measured
 }
@@ -76,10 +75,7 @@ func newSetup(ctx context.Context, run *harness.Run) (_ *setup, err error) {
 	if s.layers, err = rootfs.OpenLayers(dirs, ns); err != nil {
 		return nil, err
 	}
-	if s.network, err = network.Open(ctx, strings.TrimPrefix(run.ID, "bench-"), run.Dir, netip.Prefix{}); err != nil {
-		return nil, err
-	}
-	if err := s.compileFilter(); err != nil {
+	if s.network, err = network.Open(ctx, run.NetworkID(), run.Dir, netip.Prefix{}); err != nil {
 		return nil, err
 	}
 	if err := s.groupOptions(ctx); err != nil {
@@ -88,7 +84,10 @@ func newSetup(ctx context.Context, run *harness.Run) (_ *setup, err error) {
 	if s.config, err = peer.NewConfig(s.spec, s.owner()); err != nil {
 		return nil, err
 	}
-	return s, s.open(ctx, dirs, ns)
+	if err := s.open(ctx, dirs, ns); err != nil {
+		return nil, err
+	}
+	return s, s.compileFilter()
 }
 
 func (s *setup) owner() int { return int(s.spec.Linux.UIDMappings[0].HostID) }
@@ -160,7 +159,8 @@ func (s *setup) image() ([]string, error) {
 	return dirs, nil
 }
 
-// compileFilter writes the very program that the library loads.
+// compileFilter writes the very program that the library loads, for the C
+// program.
 func (s *setup) compileFilter() error {
 	f, err := seccomp.Compile(s.spec.Linux.Seccomp)
 	if err != nil {
@@ -170,8 +170,8 @@ func (s *setup) compileFilter() error {
 	if err := binary.Write(&b, binary.NativeEndian, f.Program); err != nil {
 		return err
 	}
-	s.filter, s.flags = filepath.Join(s.run.Dir, "filter"), uint(f.Flags)
-	return os.WriteFile(s.filter, b.Bytes(), 0o600)
+	s.flags = uint(f.Flags)
+	return os.WriteFile(filepath.Join(s.run.Dir, "room", "filter"), b.Bytes(), 0o600)
 }
 
 // groupOptions are the C program's options about cgroups: the same hierarchies
@@ -196,26 +196,26 @@ func (s *setup) groupOptions(ctx context.Context) error {
 	for _, d := range cgroup.DefaultDevices() {
 		settings["devices"] = append(settings["devices"], fmt.Sprintf("devices.allow=%s %s:%s %s", d.Type, number(d.Major), number(d.Minor), d.Access))
 	}
-	done := map[string]int{}
+	options := map[string][]string{} // by folder: controllers may share one
+	var order []string
 	for _, controller := range []string{"memory", "cpu", "cpuacct", "pids", "devices", ""} {
 		dir, ok := paths[controller]
 		if !ok {
 			continue
 		}
-		var options []string
-		if _, again := done[dir]; !again {
-			options = []string{"-g", filepath.Dir(dir)}
+		if !slices.Contains(order, dir) {
+			order = append(order, dir)
+			options[dir] = []string{"-g", filepath.Dir(dir)}
 			if controller == "" {
-				options = append(options, "-2")
+				options[dir] = append(options[dir], "-2")
 			}
-			done[dir] = len(s.groups)
-		} else if len(s.groups) == 0 || !slices.Contains(s.groups[len(s.groups)-1:], filepath.Dir(dir)) && done[dir] == len(s.groups) {
-			continue
 		}
 		for _, set := range settings[controller] {
-			options = append(options, "-s", set)
+			options[dir] = append(options[dir], "-s", set)
 		}
-		s.groups = append(s.groups, options...)
+	}
+	for _, dir := range order {
+		s.groups = append(s.groups, options[dir]...)
 	}
 	return nil
 }
@@ -325,25 +325,13 @@ func (s *setup) describe(ctx context.Context) string {
 	return b.String()
 }
 
-// bridge is the number of the bridge that an endpoint is in.
+// bridge is the number of the bridge that an endpoint is in, whose name is told
+// by its address (package network).
 func (s *setup) bridge(e *network.Endpoint) (int, error) {
-	links, err := netlink.LinkList()
+	gateway := e.Gateway().As4()
+	l, err := netlink.LinkByName(fmt.Sprintf("%s-b%02x%02x", s.run.NetworkID(), gateway[2], gateway[3]))
 	if err != nil {
-		return 0, err
+		return 0, fmt.Errorf("the bridge with the address %s: %w", e.Gateway(), err)
 	}
-	for _, l := range links {
-		if l.Type() != "bridge" {
-			continue
-		}
-		addresses, err := netlink.AddrList(l, netlink.FAMILY_V4)
-		if err != nil {
-			return 0, err
-		}
-		for _, a := range addresses {
-			if a.IP.String() == e.Gateway().String() {
-				return l.Attrs().Index, nil
-			}
-		}
-	}
-	return 0, fmt.Errorf("no bridge has the address %s", e.Gateway())
+	return l.Attrs().Index, nil
 }

@@ -83,6 +83,20 @@ func next(ctx context.Context, c <-chan line, what string) (line, error) {
 	}
 }
 
+// drain waits until nobody holds the pipe's other end.
+func drain(c <-chan line) error {
+	for timer := time.After(patience); ; {
+		select {
+		case _, ok := <-c:
+			if !ok {
+				return nil
+			}
+		case <-timer:
+			return errors.New("a process that should have ended still holds its output")
+		}
+	}
+}
+
 func pipe() (r, w *os.File, err error) {
 	var fds [2]int
 	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
@@ -203,9 +217,7 @@ func (l *library) close() error {
 	for n := range l.all {
 		errs = append(errs, l.end(context.Background(), n, true))
 	}
-	errs = append(errs, l.out.Close(), l.null.Close())
-	for range l.output {
-	}
+	errs = append(errs, l.out.Close(), l.null.Close(), drain(l.output))
 	return errors.Join(errs...)
 }
 
@@ -224,7 +236,7 @@ type limit struct {
 
 // arguments are those that the C program has in both of its forms.
 func (s *setup) arguments(name string, args ...string) []string {
-	list := []string{"-d", filepath.Join(s.room.At(), name), "-l", s.room.Lowerdir(), "-u", fmt.Sprint(s.owner()), "-f", "/proc/self/fd/9", "-F", fmt.Sprint(s.flags)}
+	list := []string{"-d", filepath.Join(s.room.At(), name), "-l", s.room.Lowerdir(), "-u", fmt.Sprint(s.owner()), "-f", filepath.Join(s.room.At(), "filter"), "-F", fmt.Sprint(s.flags)}
 	list = append(list, s.groups...)
 	return append(append(list, "--"), append([]string{"/program"}, args...)...)
 }
@@ -246,15 +258,11 @@ func (s *setup) limit(name string, veth bool, args ...string) (_ *limit, err err
 			return nil, err
 		}
 	}
-	filter, err := os.Open(s.filter)
-	if err != nil {
-		return nil, err
-	}
-	opened = append(opened, ends[0].r, ends[1].w, ends[2].w, filter)
+	opened = append(opened, ends[0].r, ends[1].w, ends[2].w)
 	path := filepath.Join(s.programs, "peers-limit")
 	l.cmd = exec.Command(path, append([]string{"serve"}, s.arguments(name, args...)...)...)
 	l.cmd.Stdin, l.cmd.Stdout, l.cmd.Stderr = ends[0].r, ends[1].w, os.Stderr
-	l.cmd.ExtraFiles = []*os.File{ends[2].w, filter, filter, filter, filter, filter, filter} // 3 to 9
+	l.cmd.ExtraFiles = []*os.File{ends[2].w}
 	l.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := s.room.Do(l.cmd.Start); err != nil {
 		return nil, fmt.Errorf("starting the C program: %w", err)
@@ -327,12 +335,7 @@ func (l *limit) close() error {
 	l.commands.Close()
 	timer := time.AfterFunc(patience, func() { l.cmd.Process.Kill() })
 	defer timer.Stop()
-	err := l.cmd.Wait()
-	for range l.replies {
-	}
-	for range l.output {
-	}
-	return err
+	return errors.Join(l.cmd.Wait(), drain(l.replies), drain(l.output))
 }
 
 // ---- commands ----
@@ -356,15 +359,11 @@ func (s *setup) command(rt peer.Runtime) (start func(context.Context) (times, er
 }
 
 // limitCommand is the C program, executed for one container.
-func (s *setup) limitCommand() (start func(context.Context) (times, error), close func() error, err error) {
+func (s *setup) limitCommand() (start func(context.Context) (times, error), err error) {
 	const name = "limit-run"
 	dir := filepath.Join(s.run.Dir, "room", name)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, nil, err
-	}
-	filter, err := os.Open(s.filter)
-	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	path := filepath.Join(s.programs, "peers-limit")
 	args := append([]string{path, "run", name}, s.arguments(name)...)
@@ -373,14 +372,14 @@ func (s *setup) limitCommand() (start func(context.Context) (times, error), clos
 		return s.timed(ctx, "C, executed", func(in, out, stderr *os.File) (p *os.Process, err error) {
 			err = s.room.Do(func() error {
 				p, err = os.StartProcess(path, args, &os.ProcAttr{
-					Dir: "/", Env: os.Environ(), Files: []*os.File{in, out, stderr, nil, nil, nil, nil, nil, nil, filter},
-					Sys: &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM},
+					Dir: "/", Env: os.Environ(), Files: []*os.File{in, out, stderr},
+					Sys: &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL},
 				})
 				return err
 			})
 			return p, err
 		})
-	}, filter.Close, nil
+	}, nil
 }
 
 // timed starts a command that runs one container, and waits for its end.
@@ -390,10 +389,7 @@ func (s *setup) timed(ctx context.Context, name string, start func(in, out, stde
 		return t, err
 	}
 	output := lines(r)
-	defer func() {
-		for range output {
-		}
-	}()
+	defer func() { err = errors.Join(err, drain(output)) }()
 	defer w.Close()
 	null, err := os.Open(os.DevNull)
 	if err != nil {
@@ -435,8 +431,13 @@ func (s *setup) timed(ctx context.Context, name string, start func(in, out, stde
 	if first.text != signalLine {
 		return t, fmt.Errorf("%s: printed %q instead of %q", name, first.text, signalLine)
 	}
-	if more, ok := <-output; ok {
-		return t, fmt.Errorf("%s: printed %q as well", name, more.text)
+	select {
+	case more, ok := <-output:
+		if ok {
+			return t, fmt.Errorf("%s: printed %q as well", name, more.text)
+		}
+	case <-time.After(patience):
+		return t, fmt.Errorf("%s has ended, and something of it still holds its output", name)
 	}
 	t.first = first.at
 	return t, nil

@@ -90,7 +90,8 @@ static struct {
 /* A container. The child shares our memory until its execve. */
 struct container {
 	char name[32];
-	int n;
+	char veth[IFNAMSIZ];
+	int index; /* of the veth */
 	int pid, pidfd;
 	unsigned tid; /* futex: cleared when the memory is no longer shared */
 	unsigned gate, attached, configured, settled;
@@ -133,10 +134,13 @@ static inline long sys(long n, long a, long b, long c, long d, long e, long f)
 		q_;                              \
 	})
 
+/* await waits in the child for its parent, which may have died. */
 static void await(unsigned *word)
 {
+	static const struct timespec patience = {.tv_sec = 10};
 	while (__atomic_load_n(word, __ATOMIC_ACQUIRE) == 0)
-		S(futex, word, FUTEX_WAIT, 0, 0);
+		if (S(futex, word, FUTEX_WAIT, 0, &patience) == -ETIMEDOUT)
+			S(exit_group, 127);
 }
 
 static void announce(unsigned *word)
@@ -226,14 +230,12 @@ static long converse(int fd, struct batch *b)
 static long attach(int fd, struct container *c)
 {
 	struct batch b = {0};
-	int index = (1 << 29) + c->n, one = 1;
-	char name[IFNAMSIZ];
-	int len = snprintf(name, sizeof name, "limit%d", c->n) + 1;
+	int one = 1;
 	unsigned char mac[6] = {2, 0x42};
 	memcpy(mac + 2, &c->address, 4);
-	struct ifinfomsg i = {.ifi_index = index, .ifi_flags = IFF_UP, .ifi_change = IFF_UP}, p = {.ifi_index = ETH_INDEX};
+	struct ifinfomsg i = {.ifi_index = c->index, .ifi_flags = IFF_UP, .ifi_change = IFF_UP}, p = {.ifi_index = ETH_INDEX};
 	request(&b, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &i, sizeof i);
-	attr(&b, IFLA_IFNAME, name, (unsigned)len);
+	attr(&b, IFLA_IFNAME, c->veth, (unsigned)strlen(c->veth) + 1);
 	attr(&b, IFLA_MASTER, &c->bridge, 4);
 	attr(&b, IFLA_NUM_TX_QUEUES, &one, 4);
 	attr(&b, IFLA_NUM_RX_QUEUES, &one, 4);
@@ -249,7 +251,7 @@ static long attach(int fd, struct container *c)
 	end(&b, peer);
 	end(&b, data);
 	end(&b, info);
-	no_ipv6_address(&b, index);
+	no_ipv6_address(&b, c->index);
 	return converse(fd, &b);
 }
 
@@ -259,7 +261,7 @@ static long settle(int fd, struct container *c)
 {
 	struct ethtool_value v = {.cmd = ETHTOOL_GLINK};
 	struct ifreq r = {.ifr_data = (void *)&v};
-	snprintf(r.ifr_name, sizeof r.ifr_name, "limit%d", c->n);
+	strcpy(r.ifr_name, c->veth);
 	return S(ioctl, fd, SIOCETHTOOL, &r);
 }
 
@@ -320,6 +322,7 @@ static void mounts(struct container *c)
 	TRY(S(setgroups, 0, 0));
 	TRY(S(setresgid, 0, 0, 0));
 	TRY(S(setresuid, 0, 0, 0));
+	TRY(S(prctl, PR_SET_PDEATHSIG, SIGKILL)); /* a change of user clears it */
 	TRY(S(setsid, 0));
 	int old = (int)TRY(S(open, "/", O_PATH | O_DIRECTORY | O_CLOEXEC));
 	TRY(S(fchdir, c->rootfs));
@@ -408,7 +411,6 @@ static void child(void *arg)
 	privileges(c);
 	if (c->bridge)
 		await(&c->settled);
-	TRY(S(prctl, PR_SET_PDEATHSIG, SIGKILL)); /* a change of user clears it */
 	TRY(S(close_range, 3, ~0u, 0));
 	TRY(S(chdir, "/"));
 	static char *const env[] = {"PATH=/", 0};
@@ -617,7 +619,10 @@ static void serve(void)
 		struct container *c = &all[n];
 		if (line[0] == 's') {
 			char address[16] = "", gateway[16] = "";
-			*c = (struct container){.n = n};
+			/* The last veth of that number may not be gone yet. */
+			static int serial = 0;
+			*c = (struct container){.index = (1 << 29) + serial};
+			snprintf(c->veth, sizeof c->veth, "limit%d", serial++);
 			if (sscanf(line + 1, "%d %15s %d %15s %d", &n, address, &c->bits, gateway, &c->bridge) == 5) {
 				c->address = inet_addr(address);
 				c->gateway = inet_addr(gateway);
