@@ -9,9 +9,11 @@ import (
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"vmctr/container/cgroup"
 	"vmctr/container/rootfs"
+	"vmctr/container/step"
 )
 
 // check refuses a configuration that this package cannot honour, by the name
@@ -175,7 +177,6 @@ func check(s *specs.Spec, layers bool) error {
 		{"linux.mountLabel", l.MountLabel != ""},
 		{"linux.intelRdt", l.IntelRdt != nil},
 		{"linux.memoryPolicy", l.MemoryPolicy != nil},
-		{"linux.seccomp.listenerPath", l.Seccomp != nil && l.Seccomp.ListenerPath != ""},
 	} {
 		if f.set {
 			return bad(f.field, "is not supported yet")
@@ -228,6 +229,16 @@ func checkSysctl(s *specs.Spec) error {
 		}
 	}
 	return nil
+}
+
+// setSysctl appends the calls that write a setting of the container's namespaces
+// (proc(5), /proc/sys). Which namespace a file there is about depends on who
+// opens it. It is the host's /proc: in what the container has under that name,
+// an image or a volume may have put something else.
+func setSysctl(p *step.Program, key, value string) {
+	f := p.Call("openat", unix.SYS_OPENAT, step.Cwd(), p.Str("/proc/sys/"+strings.ReplaceAll(key, ".", "/")), step.Flag(unix.O_WRONLY|unix.O_CLOEXEC, "O_WRONLY|O_CLOEXEC"))
+	p.Call("write", unix.SYS_WRITE, f.Arg(), p.Str(value), step.Int(len(value)))
+	p.Call("close", unix.SYS_CLOSE, f.Arg())
 }
 
 func checkHooks(h *specs.Hooks) error {

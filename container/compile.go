@@ -4,7 +4,6 @@ import (
 	"path"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -32,11 +31,14 @@ type descriptors struct {
 	// start before it goes on, and outlives its parent.
 	start  int // 0 for none
 	report int // where it says that it cannot: 0 for nowhere
+	detour int // the program that it becomes first: 0 for none
 
 	cgroups  []rootfs.Hierarchy // for mounts of the type cgroup
 	endpoint *network.Endpoint  // nil for a container with loopback alone
 	filter   *seccomp.Filter    // nil for none
 	uid, gid int                // the parent's, effective
+	keyring  string             // the name of a session keyring of its own, "" for the parent's
+	noPivot  bool
 }
 
 // keepsUser tells whether the process stays who its parent is. An ordinary user
@@ -56,6 +58,7 @@ type gates struct {
 	network  *network.Configuration // for its interface; nil with loopback alone
 	limits   *step.Gate             // for the limits of the process; nil without any
 	ready    *step.Checkpoint       // created, and not started; nil if it starts at once
+	listener *listener              // for the descriptor of its filter; nil for none
 }
 
 // compile turns a checked configuration into the calls that the child makes.
@@ -71,6 +74,10 @@ func compile(s *specs.Spec, fds descriptors) (*step.Program, gates) {
 	p.Phase("namespaces")
 	dieWithParent(p, fds.self)
 	g.born = p.Gate(10 * time.Second)
+	if joins(s, specs.PIDNamespace) {
+		hide(p)
+	}
+	newKeyring(p, fds.keyring)
 	join(p, s, fds.joins)
 	if fds.endpoint != nil && joins(s, specs.UserNamespace) {
 		g.unshared = p.Checkpoint()
@@ -128,16 +135,25 @@ func compile(s *specs.Spec, fds descriptors) (*step.Program, gates) {
 		// Late: with few descriptors or little memory left, nothing above would work.
 		g.limits = p.Gate(10 * time.Second)
 	}
-	if fds.start != 0 {
+	created := func() {
 		p.Phase("created")
+		findProgram(p, s.Process)
 		p.Call("prctl", unix.SYS_PRCTL, step.Flag(unix.PR_SET_PDEATHSIG, "PR_SET_PDEATHSIG"), step.Int(0))
 		g.ready = p.Checkpoint()
 		p.Call("read", unix.SYS_READ, step.Flag(fds.start, "start"), p.Bytes(make([]byte, 1), "byte"), step.Int(1))
 	}
+	// The filter's descriptor is sent while there is a parent to send it.
+	early := fds.filter != nil && fds.filter.Notify
+	if fds.start != 0 && !early {
+		created()
+	}
 
 	p.Phase("privileges")
 	passFiles(p, files)
-	privileges(p, s, fds.keepsUser(s), fds.filter)
+	g.listener = privileges(p, s, fds.keepsUser(s), fds.filter)
+	if fds.start != 0 && early {
+		created()
+	}
 
 	p.Phase("exec")
 	if g.network != nil {
@@ -147,7 +163,7 @@ func compile(s *specs.Spec, fds descriptors) (*step.Program, gates) {
 	if fds.start != 0 {
 		self = -1
 	}
-	execute(p, s.Process, self, len(files), fds.report)
+	execute(p, s.Process, ending{nfiles: len(files), parent: self, report: fds.report, detour: fds.detour})
 	return p, g
 }
 
@@ -169,20 +185,21 @@ func fileSystem(p *step.Program, root *rootfs.Root, s *specs.Spec, l *specs.Linu
 			root.Device(d)
 		}
 	}
+	root.Folder(s.Process.Cwd) // as runc does
 	if s.Process.Terminal {
 		tty := openTerminal(p, root.Terminal(), s.Process, fds.console)
 		root.Console(tty)
 		*files = []step.Arg{tty.Arg(), tty.Arg(), tty.Arg()}
 	}
 	for _, key := range sortedKeys(l.Sysctl) {
-		root.Write("proc/sys/"+strings.ReplaceAll(key, ".", "/"), l.Sysctl[key])
+		setSysctl(p, key, l.Sysctl[key])
 	}
 	if h := s.Hooks; h != nil && len(prestart(h))+len(h.CreateRuntime)+len(h.CreateContainer) > 0 {
 		g.hooks = p.Gate(hooksPatience)
 	}
 	root.Mask(l.MaskedPaths)
 	root.Protect(l.ReadonlyPaths)
-	root.Pivot(s.Root.Readonly)
+	root.Pivot(s.Root.Readonly, fds.noPivot)
 	if l.RootfsPropagation != "" {
 		rootfs.Propagate(p, l.RootfsPropagation)
 	}

@@ -131,6 +131,10 @@ func TestCheck(t *testing.T) {
 		{"mounts[1]", func(s *specs.Spec) { s.Mounts[1].Destination = "dev" }},
 		{"mounts[1]", func(s *specs.Spec) { s.Mounts[1].Destination = "/./" }},
 		{"mounts[2]", func(s *specs.Spec) { s.Mounts[2].Type = "" }},
+		{"mounts[0]", func(s *specs.Spec) { s.Mounts[0].Type = "tmpfs" }},
+		{"mounts[6]", func(s *specs.Spec) {
+			s.Mounts = append(s.Mounts, specs.Mount{Destination: "/proc/sys/../self/attr", Source: "/x", Options: []string{"bind"}})
+		}},
 		{"mounts[2]", func(s *specs.Spec) { s.Mounts[2] = specs.Mount{Destination: "/x", Options: []string{"bind"}} }},
 		{"mounts[0]", func(s *specs.Spec) { s.Mounts[0].Options = []string{"a\x00"} }},
 		{"mounts[0]", func(s *specs.Spec) { s.Mounts[0].UIDMappings = s.Linux.UIDMappings }},
@@ -174,7 +178,6 @@ func TestCheck(t *testing.T) {
 		}},
 		{"linux.devices[0]", func(s *specs.Spec) { s.Linux.Devices = []specs.LinuxDevice{{}} }},
 		{"linux.netDevices", func(s *specs.Spec) { s.Linux.NetDevices = map[string]specs.LinuxNetDevice{"eth0": {}} }},
-		{"linux.seccomp.listenerPath", func(s *specs.Spec) { s.Linux.Seccomp = &specs.LinuxSeccomp{ListenerPath: "/x"} }},
 		{"linux.rootfsPropagation", func(s *specs.Spec) { s.Linux.RootfsPropagation = "wide" }},
 		{"linux.mountLabel", func(s *specs.Spec) { s.Linux.MountLabel = "x" }},
 		{"linux.intelRdt", func(s *specs.Spec) { s.Linux.IntelRdt = &specs.LinuxIntelRdt{} }},

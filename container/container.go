@@ -16,6 +16,7 @@ import (
 	"vmctr/container/cgroup"
 	"vmctr/container/network"
 	"vmctr/container/rootfs"
+	"vmctr/container/seccomp"
 	"vmctr/container/step"
 )
 
@@ -46,6 +47,13 @@ type Config struct {
 	// namespace; nil leaves it with loopback alone. It is the container's from
 	// then on: a start that fails gives it back, and so does Remove.
 	Endpoint *network.Endpoint
+	// NoPivot changes the root by MS_MOVE and chroot(2), for a host whose root
+	// pivot_root(2) refuses, as an initramfs is. The host's tree then stays in
+	// the mount namespace, below the container's.
+	NoPivot bool
+	// KeepKeyring leaves the container the session keyring of its parent
+	// (session-keyring(7)), where one with an ID otherwise gets its own.
+	KeepKeyring bool
 
 	// For tests: the calls that fail, as step.Program.FailAt, when the root is
 	// made and in the child.
@@ -64,7 +72,6 @@ type Container struct {
 	done    chan struct{}
 	status  Status
 	program *step.Program // kept while a created child needs its memory
-	rest    []step.Error  // what a created child still has to do
 
 	mu    sync.Mutex
 	pidfd int // -1 when closed; reap uses it without mu, and Remove waits for reap
@@ -115,13 +122,11 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 	c := &Container{cfg: cfg, pidfd: -1, done: make(chan struct{})}
 	var opened []int
 	defer func() {
-		for _, fd := range opened {
-			unix.Close(fd)
-		}
 		if err != nil {
 			err = errors.Join(err, c.clean(context.WithoutCancel(ctx)))
 		}
 	}()
+	defer closeAll(&opened)
 	if err := check(s, cfg.Layers != nil); err != nil {
 		return nil, err
 	}
@@ -137,19 +142,21 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	self, err := step.Self()
-	if err != nil {
-		return nil, err
+	fds := descriptors{root: -1, uid: os.Geteuid(), gid: os.Getegid(), endpoint: cfg.Endpoint, noPivot: cfg.NoPivot}
+	if !cfg.KeepKeyring {
+		fds.keyring = keyring(cfg.ID)
 	}
-	fds := descriptors{root: -1, self: self, uid: os.Geteuid(), gid: os.Getegid(), endpoint: cfg.Endpoint}
 	for _, f := range append([]*os.File{cfg.Stdin, cfg.Stdout, cfg.Stderr}, cfg.Files...) {
 		fds.files = append(fds.files, int(f.Fd()))
+	}
+	if fds.self, err = parent(len(fds.files), &opened); err != nil {
+		return nil, err
 	}
 	if cfg.Console != nil {
 		fds.console = int(cfg.Console.Fd())
 	}
 	if s.Linux != nil && s.Linux.Seccomp != nil {
-		if fds.filter, err = compileFilter(s.Linux.Seccomp); err != nil {
+		if fds.filter, err = seccomp.Compile(s.Linux.Seccomp); err != nil {
 			return nil, fmt.Errorf("config.json: %w", err)
 		}
 	}
@@ -176,6 +183,9 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 		if c.group, err = cgroup.CreateWith(s.Linux.CgroupsPath, s.Linux.Resources, o); err != nil {
 			return nil, err
 		}
+		if err := delegate(c.group, s); err != nil {
+			return nil, err
+		}
 		folder, tasks, err := c.group.Entrances()
 		if err != nil {
 			return nil, err
@@ -190,14 +200,37 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 		}
 	}
 
+	var told report
+	if needsDetour(s) {
+		if fds.detour, err = openDetour(len(fds.files), &opened); err != nil {
+			return nil, err
+		}
+		if wait == nil {
+			if told, err = newReport(); err != nil {
+				return nil, err
+			}
+			defer told.Close()
+			if fds.report, err = aside(int(told.w.Fd()), len(fds.files), &opened); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if fds.cgroups != nil && !has(s, specs.CgroupNamespace) {
+		if fds.cgroups, err = ownGroups(fds.cgroups, c.group, &opened); err != nil {
+			return nil, err
+		}
+	}
+
 	cloneAt := now()
 	o := step.Options{Flags: cloneFlags(s), Cgroup: born, Thread: thread(s, fds.joins)}
 	if wait != nil {
-		if fds.report, err = step.High(int(wait.failed.Fd())); err != nil {
+		if fds.report, err = aside(int(wait.failed.Fd()), len(fds.files), &opened); err != nil {
 			return nil, err
 		}
-		opened = append(opened, fds.report)
-		fds.start, o.Report = int(wait.start.Fd()), fds.report
+		if fds.start, err = aside(int(wait.start.Fd()), len(fds.files), &opened); err != nil {
+			return nil, err
+		}
+		o.Report = fds.report
 	}
 	p, gates := compile(s, fds)
 	p.FailAt = cfg.failAt
@@ -209,6 +242,11 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 			}
 		}
 		gates.born.Open()
+		if wait != nil {
+			if err := wait.born(pid, p.Rest(gates.ready)); err != nil {
+				return err
+			}
+		}
 		if gates.hooks != nil {
 			if err := gates.hooks.Await(ctx); err != nil {
 				return err
@@ -238,6 +276,9 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 			}
 			gates.limits.Open()
 		}
+		if gates.listener != nil {
+			return gates.listener.hand(ctx, pid, s.Linux.Seccomp, state(&c.cfg, specs.StateCreating, pid))
+		}
 		return nil
 	}
 	child, err := p.Clone(ctx, o)
@@ -251,8 +292,13 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 		return nil, fmt.Errorf("starting %q: %w", s.Process.Args[0], explain(err, s.Process))
 	}
 	c.pid, c.pidfd, c.program = child.PID, child.PIDFD, p
-	if gates.ready != nil {
-		c.rest = p.Rest(gates.ready)
+	if told.r != nil {
+		closeAll(&opened)
+		if err := told.await(ctx, p); err != nil {
+			unix.PidfdSendSignal(c.pidfd, unix.SIGKILL, nil, 0)
+			reapChild(c.pidfd)
+			return nil, fmt.Errorf("starting %q: %w", s.Process.Args[0], explain(err, s.Process))
+		}
 	}
 	c.Timeline = append(c.Timeline, step.Mark{Phase: "start", Ns: begin})
 	if tree != nil {
@@ -313,12 +359,14 @@ func (c *Container) prepareTree(fds *descriptors, opened *[]int) (*step.Program,
 	} else {
 		fds.at = c.path(s.Root.Path)
 		p.Phase("root")
-		root = rootfs.OpenSource(p, fds.at, true)
+		root = rootfs.OpenRoot(p, fds.at)
 	}
+	// Not where layers are joined, which has a mount namespace of its own.
+	b := step.New()
 	binds := map[int]step.Result{}
 	for i, m := range s.Mounts {
 		if rootfs.IsBind(m) {
-			binds[i] = rootfs.OpenMount(p, c.path(m.Source), m)
+			binds[i] = rootfs.OpenMount(b, c.path(m.Source), m)
 		}
 	}
 	if c.cfg.Layers != nil {
@@ -326,13 +374,16 @@ func (c *Container) prepareTree(fds *descriptors, opened *[]int) (*step.Program,
 			return nil, fmt.Errorf("joining the layers: %w", err)
 		}
 	} else if err := p.Run(); err != nil {
-		return nil, fmt.Errorf("opening the root and what is bound: %w", err)
+		return nil, fmt.Errorf("opening the root: %w", err)
 	}
 	fds.root = p.Value(root)
 	*opened = append(*opened, fds.root)
+	if err := b.Run(); err != nil {
+		return nil, fmt.Errorf("opening what is bound: %w", err)
+	}
 	fds.sources = make([]rootfs.Source, len(s.Mounts))
 	for i, r := range binds {
-		fd := p.Value(r)
+		fd := b.Value(r)
 		*opened = append(*opened, fd)
 		var st unix.Stat_t
 		if err := unix.Fstat(fd, &st); err != nil {

@@ -137,7 +137,7 @@ func (r *Run) Close() error {
 	}
 	_, swept := sweepRun(ctx, r.ID)
 	r.lock.Close()
-	return errors.Join(err, swept)
+	return errors.Join(err, swept, sweepNames())
 }
 
 // Sweep removes what runs left whose lock nobody holds, and says what it
@@ -194,6 +194,7 @@ func Sweep(ctx context.Context) ([]string, error) {
 		swept = append(swept, groups...)
 		errs = append(errs, err)
 	}
+	errs = append(errs, sweepNames())
 	return swept, errors.Join(errs...)
 }
 

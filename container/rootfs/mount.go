@@ -3,6 +3,8 @@ package rootfs
 import (
 	"fmt"
 	"path"
+	"slices"
+	"strconv"
 	"strings"
 	"unsafe"
 
@@ -23,9 +25,14 @@ func CheckMount(m specs.Mount) error {
 		}
 	}
 	o, err := parseOptions(m.Options)
+	dest := path.Clean(m.Destination)
 	switch {
 	case err != nil:
 		return err
+	case dest == "/proc" && m.Type != "proc" && !o.remount && !(o.bind && path.Clean(m.Source) == "/proc"):
+		return fmt.Errorf("/proc can be a mount of the type proc, or the host's bound, and nothing else: programs and runtimes trust what it says")
+	case strings.HasPrefix(dest, "/proc/") && !slices.Contains(procFiles, dest[len("/proc/"):]):
+		return fmt.Errorf("%s is inside /proc, where only these may be mounted: %s", m.Destination, strings.Join(procFiles, ", "))
 	case !IsBind(m) && !o.remount && m.Type == "":
 		return fmt.Errorf("%s has no type, and none of the options bind, rbind and remount", m.Destination)
 	case IsBind(m) && m.Source == "":
@@ -39,6 +46,13 @@ func CheckMount(m specs.Mount) error {
 	}
 	return nil
 }
+
+// procFiles are the files of /proc that lxcfs(1) and the like show in the place
+// of the kernel's: of figures about the machine, for programs that look there for
+// what their container has. Whoever could mount anything else there could hide or
+// redirect what the kernel tells and is told (CVE-2019-16884, CVE-2019-19921).
+// runc has the same list (libcontainer/rootfs_linux.go, checkProcMount).
+var procFiles = []string{"cpuinfo", "diskstats", "meminfo", "stat", "swaps", "uptime", "loadavg", "slabinfo", "sys/kernel/ns_last_pid", "sys/crypto/fips_enabled"}
 
 // IsBind tells whether a mount shows a part of the host's tree. The type is
 // then "bind" or "none", by custom, and has no meaning.
@@ -70,6 +84,15 @@ func OpenSource(p *step.Program, source string, recursive bool) step.Result {
 		fl, text = fl|unix.AT_RECURSIVE, text+"|AT_RECURSIVE"
 	}
 	return p.Call("open_tree", unix.SYS_OPEN_TREE, step.Cwd(), p.Str(source), step.Flag(fl, text))
+}
+
+// OpenRoot is OpenSource for the folder that becomes the root. Where the host's
+// mounts are shared, as systemd makes them, so is the copy: pivot_root(2)
+// refuses that, and so it becomes a slave.
+func OpenRoot(p *step.Program, path string) step.Result {
+	root := OpenSource(p, path, true)
+	setattr(p, root.Arg(), unix.MountAttr{Propagation: unix.MS_SLAVE}, propagationNames[unix.MS_SLAVE], true)
+	return root
 }
 
 // OpenMount is OpenSource for a bind mount of the configuration.
@@ -193,14 +216,14 @@ func (r *Root) bindMount(m specs.Mount, o options, source Source) {
 // file opens a file to mount upon, and makes it where it is missing.
 func (r *Root) file(dest string) step.Result {
 	how := unix.OpenHow{Flags: unix.O_CREAT | unix.O_CLOEXEC | unix.O_NONBLOCK | unix.O_NOCTTY, Mode: 0o644, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
-	return r.p.Call("openat2", unix.SYS_OPENAT2, r.fd, r.p.Str(dest),
+	return r.p.Call("openat2", unix.SYS_OPENAT2, r.fd, r.p.Str(path.Clean(dest)),
 		step.Struct(r.p, how, "{O_CREAT|O_CLOEXEC|O_NONBLOCK|O_NOCTTY, 0644, RESOLVE_IN_ROOT|RESOLVE_NO_MAGICLINKS}"), step.Int(unsafe.Sizeof(how)))
 }
 
 // ordinary opens a folder to which no symbolic link leads.
 func (r *Root) ordinary(dest string) step.Result {
 	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_SYMLINKS}
-	return r.p.Call("openat2", unix.SYS_OPENAT2, r.fd, r.p.Str(dest),
+	return r.p.Call("openat2", unix.SYS_OPENAT2, r.fd, r.p.Str(path.Clean(dest)),
 		step.Struct(r.p, how, "{O_PATH|O_DIRECTORY|O_CLOEXEC, RESOLVE_IN_ROOT|RESOLVE_NO_SYMLINKS}"), step.Int(unsafe.Sizeof(how)))
 }
 
@@ -210,12 +233,17 @@ type Hierarchy struct {
 	Type    string   // "cgroup" or "cgroup2"
 	Options []string // of a v1 hierarchy: its controllers
 	Links   []string // other names of it: "cpu", "cpuacct"
+	// Group is a detached mount of the container's own cgroup there, for one
+	// without a cgroup namespace, to which the hierarchy would show the host's
+	// groups. 0 for none.
+	Group int
 }
 
 // cgroups appends the calls for a mount of the type cgroup (config-linux.md,
 // "Control groups" tells the file system; cgroup_namespaces(7) what it shows):
 // on version 2 that hierarchy itself; with version 1 a folder with each of
-// them. In a cgroup namespace the container's own cgroup is the root of each.
+// them. In a cgroup namespace the container's own cgroup is the root of each;
+// without one, of version 1 only its folder is shown.
 func (r *Root) cgroups(m specs.Mount, o options) {
 	o.data, o.flags = nil, nil
 	if len(r.Cgroups) == 1 && r.Cgroups[0].Type == "cgroup2" {
@@ -229,6 +257,13 @@ func (r *Root) cgroups(m specs.Mount, o options) {
 	for _, h := range r.Cgroups {
 		at := path.Join(m.Destination, h.Name)
 		r.mkdir(at)
+		if h.Group != 0 {
+			group := step.Flag(h.Group, "cgroup of "+strconv.Quote(h.Name))
+			r.adjust(group, options{attr: o.attr, texts: o.texts})
+			r.attach(group, r.in(at, unix.O_PATH, "O_PATH"))
+			r.link(m.Destination, h)
+			continue
+		}
 		one := o
 		for _, opt := range h.Options {
 			if key, value, ok := strings.Cut(opt, "="); ok {
@@ -238,16 +273,21 @@ func (r *Root) cgroups(m specs.Mount, o options) {
 			}
 		}
 		r.mountOn(r.newMount(h.Type, "cgroup", one), at, one, false)
-		for _, l := range h.Links {
-			on := r.in(m.Destination, unix.O_PATH|unix.O_DIRECTORY, "O_PATH|O_DIRECTORY")
-			r.p.Call("symlinkat", unix.SYS_SYMLINKAT, r.p.Str(h.Name), on.Arg(), r.p.Str(l))
-			r.p.Call("close", unix.SYS_CLOSE, on.Arg())
-		}
+		r.link(m.Destination, h)
 	}
 	if o.attr.Attr_set&unix.MOUNT_ATTR_RDONLY != 0 {
 		at := r.in(m.Destination, unix.O_PATH, "O_PATH")
 		setattr(r.p, at.Arg(), unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}, "MOUNT_ATTR_RDONLY", false)
 		r.p.Call("close", unix.SYS_CLOSE, at.Arg())
+	}
+}
+
+// link gives a hierarchy its other names.
+func (r *Root) link(dir string, h Hierarchy) {
+	for _, l := range h.Links {
+		on := r.in(dir, unix.O_PATH|unix.O_DIRECTORY, "O_PATH|O_DIRECTORY")
+		r.p.Call("symlinkat", unix.SYS_SYMLINKAT, r.p.Str(h.Name), on.Arg(), r.p.Str(l))
+		r.p.Call("close", unix.SYS_CLOSE, on.Arg())
 	}
 }
 

@@ -169,6 +169,8 @@ func Overlay(p *step.Program, l *Layers, dir string) step.Result {
 func Attach(p *step.Program, fd int, at string, userns bool) *Root {
 	p.Call("mount", unix.SYS_MOUNT, step.Null(), p.Str("/"), step.Null(), step.Flag(unix.MS_REC|unix.MS_SLAVE, "MS_REC|MS_SLAVE"), step.Null())
 	r := &Root{p: p, fd: step.Flag(fd, "rootfs"), bind: userns}
+	// A part of a shared tree (as systemd makes the host's) is shared with it.
+	setattr(p, r.fd, unix.MountAttr{Propagation: unix.MS_SLAVE}, "MS_SLAVE", true)
 	p.Call("move_mount", unix.SYS_MOVE_MOUNT, r.fd, p.Str(""), step.Cwd(), p.Str(at), step.Flag(unix.MOVE_MOUNT_F_EMPTY_PATH, "MOVE_MOUNT_F_EMPTY_PATH"))
 	return r
 }
@@ -176,8 +178,15 @@ func Attach(p *step.Program, fd int, at string, userns bool) *Root {
 // in opens a place inside the container, and gives its descriptor.
 func (r *Root) in(dest string, flags int, text string) step.Result {
 	how := unix.OpenHow{Flags: uint64(flags | unix.O_CLOEXEC), Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
-	return r.p.Call("openat2", unix.SYS_OPENAT2, r.fd, r.p.Str(dest),
+	return r.p.Call("openat2", unix.SYS_OPENAT2, r.fd, r.p.Str(path.Clean(dest)),
 		step.Struct(r.p, how, "{"+text+"|O_CLOEXEC, RESOLVE_IN_ROOT|RESOLVE_NO_MAGICLINKS}"), step.Int(unsafe.Sizeof(how)))
+}
+
+// Folder makes a folder, for a process to begin in.
+func (r *Root) Folder(name string) {
+	if path.Clean(name) != "/" {
+		r.mkdir(name)
+	}
 }
 
 // mkdir makes the folder dest and those above it, where they are missing.
@@ -216,15 +225,6 @@ func (r *Root) attach(m step.Arg, to step.Result) {
 	r.p.Call("move_mount", unix.SYS_MOVE_MOUNT, m, r.p.Str(""), to.Arg(), r.p.Str(""),
 		step.Flag(unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH, "MOVE_MOUNT_F_EMPTY_PATH|MOVE_MOUNT_T_EMPTY_PATH"))
 	r.p.Call("close", unix.SYS_CLOSE, to.Arg())
-}
-
-// Write appends the calls that write a value to a file of the container, such
-// as one below /proc/sys.
-func (r *Root) Write(name, value string) {
-	p := r.p
-	f := r.in(name, unix.O_WRONLY, "O_WRONLY")
-	p.Call("write", unix.SYS_WRITE, f.Arg(), p.Str(value), step.Int(len(value)))
-	p.Call("close", unix.SYS_CLOSE, f.Arg())
 }
 
 // Mask hides paths: a folder below an empty read-only tmpfs, a file below
@@ -268,14 +268,22 @@ func (r *Root) Protect(paths []string) {
 
 // Pivot makes the mount the root and lets the host's go (pivot_root(2),
 // "pivot_root(".", ".")"): the old root is stacked upon the new and unmounted.
-func (r *Root) Pivot(readonly bool) {
+// It refuses where the host's root is the kernel's first, rootfs, as in an
+// initramfs: move then lays the mount over it (MS_MOVE, chroot(2)), so that no
+// path leads to the host's tree, which is still there.
+func (r *Root) Pivot(readonly, move bool) {
 	p := r.p
 	if readonly {
 		p.Call("mount_setattr", unix.SYS_MOUNT_SETATTR, r.fd, p.Str(""), step.Flag(unix.AT_EMPTY_PATH, "AT_EMPTY_PATH"),
 			step.Struct(p, unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}, "{MOUNT_ATTR_RDONLY}"), step.Int(unsafe.Sizeof(unix.MountAttr{})))
 	}
 	p.Call("fchdir", unix.SYS_FCHDIR, r.fd)
-	p.Call("pivot_root", unix.SYS_PIVOT_ROOT, p.Str("."), p.Str("."))
-	p.Call("umount2", unix.SYS_UMOUNT2, p.Str("."), step.Flag(unix.MNT_DETACH, "MNT_DETACH"))
+	if move {
+		p.Call("mount", unix.SYS_MOUNT, p.Str("."), p.Str("/"), step.Null(), step.Flag(unix.MS_MOVE, "MS_MOVE"), step.Null())
+		p.Call("chroot", unix.SYS_CHROOT, p.Str("."))
+	} else {
+		p.Call("pivot_root", unix.SYS_PIVOT_ROOT, p.Str("."), p.Str("."))
+		p.Call("umount2", unix.SYS_UMOUNT2, p.Str("."), step.Flag(unix.MNT_DETACH, "MNT_DETACH"))
+	}
 	p.Call("chdir", unix.SYS_CHDIR, p.Str("/"))
 }
