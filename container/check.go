@@ -134,6 +134,14 @@ func check(s *specs.Spec, layers bool) error {
 	if err := checkHooks(s.Hooks); err != nil {
 		return fmt.Errorf("config.json: %w", err)
 	}
+	if s.Linux != nil {
+		if err := checkNetDevices(s); err != nil {
+			return fmt.Errorf("config.json: %w", err)
+		}
+	}
+	if err := checkMemoryPolicy(l.MemoryPolicy); err != nil {
+		return fmt.Errorf("config.json: %w", err)
+	}
 	if p := l.Personality; p != nil {
 		if _, ok := personalities[p.Domain]; !ok || len(p.Flags) > 0 {
 			return bad("linux.personality", "domain %q with flags %q: only LINUX and LINUX32 without flags are known", p.Domain, p.Flags)
@@ -172,11 +180,8 @@ func check(s *specs.Spec, layers bool) error {
 		field string
 		set   bool
 	}{
-		{"process.execCPUAffinity", s.Process.ExecCPUAffinity != nil},
-		{"linux.netDevices", len(l.NetDevices) > 0},
 		{"linux.mountLabel", l.MountLabel != ""},
 		{"linux.intelRdt", l.IntelRdt != nil},
-		{"linux.memoryPolicy", l.MemoryPolicy != nil},
 	} {
 		if f.set {
 			return bad(f.field, "is not supported yet")

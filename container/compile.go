@@ -49,10 +49,11 @@ func (d descriptors) keepsUser(s *specs.Spec) bool {
 
 // gates are where the child waits for its parent.
 type gates struct {
-	born   *step.Gate       // for the mappings of its users
-	hooks  *step.Gate       // for the hooks before pivot_root; nil without any
-	limits *step.Gate       // for the limits of the process; nil without any
-	ready  *step.Checkpoint // created, and not started; nil if it starts at once
+	born    *step.Gate       // for the mappings of its users
+	hooks   *step.Gate       // for the hooks before pivot_root; nil without any
+	devices *step.Gate       // for interfaces of the host; nil without any
+	limits  *step.Gate       // for the limits of the process; nil without any
+	ready   *step.Checkpoint // created, and not started; nil if it starts at once
 
 	listener *listener // for the descriptor of its filter; nil for none
 }
@@ -109,6 +110,9 @@ func compile(s *specs.Spec, fds descriptors) (*step.Program, gates) {
 	p.Phase("network")
 	if isNew(s, specs.NetworkNamespace) {
 		network.Loopback(p)
+	}
+	if len(l.NetDevices) > 0 {
+		g.devices = p.Gate(10 * time.Second)
 	}
 	if s.Hostname != "" {
 		p.Call("sethostname", unix.SYS_SETHOSTNAME, p.Str(s.Hostname), step.Int(len(s.Hostname)))

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vmctr/container/cgroup"
+	"vmctr/container/network"
 	"vmctr/container/rootfs"
 	"vmctr/container/seccomp"
 	"vmctr/container/step"
@@ -62,8 +63,9 @@ type Container struct {
 	dir     bool // cfg.Dir was made
 	done    chan struct{}
 	status  Status
-	program *step.Program // kept while a created child needs its memory
-	rest    []step.Error  // what a created child still has to do
+	program *step.Program     // kept while a created child needs its memory
+	rest    []step.Error      // what a created child still has to do
+	devices []*network.Device // lent to it, while it starts
 
 	mu    sync.Mutex
 	pidfd int // -1 when closed; reap uses it without mu, and Remove waits for reap
@@ -130,7 +132,7 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 			unix.Close(fd)
 		}
 		if err != nil {
-			err = errors.Join(err, c.clean(context.WithoutCancel(ctx)))
+			err = errors.Join(err, c.returnDevices(), c.clean(context.WithoutCancel(ctx)))
 		}
 	}()
 	self, err := step.Self()
@@ -238,6 +240,15 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 			}
 			gates.hooks.Open()
 		}
+		if gates.devices != nil {
+			if err := gates.devices.Await(ctx); err != nil {
+				return err
+			}
+			if err := c.moveDevices(pid); err != nil {
+				return err
+			}
+			gates.devices.Open()
+		}
 		if gates.limits != nil {
 			if err := gates.limits.Await(ctx); err != nil {
 				return err
@@ -279,6 +290,7 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 	}
 	c.Timeline = append(c.Timeline, step.Mark{Phase: "make cgroup", Ns: groupAt}, step.Mark{Phase: "clone", Ns: cloneAt})
 	c.Timeline = append(c.Timeline, p.Marks()...)
+	c.keepDevices()
 	go c.reap()
 	return c, nil
 }

@@ -73,6 +73,9 @@ func privileges(p *step.Program, s *specs.Spec, keepUser bool, filter *seccomp.F
 	if l := s.Linux; l != nil && l.Personality != nil {
 		p.Call("personality", unix.SYS_PERSONALITY, step.Flag(personalities[l.Personality.Domain], string(l.Personality.Domain)))
 	}
+	if l := s.Linux; l != nil && l.MemoryPolicy != nil {
+		setMemoryPolicy(p, l.MemoryPolicy)
+	}
 	if filter != nil && !proc.NoNewPrivileges {
 		l = install(p, filter)
 	}
