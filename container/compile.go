@@ -50,6 +50,7 @@ func (d descriptors) keepsUser(s *specs.Spec) bool {
 // gates are where the child waits for its parent.
 type gates struct {
 	born    *step.Gate       // for the mappings of its users
+	copies  []rootfs.Copy    // mounts that the parent fills
 	hooks   *step.Gate       // for the hooks before pivot_root; nil without any
 	devices *step.Gate       // for interfaces of the host; nil without any
 	limits  *step.Gate       // for the limits of the process; nil without any
@@ -90,7 +91,7 @@ func compile(s *specs.Spec, fds descriptors) (*step.Program, gates) {
 	var root *rootfs.Root
 	if isNew(s, specs.MountNamespace) {
 		root = rootfs.Attach(p, fds.root, fds.at, userns)
-		root.Cgroups = fds.cgroups
+		root.Cgroups, root.Label = fds.cgroups, l.MountLabel
 	}
 	if userns {
 		setUser(p, 0, 0, nil)
@@ -171,6 +172,7 @@ func fileSystem(p *step.Program, root *rootfs.Root, s *specs.Spec, l *specs.Linu
 			source = fds.sources[i]
 		}
 		root.Mount(m, source)
+		g.copies = root.Copies
 		if path.Clean(m.Destination) == "/dev" && !rootfs.IsBind(m) {
 			root.Devices()
 		}

@@ -10,6 +10,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"vmctr/container/rootfs"
+	"vmctr/container/step"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -207,7 +210,7 @@ func TestCheck(t *testing.T) {
 	} {
 		s := DefaultSpec([]string{"/x"}, nil, "/")
 		tt.mutate(s)
-		if s.Process != nil && checkLabels(s.Process) == nil && s.Process.ApparmorProfile+s.Process.SelinuxLabel != "" {
+		if s.Process != nil && checkLabels(s) == nil && s.Process.ApparmorProfile+s.Process.SelinuxLabel+mountLabel(s) != "" {
 			continue // this host has that module
 		}
 		if err := check(s, true); err == nil {
@@ -250,5 +253,33 @@ func TestCandidates(t *testing.T) {
 		if diff := cmp.Diff(tt.want, candidates(tt.name, tt.env)); diff != "" {
 			t.Errorf("%q with %q: -want +got:\n%s", tt.name, tt.env, diff)
 		}
+	}
+}
+
+// TestMountLabel: new file systems get the SELinux context, but for those that
+// the kernel labels by itself.
+func TestMountLabel(t *testing.T) {
+	s := DefaultSpec([]string{"/program"}, nil, "/")
+	s.Linux.MountLabel = "system_u:object_r:container_file_t:s0"
+	p, _ := compile(s, descriptors{root: 10, at: "/containers/1/rootfs", self: 5, files: []int{6, 7, 8}})
+	fstype, labelled := "", map[string]int{}
+	for line := range strings.Lines(p.String()) {
+		if _, after, ok := strings.Cut(line, `fsopen("`); ok {
+			fstype, _, _ = strings.Cut(after, `"`)
+			labelled[fstype] += 0
+		}
+		if strings.Contains(line, `"context", "`+s.Linux.MountLabel+`"`) {
+			labelled[fstype]++
+		}
+	}
+	// The tmpfs are /dev, /dev/shm, and one for each path that may be a folder to mask.
+	want := map[string]int{"proc": 0, "sysfs": 0, "mqueue": 0, "devpts": 1, "tmpfs": 2 + len(s.Linux.MaskedPaths)}
+	if diff := cmp.Diff(want, labelled); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	overlay := step.New()
+	rootfs.Overlay(overlay, &rootfs.Layers{}, "/x", s.Linux.MountLabel)
+	if !strings.Contains(overlay.String(), `"context", "`+s.Linux.MountLabel+`"`) {
+		t.Errorf("the root has no label:\n%s", overlay)
 	}
 }

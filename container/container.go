@@ -231,6 +231,11 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 			}
 		}
 		gates.born.Open()
+		for _, copied := range gates.copies {
+			if err := copied.Do(ctx, pid); err != nil {
+				return err
+			}
+		}
 		if gates.hooks != nil {
 			if err := gates.hooks.Await(ctx); err != nil {
 				return err
@@ -340,7 +345,7 @@ func (c *Container) prepareTree(fds *descriptors, opened *[]int) (*step.Program,
 			return nil, fmt.Errorf("making the writable layer: %w", err)
 		}
 		fds.at = filepath.Join(c.cfg.Dir, "rootfs")
-		root = rootfs.Overlay(p, c.cfg.Layers, c.cfg.Dir)
+		root = rootfs.Overlay(p, c.cfg.Layers, c.cfg.Dir, mountLabel(s))
 	} else {
 		fds.at = c.path(s.Root.Path)
 		p.Phase("root")

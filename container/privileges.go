@@ -145,6 +145,14 @@ func label(p *step.Program, proc *specs.Process) {
 	}
 }
 
+// mountLabel is the SELinux context of the container's file systems.
+func mountLabel(s *specs.Spec) string {
+	if s.Linux == nil {
+		return ""
+	}
+	return s.Linux.MountLabel
+}
+
 // setUser appends the calls that change user and groups for good.
 func setUser(p *step.Program, uid, gid int, groups []uint32) {
 	b := make([]byte, 0, 4*len(groups))

@@ -13,6 +13,8 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"vmctr/container/rootfs"
 )
 
 // What of runtime-spec 1.3 few containers use, each field with a real one.
@@ -181,4 +183,55 @@ func TestNetDevices(t *testing.T) {
 	if _, err := start("lent0", "/probe"); err == nil || !strings.Contains(err.Error(), "linux.netDevices."+a) || !errors.Is(err, unix.ENODEV) {
 		t.Errorf("an interface that is gone: %v", err)
 	}
+}
+
+// TestCopyUp: a tmpfs that begins with what the image has in its place, owners
+// and all; with and without a user namespace.
+func TestCopyUp(t *testing.T) {
+	needRoot(t)
+	dir := layer(t, map[string]string{"data/sub/file": "content", "data/top": "x", "data/private/y": "y"})
+	for _, err := range []error{
+		os.Symlink("sub/file", filepath.Join(dir, "data/link")), unix.Mknod(filepath.Join(dir, "data/fifo"), unix.S_IFIFO|0o640, 0),
+		os.Chown(filepath.Join(dir, "data/sub"), 5, 6), os.Lchown(filepath.Join(dir, "data/link"), 7, 8), os.Chown(filepath.Join(dir, "data/private"), 5, 5),
+		os.Chmod(filepath.Join(dir, "data/private"), 0o700), os.Chmod(filepath.Join(dir, "data/top"), 0o751|os.ModeSetuid), os.Chmod(filepath.Join(dir, "data"), 0o750|os.ModeSticky),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := map[string]string{
+		"ls /data": "fifo link private sub top", "cat /data/sub/file": "content", "readlink /data/link": "sub/file", "cat /data/link": "content",
+		"stat /data/sub": "40755 0:0 owner 5:6", "stat /data/link": "120777 0:0 owner 7:8", "stat /data/fifo": "10640 0:0 owner 0:0", "stat /data/top": "104751 0:0 owner 0:0",
+		"stat /data/private": "40700 0:0 owner 5:5", "cat /data/private/y": "y", "stat /data": "41750 0:0 owner 0:0", "stat /ro": "40711 0:0 owner 0:0",
+		"cat /ro/sub/file": "content", "write /ro/x y": "!EROFS", "write /data/top y": "",
+	}
+	above := layer(t, map[string]string{"ro/sub/file": "content"})
+	mapped := layersOf(t, dir, above)
+	plain, err := rootfs.OpenLayers([]string{probe(t), dir, above}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer plain.Close()
+	for name, s := range map[string]*specs.Spec{"user namespace": sample(keys(want)...), "none": without(sample(keys(want)...), specs.UserNamespace)} {
+		l := mapped
+		if name == "none" {
+			l = plain
+		}
+		s.Mounts = append(s.Mounts,
+			specs.Mount{Destination: "/data", Type: "tmpfs", Source: "tmpfs", Options: []string{"tmpcopyup"}},
+			specs.Mount{Destination: "/ro", Type: "tmpfs", Source: "tmpfs", Options: []string{"tmpcopyup", "ro", "mode=711", "nosuid"}})
+		t.Run(name, func(t *testing.T) { wants(t, do(t, l, s), want) })
+	}
+	if b, err := os.ReadFile(filepath.Join(dir, "data/top")); err != nil || string(b) != "x" {
+		t.Errorf("the image holds %q, %v", b, err)
+	}
+	s := sample("exit 0")
+	s.Mounts = append(s.Mounts, specs.Mount{Destination: "/data", Type: "tmpfs", Source: "tmpfs", Options: []string{"tmpcopyup", "nr_inodes=3"}})
+	own := t.TempDir()
+	dev := null(t)
+	before := footprintOf(t, own)
+	if _, err := Start(t.Context(), Config{Spec: s, Layers: mapped, Dir: filepath.Join(own, "c"), Stdin: dev, Stdout: dev, Stderr: dev}); !errors.Is(err, unix.ENOSPC) || !strings.Contains(err.Error(), "tmpcopyup of /data") {
+		t.Errorf("more than fits: %v", err)
+	}
+	before.check(t, own, "more than fits")
 }
