@@ -55,8 +55,10 @@ func (d descriptors) keepsUser(s *specs.Spec) bool {
 type gates struct {
 	born     *step.Gate             // for the mappings of its users
 	unshared *step.Checkpoint       // for the network namespace; nil if it is born in it
+	copies   []rootfs.Copy          // mounts that the parent fills
 	hooks    *step.Gate             // for the hooks before pivot_root; nil without any
 	network  *network.Configuration // for its interface; nil with loopback alone
+	devices  *step.Gate             // for interfaces of the host; nil without any
 	limits   *step.Gate             // for the limits of the process; nil without any
 	ready    *step.Checkpoint       // created, and not started; nil if it starts at once
 	listener *listener              // for the descriptor of its filter; nil for none
@@ -101,7 +103,7 @@ func compile(s *specs.Spec, fds descriptors) (*step.Program, gates) {
 	var root *rootfs.Root
 	if isNew(s, specs.MountNamespace) {
 		root = rootfs.Attach(p, fds.root, fds.at, userns)
-		root.Cgroups = fds.cgroups
+		root.Cgroups, root.Label = fds.cgroups, l.MountLabel
 	}
 	if userns {
 		setUser(p, 0, 0, nil)
@@ -124,6 +126,9 @@ func compile(s *specs.Spec, fds descriptors) (*step.Program, gates) {
 		g.network = network.Configure(p, fds.endpoint)
 	case isNew(s, specs.NetworkNamespace):
 		network.Loopback(p)
+	}
+	if len(l.NetDevices) > 0 {
+		g.devices = p.Gate(10 * time.Second)
 	}
 	if s.Hostname != "" {
 		p.Call("sethostname", unix.SYS_SETHOSTNAME, p.Str(s.Hostname), step.Int(len(s.Hostname)))
@@ -182,6 +187,7 @@ func fileSystem(p *step.Program, root *rootfs.Root, s *specs.Spec, l *specs.Linu
 			source = fds.sources[i]
 		}
 		root.Mount(m, source)
+		g.copies = root.Copies
 		if path.Clean(m.Destination) == "/dev" && !rootfs.IsBind(m) {
 			root.Devices()
 		}

@@ -75,7 +75,8 @@ type Container struct {
 	dir     bool // cfg.Dir was made
 	done    chan struct{}
 	status  Status
-	program *step.Program // kept while a created child needs its memory
+	program *step.Program     // kept while a created child needs its memory
+	devices []*network.Device // lent to it, while it starts
 
 	mu    sync.Mutex
 	pidfd int // -1 when closed; reap uses it without mu, and Remove waits for reap
@@ -127,7 +128,7 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 	var opened []int
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, c.clean(context.WithoutCancel(ctx)))
+			err = errors.Join(err, c.returnDevices(), c.clean(context.WithoutCancel(ctx)))
 		}
 	}()
 	defer closeAll(&opened)
@@ -252,6 +253,11 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 				return err
 			}
 		}
+		for _, copied := range gates.copies {
+			if err := copied.Do(ctx, pid); err != nil {
+				return err
+			}
+		}
 		if gates.hooks != nil {
 			if err := gates.hooks.Await(ctx); err != nil {
 				return err
@@ -271,6 +277,15 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 			if err := gates.network.Connect(ctx, pid); err != nil {
 				return err
 			}
+		}
+		if gates.devices != nil {
+			if err := gates.devices.Await(ctx); err != nil {
+				return err
+			}
+			if err := c.moveDevices(pid); err != nil {
+				return err
+			}
+			gates.devices.Open()
 		}
 		if gates.limits != nil {
 			if err := gates.limits.Await(ctx); err != nil {
@@ -311,6 +326,7 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 	}
 	c.Timeline = append(c.Timeline, step.Mark{Phase: "make cgroup", Ns: groupAt}, step.Mark{Phase: "clone", Ns: cloneAt})
 	c.Timeline = append(c.Timeline, p.Marks()...)
+	c.keepDevices()
 	go c.reap()
 	return c, nil
 }
@@ -360,7 +376,7 @@ func (c *Container) prepareTree(fds *descriptors, opened *[]int) (*step.Program,
 			return nil, fmt.Errorf("making the writable layer: %w", err)
 		}
 		fds.at = filepath.Join(c.cfg.Dir, "rootfs")
-		root = rootfs.Overlay(p, c.cfg.Layers, c.cfg.Dir)
+		root = rootfs.Overlay(p, c.cfg.Layers, c.cfg.Dir, mountLabel(s))
 	} else {
 		fds.at = c.path(s.Root.Path)
 		p.Phase("root")
