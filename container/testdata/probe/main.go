@@ -146,8 +146,6 @@ func do(verb string, args []string) (string, error) {
 		return "", nil
 	case "children": // of that process, once there are no more than one
 		return children(number(0))
-	case "interfaces":
-		return interfaces()
 	case "pause":
 		fmt.Println("ready")
 		unix.Pause()
@@ -279,20 +277,6 @@ func children(pid int) (string, error) {
 		time.Sleep(10 * time.Millisecond)
 	}
 	return strconv.Itoa(n), nil
-}
-
-func interfaces() (string, error) {
-	list, err := net.Interfaces()
-	var text string
-	for _, i := range list {
-		addrs, _ := i.Addrs()
-		text += i.Name
-		if i.Flags&net.FlagUp != 0 {
-			text += " up"
-		}
-		text += fmt.Sprintln(addrs)
-	}
-	return text, err
 }
 
 func fork(n int) (string, error) {
