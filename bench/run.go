@@ -43,6 +43,7 @@ type runCommand struct {
 	User        string   `short:"u" help:"Who runs the program, by name or number, as in the image." placeholder:"USER[:GROUP]"`
 	Userns      string   `help:"'host': its root is the host's root. Otherwise it has a user namespace." enum:",host" default:""`
 	Hostname    string   `help:"Its host name." placeholder:"NAME"`
+	Init        bool     `help:"Put a small init before the program, which sends it signals and reaps what it leaves."`
 	Rm          bool     `help:"Accepted, and always so: nothing of a container stays."`
 	Workdir     string   `short:"w" help:"The folder that the program begins in." placeholder:"DIR"`
 	Explain     bool     `help:"Show on the standard error how the container is made: each system call, and the microseconds that it took."`
@@ -185,7 +186,7 @@ func (b *box) prepare(ctx context.Context, s streams) error {
 	}
 	b.undo = append(b.undo, layers.Close)
 	b.trace.Add("image", "the layers of "+image.name, fmt.Sprintf("open_tree, mount_setattr(MOUNT_ATTR_RDONLY|MOUNT_ATTR_IDMAP), move_mount of each (%d)", len(image.dirs)), at)
-	b.cfg = container.Config{Spec: b.spec, Layers: layers, Dir: filepath.Join(b.run.Dir, "container"), Trace: b.trace}
+	b.cfg = container.Config{Spec: b.spec, Layers: layers, Dir: filepath.Join(b.run.Dir, "container"), Init: b.Init, Trace: b.trace}
 	if err := b.connect(ctx); err != nil {
 		return err
 	}

@@ -134,12 +134,20 @@ func check(s *specs.Spec, layers bool) error {
 	if err := checkHooks(s.Hooks); err != nil {
 		return fmt.Errorf("config.json: %w", err)
 	}
+	if s.Linux != nil {
+		if err := checkNetDevices(s); err != nil {
+			return fmt.Errorf("config.json: %w", err)
+		}
+	}
+	if err := checkMemoryPolicy(l.MemoryPolicy); err != nil {
+		return fmt.Errorf("config.json: %w", err)
+	}
 	if p := l.Personality; p != nil {
 		if _, ok := personalities[p.Domain]; !ok || len(p.Flags) > 0 {
 			return bad("linux.personality", "domain %q with flags %q: only LINUX and LINUX32 without flags are known", p.Domain, p.Flags)
 		}
 	}
-	if err := checkLabels(s.Process); err != nil {
+	if err := checkLabels(s); err != nil {
 		return fmt.Errorf("config.json: %w", err)
 	}
 	for i, p := range l.MaskedPaths {
@@ -172,11 +180,7 @@ func check(s *specs.Spec, layers bool) error {
 		field string
 		set   bool
 	}{
-		{"process.execCPUAffinity", s.Process.ExecCPUAffinity != nil},
-		{"linux.netDevices", len(l.NetDevices) > 0},
-		{"linux.mountLabel", l.MountLabel != ""},
 		{"linux.intelRdt", l.IntelRdt != nil},
-		{"linux.memoryPolicy", l.MemoryPolicy != nil},
 	} {
 		if f.set {
 			return bad(f.field, "is not supported yet")
@@ -267,15 +271,19 @@ func checkHooks(h *specs.Hooks) error {
 
 // checkLabels refuses a profile or label that no module of this host would
 // enforce.
-func checkLabels(p *specs.Process) error {
+func checkLabels(s *specs.Spec) error {
+	p := s.Process
 	if p.ApparmorProfile != "" {
 		if b, err := os.ReadFile("/sys/module/apparmor/parameters/enabled"); err != nil || strings.TrimSpace(string(b)) != "Y" {
 			return fmt.Errorf("process.apparmorProfile: %q: this host has no AppArmor", p.ApparmorProfile)
 		}
 	}
-	if p.SelinuxLabel != "" {
+	for field, label := range map[string]string{"process.selinuxLabel": p.SelinuxLabel, "linux.mountLabel": mountLabel(s)} {
+		if label == "" {
+			continue
+		}
 		if _, err := os.Stat("/sys/fs/selinux/enforce"); err != nil {
-			return fmt.Errorf("process.selinuxLabel: %q: this host has no SELinux", p.SelinuxLabel)
+			return fmt.Errorf("%s: %q: this host has no SELinux", field, label)
 		}
 	}
 	return nil

@@ -29,9 +29,10 @@ type descriptors struct {
 
 	// A container that is created first and started later reads a byte from
 	// start before it goes on, and outlives its parent.
-	start  int // 0 for none
-	report int // where it says that it cannot: 0 for nowhere
-	detour int // the program that it becomes first: 0 for none
+	start  int  // 0 for none
+	report int  // where it says that it cannot: 0 for nowhere
+	first  int  // the program that it becomes first (first.go), which needs report: 0 for none
+	init   bool // that stays, as its init
 
 	cgroups  []rootfs.Hierarchy // for mounts of the type cgroup
 	endpoint *network.Endpoint  // nil for a container with loopback alone
@@ -54,8 +55,10 @@ func (d descriptors) keepsUser(s *specs.Spec) bool {
 type gates struct {
 	born     *step.Gate             // for the mappings of its users
 	unshared *step.Checkpoint       // for the network namespace; nil if it is born in it
+	copies   []rootfs.Copy          // mounts that the parent fills
 	hooks    *step.Gate             // for the hooks before pivot_root; nil without any
 	network  *network.Configuration // for its interface; nil with loopback alone
+	devices  *step.Gate             // for interfaces of the host; nil without any
 	limits   *step.Gate             // for the limits of the process; nil without any
 	ready    *step.Checkpoint       // created, and not started; nil if it starts at once
 	listener *listener              // for the descriptor of its filter; nil for none
@@ -108,7 +111,7 @@ func compile(s *specs.Spec, fds descriptors) (*step.Program, gates) {
 	var root *rootfs.Root
 	if isNew(s, specs.MountNamespace) {
 		root = rootfs.Attach(p, fds.root, fds.at, userns)
-		root.Cgroups = fds.cgroups
+		root.Cgroups, root.Label = fds.cgroups, l.MountLabel
 	}
 	if userns {
 		p.Step("become the root of the user namespace", "")
@@ -136,6 +139,10 @@ func compile(s *specs.Spec, fds descriptors) (*step.Program, gates) {
 		p.Step("loopback comes up", "")
 		network.Loopback(p)
 	}
+	if len(l.NetDevices) > 0 {
+		p.Step("wait for the interfaces that the host lends", "")
+		g.devices = p.Gate(10 * time.Second)
+	}
 	p.Step("the host's name", "")
 	if s.Hostname != "" {
 		p.Call("sethostname", unix.SYS_SETHOSTNAME, p.Str(s.Hostname), step.Int(len(s.Hostname)))
@@ -152,6 +159,9 @@ func compile(s *specs.Spec, fds descriptors) (*step.Program, gates) {
 	created := func() {
 		p.Phase("created")
 		findProgram(p, s.Process)
+		// It may wait for long, and what else it was born with, such as the
+		// streams of others, would stay open meanwhile.
+		closeOthers(p, len(files), fds.start, fds.report, fds.first)
 		p.Call("prctl", unix.SYS_PRCTL, step.Flag(unix.PR_SET_PDEATHSIG, "PR_SET_PDEATHSIG"), step.Int(0))
 		g.ready = p.Checkpoint()
 		p.Call("read", unix.SYS_READ, step.Flag(fds.start, "start"), p.Bytes(make([]byte, 1), "byte"), step.Int(1))
@@ -159,12 +169,13 @@ func compile(s *specs.Spec, fds descriptors) (*step.Program, gates) {
 	// The filter's descriptor is sent while there is a parent to send it.
 	early := fds.filter != nil && fds.filter.Notify
 	if fds.start != 0 && !early {
+		passFiles(p, files)
 		created()
+		p.Phase("privileges")
+	} else {
+		p.Phase("privileges")
+		passFiles(p, files)
 	}
-
-	p.Phase("privileges")
-	p.Step("standard input, output and error", "")
-	passFiles(p, files)
 	g.listener = privileges(p, s, fds.keepsUser(s), fds.filter)
 	if fds.start != 0 && early {
 		created()
@@ -179,7 +190,7 @@ func compile(s *specs.Spec, fds descriptors) (*step.Program, gates) {
 	if fds.start != 0 {
 		self = -1
 	}
-	execute(p, s.Process, ending{nfiles: len(files), parent: self, report: fds.report, detour: fds.detour})
+	execute(p, s.Process, ending{nfiles: len(files), parent: self, report: fds.report, first: fds.first, init: fds.init})
 	return p, g
 }
 
@@ -192,6 +203,7 @@ func fileSystem(p *step.Program, root *rootfs.Root, s *specs.Spec, l *specs.Linu
 			source = fds.sources[i]
 		}
 		root.Mount(m, source)
+		g.copies = root.Copies
 		if path.Clean(m.Destination) == "/dev" && !rootfs.IsBind(m) {
 			root.Devices()
 		}

@@ -54,6 +54,9 @@ type Config struct {
 	// KeepKeyring leaves the container the session keyring of its parent
 	// (session-keyring(7)), where one with an ID otherwise gets its own.
 	KeepKeyring bool
+	// Init makes the first process a small one that starts the program, sends
+	// its signals on to it and reaps orphans (docker run --init).
+	Init bool
 
 	// Trace, if there is one, is filled in with what is done and how long it
 	// takes.
@@ -62,6 +65,7 @@ type Config struct {
 	// For tests: the calls that fail, as step.Program.FailAt, when the root is
 	// made and in the child.
 	failOverlayAt, failAt int
+	straight              bool // no detour
 }
 
 // A Container is one running container.
@@ -75,7 +79,8 @@ type Container struct {
 	dir     bool // cfg.Dir was made
 	done    chan struct{}
 	status  Status
-	program *step.Program // kept while a created child needs its memory
+	program *step.Program     // kept while a created child needs its memory
+	devices []*network.Device // lent to it, while it starts
 
 	mu    sync.Mutex
 	pidfd int // -1 when closed; reap uses it without mu, and Remove waits for reap
@@ -127,7 +132,7 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 	var opened []int
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, c.clean(context.WithoutCancel(ctx)))
+			err = errors.Join(err, c.returnDevices(), c.clean(context.WithoutCancel(ctx)))
 		}
 	}()
 	defer closeAll(&opened)
@@ -212,8 +217,9 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 	}
 
 	var told report
-	if needsDetour(s) {
-		if fds.detour, err = openDetour(len(fds.files), &opened); err != nil {
+	if cfg.Init || needsDetour(s) && !cfg.straight {
+		fds.init = cfg.Init
+		if fds.first, err = openFirst(len(fds.files), &opened); err != nil {
 			return nil, err
 		}
 		if wait == nil {
@@ -266,6 +272,11 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 				return err
 			}
 		}
+		for _, copied := range gates.copies {
+			if err := copied.Do(ctx, pid); err != nil {
+				return err
+			}
+		}
 		if gates.hooks != nil {
 			if err := gates.hooks.Await(ctx); err != nil {
 				return err
@@ -287,6 +298,15 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 			if err := gates.network.Connect(ctx, pid); err != nil {
 				return err
 			}
+		}
+		if gates.devices != nil {
+			if err := gates.devices.Await(ctx); err != nil {
+				return err
+			}
+			if err := c.moveDevices(pid); err != nil {
+				return err
+			}
+			gates.devices.Open()
 		}
 		if gates.limits != nil {
 			if err := gates.limits.Await(ctx); err != nil {
@@ -318,7 +338,7 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 		closeAll(&opened)
 		at := now()
 		err := told.await(ctx, p)
-		cfg.Trace.detour(s.Process.Args[0], at, err)
+		cfg.Trace.detour(cfg, at, err)
 		if err != nil {
 			unix.PidfdSendSignal(c.pidfd, unix.SIGKILL, nil, 0)
 			reapChild(c.pidfd)
@@ -331,6 +351,7 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 	}
 	c.Timeline = append(c.Timeline, step.Mark{Phase: "make cgroup", Ns: groupAt}, step.Mark{Phase: "clone", Ns: cloneAt})
 	c.Timeline = append(c.Timeline, p.Marks()...)
+	c.keepDevices()
 	go c.reap()
 	return c, nil
 }
@@ -382,7 +403,7 @@ func (c *Container) prepareTree(fds *descriptors, opened *[]int) (*step.Program,
 		}
 		c.cfg.Trace.Add("start", "an empty layer that the container can write to", "mkdir, chmod and chown of upper, work and rootfs", at)
 		fds.at = filepath.Join(c.cfg.Dir, "rootfs")
-		root = rootfs.Overlay(p, c.cfg.Layers, c.cfg.Dir)
+		root = rootfs.Overlay(p, c.cfg.Layers, c.cfg.Dir, mountLabel(s))
 	} else {
 		fds.at = c.path(s.Root.Path)
 		p.Phase("root")

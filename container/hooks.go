@@ -93,7 +93,7 @@ func runHook(ctx context.Context, h specs.Hook, state specs.State, inside bool) 
 	var told report
 	if inside {
 		// Its file can be the image's.
-		if end.detour, err = openDetour(3, &opened); err != nil {
+		if end.first, err = openFirst(3, &opened); err != nil {
 			return err
 		}
 		if told, err = newReport(); err != nil {

@@ -75,7 +75,7 @@ func TestEveryStepFails(t *testing.T) {
 			s := sample("exit 0")
 			tt.mutate(s)
 			overlay := step.New()
-			rootfs.Overlay(overlay, tt.layers, "/x")
+			rootfs.Overlay(overlay, tt.layers, "/x", "")
 			fds := descriptors{root: 3, at: "/x", tasks: []int{4, 5, 6, 7}, endpoint: net.endpoint(t)}
 			if host := hostMode(t); host == "v2" { // is born in its cgroup
 				fds.tasks = nil

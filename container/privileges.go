@@ -73,6 +73,9 @@ func privileges(p *step.Program, s *specs.Spec, keepUser bool, filter *seccomp.F
 	if l := s.Linux; l != nil && l.Personality != nil {
 		p.Call("personality", unix.SYS_PERSONALITY, step.Flag(personalities[l.Personality.Domain], string(l.Personality.Domain)))
 	}
+	if l := s.Linux; l != nil && l.MemoryPolicy != nil {
+		setMemoryPolicy(p, l.MemoryPolicy)
+	}
 	if filter != nil && !proc.NoNewPrivileges {
 		p.Step("the filter on system calls", "")
 		l = install(p, filter)
@@ -146,6 +149,14 @@ func label(p *step.Program, proc *specs.Process) {
 	if proc.SelinuxLabel != "" {
 		write("/proc/self/attr/exec", proc.SelinuxLabel)
 	}
+}
+
+// mountLabel is the SELinux context of the container's file systems.
+func mountLabel(s *specs.Spec) string {
+	if s.Linux == nil {
+		return ""
+	}
+	return s.Linux.MountLabel
 }
 
 // setUser appends the calls that change user and groups for good.

@@ -135,8 +135,22 @@ func (h *Handle) Exec(ctx context.Context, e Exec) (*Process, error) {
 			flags |= f
 		}
 	}
-	if birth := flags & byThread; birth != 0 {
+	affinity := &specs.CPUAffinity{}
+	if a := s.Process.ExecCPUAffinity; a != nil {
+		affinity = a
+	}
+	if birth := flags & byThread; birth != 0 || affinity.Initial != "" {
 		o.Thread = func() error {
+			// The child inherits it, and has it until it joins its cgroup.
+			if affinity.Initial != "" {
+				cpus, _ := cpuSet(affinity.Initial)
+				if err := unix.SchedSetaffinity(0, cpus); err != nil {
+					return fmt.Errorf("process.execCPUAffinity.initial: %q: sched_setaffinity: %w", affinity.Initial, err)
+				}
+			}
+			if birth == 0 {
+				return nil
+			}
 			if err := unix.Setns(init, int(birth)); err != nil {
 				return fmt.Errorf("joining the container's PID namespace: setns: %w", err)
 			}
@@ -176,6 +190,10 @@ func (h *Handle) Exec(ctx context.Context, e Exec) (*Process, error) {
 	for _, fd := range tasks {
 		p.Call("write", unix.SYS_WRITE, step.Flag(fd, "tasks"), p.Str("0"), step.Int(1))
 	}
+	if affinity.Final != "" {
+		cpus, _ := cpuSet(affinity.Final)
+		p.Call("sched_setaffinity", unix.SYS_SCHED_SETAFFINITY, step.Int(0), step.Int(1024/8), setBytes(p, cpus, "process.execCPUAffinity.final: "+affinity.Final))
+	}
 	label(p, s.Process)
 	if join := flags &^ byThread; join != 0 {
 		enter(p, init, int(join))
@@ -211,7 +229,7 @@ func (h *Handle) Exec(ctx context.Context, e Exec) (*Process, error) {
 	end := ending{nfiles: len(files), parent: self}
 	var told report
 	if needsDetour(&s) {
-		if end.detour, err = openDetour(len(fds), &opened); err != nil {
+		if end.first, err = openFirst(len(fds), &opened); err != nil {
 			return nil, err
 		}
 		if told, err = newReport(); err != nil {

@@ -73,11 +73,14 @@ func (t *Trace) program(p *step.Program, o step.Options, pid int) {
 }
 
 // detour adds what the program in between has done (detour.go).
-func (t *Trace) detour(program string, begin int64, err error) {
+func (t *Trace) detour(cfg Config, begin int64, err error) {
 	if t == nil {
 		return
 	}
-	e := Event{Phase: "exec", Step: "from there the container's program, so that /proc/self/exe was never ours", Call: fmt.Sprintf("execve(%q)", program), Begin: begin, End: now()}
+	e := Event{Phase: "exec", Step: "from there the container's program, so that /proc/self/exe was never ours", Call: fmt.Sprintf("execve(%q)", cfg.Spec.Process.Args[0]), Begin: begin, End: now()}
+	if cfg.Init {
+		e.Step = "the init starts the container's program"
+	}
 	var errno syscall.Errno
 	if errors.As(err, &errno) {
 		e.Failed, e.Result = true, unix.ErrnoName(errno)

@@ -24,11 +24,8 @@ func CheckMount(m specs.Mount) error {
 			return fmt.Errorf("%q holds a NUL", s)
 		}
 	}
-	o, err := parseOptions(m.Options)
-	dest := path.Clean(m.Destination)
+	o, dest := parseOptions(m.Options), path.Clean(m.Destination)
 	switch {
-	case err != nil:
-		return err
 	case dest == "/proc" && m.Type != "proc" && !o.remount && !(o.bind && path.Clean(m.Source) == "/proc"):
 		return fmt.Errorf("/proc can be a mount of the type proc, or the host's bound, and nothing else: programs and runtimes trust what it says")
 	case strings.HasPrefix(dest, "/proc/") && !slices.Contains(procFiles, dest[len("/proc/"):]):
@@ -37,6 +34,8 @@ func CheckMount(m specs.Mount) error {
 		return fmt.Errorf("%s has no type, and none of the options bind, rbind and remount", m.Destination)
 	case IsBind(m) && m.Source == "":
 		return fmt.Errorf("%s binds nothing: source is empty", m.Destination)
+	case o.copyUp && m.Type != "tmpfs":
+		return fmt.Errorf("%s: tmpcopyup is for mounts of the type tmpfs", m.Destination)
 	case o.mapped && !IsBind(m):
 		return fmt.Errorf("%s: only a bind mount can be ID-mapped", m.Destination)
 	case (len(m.UIDMappings) > 0) != (len(m.GIDMappings) > 0):
@@ -57,14 +56,14 @@ var procFiles = []string{"cpuinfo", "diskstats", "meminfo", "stat", "swaps", "up
 // IsBind tells whether a mount shows a part of the host's tree. The type is
 // then "bind" or "none", by custom, and has no meaning.
 func IsBind(m specs.Mount) bool {
-	o, _ := parseOptions(m.Options)
+	o := parseOptions(m.Options)
 	return o.bind
 }
 
 // IsMapped tells whether a bind mount is ID-mapped, and whether with all mounts
 // below it.
 func IsMapped(m specs.Mount) (mapped, recursive bool) {
-	o, _ := parseOptions(m.Options)
+	o := parseOptions(m.Options)
 	return o.mapped || len(m.UIDMappings) > 0, o.rmapped
 }
 
@@ -97,7 +96,7 @@ func OpenRoot(p *step.Program, path string) step.Result {
 
 // OpenMount is OpenSource for a bind mount of the configuration.
 func OpenMount(p *step.Program, source string, m specs.Mount) step.Result {
-	o, _ := parseOptions(m.Options)
+	o := parseOptions(m.Options)
 	return OpenSource(p, source, o.recursive)
 }
 
@@ -115,10 +114,7 @@ var propagationNames = map[uint64]string{unix.MS_PRIVATE: "MS_PRIVATE", unix.MS_
 // Mount appends the calls for one mount of the configuration. source is for a
 // bind mount.
 func (r *Root) Mount(m specs.Mount, source Source) {
-	o, err := parseOptions(m.Options)
-	if err != nil {
-		panic("rootfs: a mount that was not checked: " + err.Error())
-	}
+	o := parseOptions(m.Options)
 	switch {
 	case o.bind:
 		r.p.Step("show a part of the host at", m.Destination)
@@ -128,6 +124,8 @@ func (r *Root) Mount(m specs.Mount, source Source) {
 		at := r.in(m.Destination, unix.O_PATH, "O_PATH")
 		r.adjust(at.Arg(), o)
 		r.p.Call("close", unix.SYS_CLOSE, at.Arg())
+	case o.copyUp:
+		r.copyUp(m, o)
 	case m.Type == "cgroup" || m.Type == "cgroup2":
 		r.p.Step("mount the control groups at", m.Destination)
 		r.cgroups(m, o)
@@ -157,6 +155,7 @@ func (r *Root) newMount(fstype, source string, o options) step.Result {
 	for _, d := range o.data {
 		set(d[0], d[1])
 	}
+	r.label(fs, fstype)
 	for _, f := range o.flags {
 		p.Call("fsconfig", unix.SYS_FSCONFIG, fs.Arg(), step.Flag(unix.FSCONFIG_SET_FLAG, "FSCONFIG_SET_FLAG"), p.Str(f), step.Null(), step.Int(0))
 	}
@@ -171,6 +170,15 @@ func (r *Root) newMount(fstype, source string, o options) step.Result {
 	m := p.Call("fsmount", unix.SYS_FSMOUNT, fs.Arg(), step.Flag(unix.FSMOUNT_CLOEXEC, "FSMOUNT_CLOEXEC"), step.Flag(int(o.attr.Attr_set), text(names)))
 	p.Call("close", unix.SYS_CLOSE, fs.Arg())
 	return m
+}
+
+// label gives a new file system the container's SELinux context, as runc does:
+// the kernel labels its own ones by other rules.
+func (r *Root) label(fs step.Result, fstype string) {
+	if r.Label == "" || kernelFS[fstype] || fstype == "mqueue" || fstype == "cgroup" || fstype == "cgroup2" {
+		return
+	}
+	r.p.Call("fsconfig", unix.SYS_FSCONFIG, fs.Arg(), step.Flag(unix.FSCONFIG_SET_STRING, "FSCONFIG_SET_STRING"), r.p.Str("context"), r.p.Str(r.Label), step.Int(0))
 }
 
 // mountOn puts a detached mount in its place, with the options that are left.

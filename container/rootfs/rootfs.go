@@ -128,13 +128,19 @@ type Root struct {
 	bind bool
 	// Cgroups are the hierarchies of a mount of the type cgroup.
 	Cgroups []Hierarchy
+	// Label is the SELinux context of new file systems, "" for the default
+	// (config-linux.md, "Mount Label").
+	Label string
+	// Copies are what the parent has to fill while the child waits.
+	Copies []Copy
 }
 
 // Overlay appends the calls that join layers with the writable folder dir/upper
 // into a detached mount. The parent makes them ([Run]), with the host's
 // privileges, so that the overlay keeps its marks in trusted.overlay
 // attributes, which any file system has for root and no container can write.
-func Overlay(p *step.Program, l *Layers, dir string) step.Result {
+// label is its SELinux context, "" for none.
+func Overlay(p *step.Program, l *Layers, dir, label string) step.Result {
 	p.Phase("overlay")
 	p.Step("the image's layers below it, as one tree", "")
 	// Names are then short, and without the commas that Linux before 6.5 refuses.
@@ -158,6 +164,9 @@ func Overlay(p *step.Program, l *Layers, dir string) step.Result {
 	set("source", "overlay")
 	set("upperdir", "upper")
 	set("workdir", "work")
+	if label != "" {
+		set("context", label)
+	}
 	p.Call("fsconfig", unix.SYS_FSCONFIG, fs.Arg(), step.Flag(unix.FSCONFIG_CMD_CREATE, "FSCONFIG_CMD_CREATE"), step.Null(), step.Null(), step.Int(0))
 	m := p.Call("fsmount", unix.SYS_FSMOUNT, fs.Arg(), step.Flag(unix.FSMOUNT_CLOEXEC, "FSMOUNT_CLOEXEC"), step.Int(0))
 	p.Call("close", unix.SYS_CLOSE, fs.Arg())
@@ -239,6 +248,7 @@ func (r *Root) Mask(paths []string) {
 		p.Allow(syscall.ENOENT, syscall.ENOTDIR)
 		p.If(dir, func() {
 			fs := p.Call("fsopen", unix.SYS_FSOPEN, p.Str("tmpfs"), step.Flag(unix.FSOPEN_CLOEXEC, "FSOPEN_CLOEXEC"))
+			r.label(fs, "tmpfs")
 			p.Call("fsconfig", unix.SYS_FSCONFIG, fs.Arg(), step.Flag(unix.FSCONFIG_CMD_CREATE, "FSCONFIG_CMD_CREATE"), step.Null(), step.Null(), step.Int(0))
 			m := p.Call("fsmount", unix.SYS_FSMOUNT, fs.Arg(), step.Flag(unix.FSMOUNT_CLOEXEC, "FSMOUNT_CLOEXEC"), step.Flag(unix.MOUNT_ATTR_RDONLY|unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOEXEC, "MOUNT_ATTR_RDONLY|MOUNT_ATTR_NOSUID|MOUNT_ATTR_NODEV|MOUNT_ATTR_NOEXEC"))
 			p.Call("close", unix.SYS_CLOSE, fs.Arg())
