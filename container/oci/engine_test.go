@@ -116,7 +116,7 @@ func (l *island) leftovers() {
 // command is one that runs on the island.
 func (l *island) command(args ...string) *exec.Cmd {
 	cmd := exec.Command("nsenter", append([]string{"--target", strconv.Itoa(l.first.Process.Pid), "--pid", "--mount", "--net", "--"}, args...)...)
-	cmd.Env = append(os.Environ(), "HOME="+l.dir, "DOCKER_CONFIG="+l.dir, "TMPDIR="+l.dir)
+	cmd.Env = append(os.Environ(), "HOME="+l.dir, "TMPDIR="+l.dir)
 	return cmd
 }
 
