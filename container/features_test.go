@@ -403,6 +403,21 @@ func TestHooks(t *testing.T) {
 	before.check(t, own, "a hook fails")
 }
 
+// TestBindSys: what is bound is the host's, also where layers are kept in the
+// mount namespace that joins them.
+func TestBindSys(t *testing.T) {
+	needRoot(t)
+	s := sample("ls /sys")
+	for i := range s.Mounts {
+		if m := &s.Mounts[i]; m.Destination == "/sys" {
+			*m = specs.Mount{Destination: "/sys", Type: "bind", Source: "/sys", Options: []string{"rbind", "rro"}}
+		}
+	}
+	if r := do(t, layersOf(t), s)["ls /sys"]; !strings.Contains(r.Out, "kernel") {
+		t.Errorf("/sys holds %q, %s", r.Out, r.Err)
+	}
+}
+
 // TestLeakedDescriptor: no descriptor of ours can be named as the working
 // directory (CVE-2024-21626).
 func TestLeakedDescriptor(t *testing.T) {

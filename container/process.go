@@ -122,7 +122,9 @@ func (h *Handle) Exec(ctx context.Context, e Exec) (*Process, error) {
 		return nil, err
 	}
 	defer unix.Close(init)
-	self, err := step.Self()
+	var opened []int
+	defer closeAll(&opened)
+	self, err := parent(3+len(e.Files), &opened)
 	if err != nil {
 		return nil, err
 	}
@@ -133,8 +135,22 @@ func (h *Handle) Exec(ctx context.Context, e Exec) (*Process, error) {
 			flags |= f
 		}
 	}
-	if birth := flags & byThread; birth != 0 {
+	affinity := &specs.CPUAffinity{}
+	if a := s.Process.ExecCPUAffinity; a != nil {
+		affinity = a
+	}
+	if birth := flags & byThread; birth != 0 || affinity.Initial != "" {
 		o.Thread = func() error {
+			// The child inherits it, and has it until it joins its cgroup.
+			if affinity.Initial != "" {
+				cpus, _ := cpuSet(affinity.Initial)
+				if err := unix.SchedSetaffinity(0, cpus); err != nil {
+					return fmt.Errorf("process.execCPUAffinity.initial: %q: sched_setaffinity: %w", affinity.Initial, err)
+				}
+			}
+			if birth == 0 {
+				return nil
+			}
 			if err := unix.Setns(init, int(birth)); err != nil {
 				return fmt.Errorf("joining the container's PID namespace: setns: %w", err)
 			}
@@ -161,7 +177,7 @@ func (h *Handle) Exec(ctx context.Context, e Exec) (*Process, error) {
 	}
 	var filter *seccomp.Filter
 	if s.Linux.Seccomp != nil {
-		if filter, err = compileFilter(s.Linux.Seccomp); err != nil {
+		if filter, err = seccomp.Compile(s.Linux.Seccomp); err != nil {
 			return nil, fmt.Errorf("config.json: %w", err)
 		}
 	}
@@ -169,9 +185,14 @@ func (h *Handle) Exec(ctx context.Context, e Exec) (*Process, error) {
 	p := step.New()
 	p.Phase("namespaces")
 	dieWithParent(p, self)
+	hide(p)
 	newKeyring(p, h.Keyring)
 	for _, fd := range tasks {
 		p.Call("write", unix.SYS_WRITE, step.Flag(fd, "tasks"), p.Str("0"), step.Int(1))
+	}
+	if affinity.Final != "" {
+		cpus, _ := cpuSet(affinity.Final)
+		p.Call("sched_setaffinity", unix.SYS_SCHED_SETAFFINITY, step.Int(0), step.Int(1024/8), setBytes(p, cpus, "process.execCPUAffinity.final: "+affinity.Final))
 	}
 	label(p, s.Process)
 	if join := flags &^ byThread; join != 0 {
@@ -199,30 +220,55 @@ func (h *Handle) Exec(ctx context.Context, e Exec) (*Process, error) {
 		files[0], files[1], files[2] = tty.Arg(), tty.Arg(), tty.Arg()
 	}
 	passFiles(p, files)
-	privileges(p, &s, descriptors{uid: os.Geteuid(), gid: os.Getegid()}.keepsUser(&s), filter)
+	listener := privileges(p, &s, descriptors{uid: os.Geteuid(), gid: os.Getegid()}.keepsUser(&s), filter)
 	p.Phase("exec")
 	if e.Detach {
 		p.Call("prctl", unix.SYS_PRCTL, step.Flag(unix.PR_SET_PDEATHSIG, "PR_SET_PDEATHSIG"), step.Int(0))
 		self = -1
 	}
-	execute(p, s.Process, self, len(files), 0)
+	end := ending{nfiles: len(files), parent: self}
+	var told report
+	if needsDetour(&s) {
+		if end.first, err = openFirst(len(fds), &opened); err != nil {
+			return nil, err
+		}
+		if told, err = newReport(); err != nil {
+			return nil, err
+		}
+		defer told.Close()
+		if end.report, err = aside(int(told.w.Fd()), len(fds), &opened); err != nil {
+			return nil, err
+		}
+	}
+	execute(p, s.Process, end)
 
 	o.Ready = func(pid int) error {
-		if limits == nil {
-			return nil
+		if limits != nil {
+			if err := limits.Await(ctx); err != nil {
+				return err
+			}
+			if err := limitProcess(pid, s.Process); err != nil {
+				return err
+			}
+			limits.Open()
 		}
-		if err := limits.Await(ctx); err != nil {
-			return err
+		if listener != nil {
+			return listener.hand(ctx, pid, s.Linux.Seccomp, h.State)
 		}
-		if err := limitProcess(pid, s.Process); err != nil {
-			return err
-		}
-		limits.Open()
 		return nil
 	}
 	child, err := p.Clone(ctx, o)
 	if err != nil {
 		return nil, fmt.Errorf("starting %q: %w", s.Process.Args[0], explain(err, s.Process))
+	}
+	if told.r != nil {
+		closeAll(&opened)
+		if err := told.await(ctx, p); err != nil {
+			unix.PidfdSendSignal(child.PIDFD, unix.SIGKILL, nil, 0)
+			reapChild(child.PIDFD)
+			unix.Close(child.PIDFD)
+			return nil, fmt.Errorf("starting %q: %w", s.Process.Args[0], explain(err, s.Process))
+		}
 	}
 	return &Process{child.PID, child.PIDFD}, nil
 }

@@ -114,16 +114,16 @@ func create(ctx context.Context, g *globals, args []string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	_, _, err = c.create(ctx, g, id)
+	cfg, err := c.config(id)
+	if err != nil {
+		return 0, err
+	}
+	_, _, err = c.create(ctx, g, cfg)
 	return 0, err
 }
 
 // create makes the container, and our end of its terminal if that is for us.
-func (c *creation) create(ctx context.Context, g *globals, id string) (_ *container.Handle, _ *console, err error) {
-	cfg, err := c.config(id)
-	if err != nil {
-		return nil, nil, err
-	}
+func (c *creation) create(ctx context.Context, g *globals, cfg container.Config) (_ *container.Handle, _ *console, err error) {
 	t, err := openConsole(c.consoleSocket, c.detach, cfg.Spec.Process)
 	if err != nil {
 		return nil, nil, err

@@ -161,6 +161,10 @@ func execute(ctx context.Context, g *globals, args []string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	var s *signals
+	if !x.detach {
+		s = catch()
+	}
 	h, err := container.Load(g.root, id)
 	if err != nil {
 		return 0, err
@@ -179,10 +183,7 @@ func execute(ctx context.Context, g *globals, args []string) (int, error) {
 	}
 	defer t.close()
 	e.Console = t.socket()
-	var s signals
-	if !x.detach {
-		s = catch()
-	}
+	s.wait()
 	p, err := h.Exec(ctx, e)
 	if err != nil {
 		return 0, err

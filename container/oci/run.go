@@ -18,11 +18,16 @@ func runContainer(ctx context.Context, g *globals, args []string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	var s signals
+	var s *signals
 	if !c.detach {
 		s = catch()
 	}
-	h, t, err := c.create(ctx, g, id)
+	cfg, err := c.config(id)
+	s.wait()
+	if err != nil {
+		return 0, err
+	}
+	h, t, err := c.create(ctx, g, cfg)
 	if err != nil {
 		return 0, err
 	}
@@ -38,33 +43,49 @@ func runContainer(ctx context.Context, g *globals, args []string) (int, error) {
 	stop()
 	t.drain()
 	if !c.keep {
-		if h, loadErr := container.Load(g.root, id); loadErr == nil {
-			err = errors.Join(err, h.Delete(ctx, true))
+		// Somebody else may have deleted it.
+		if deleteErr := h.Delete(ctx, true); !errors.Is(deleteErr, container.ErrNotExist) {
+			err = errors.Join(err, deleteErr)
 		}
 	}
 	return status.ExitCode(), err
 }
 
-// signals are those that we were sent.
-type signals chan os.Signal
+// signals are those that we are sent.
+type signals struct {
+	sent chan os.Signal
+	kept chan struct{} // closed when all of them are kept
+}
 
-// catch begins to keep signals, until there is somebody to get them.
-func catch() signals {
-	s := make(signals, 64)
-	signal.Notify(s)
+// catch begins to keep signals, until there is somebody to get them. To ask for
+// all of them takes Go's runtime over a millisecond: so it is done while the
+// caller reads its configuration.
+func catch() *signals {
+	s := &signals{make(chan os.Signal, 64), make(chan struct{})}
+	go func() {
+		signal.Notify(s.sent)
+		close(s.kept)
+	}()
 	return s
+}
+
+// wait returns when no signal is lost any more.
+func (s *signals) wait() {
+	if s != nil {
+		<-s.kept
+	}
 }
 
 // forward passes signals on until stop is called. SIGCHLD is about us, SIGURG is
 // what Go's runtime sends itself, and SIGWINCH says that the window of our
 // terminal has another size.
-func (s signals) forward(t *console, send func(syscall.Signal)) (stop func()) {
+func (s *signals) forward(t *console, send func(syscall.Signal)) (stop func()) {
 	done, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
 		for {
 			select {
-			case sig := <-s:
+			case sig := <-s.sent:
 				switch sig, _ := sig.(syscall.Signal); {
 				case sig == unix.SIGWINCH && t != nil:
 					t.resize()

@@ -39,6 +39,7 @@ type Program struct {
 	memory      [][]byte
 	gates       []*Gate
 	checkpoints []*Checkpoint
+	holds       []*Hold
 	running     *state
 	cond        int16 // of the calls that are appended now
 	// FailAt makes the call of this number fail with EIO without making it:
