@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -53,7 +54,6 @@ func newIsland(t *testing.T, engine string, programs ...string) *island {
 	if err := built(); err != nil {
 		t.Fatal(err)
 	}
-	t.Setenv("PATH", os.Getenv("PATH")+":/usr/sbin:/sbin") // not in an ordinary user's
 	for _, p := range append([]string{"nsenter", "mount"}, programs...) {
 		if _, err := exec.LookPath(p); err != nil {
 			if required(engine) {
@@ -125,6 +125,7 @@ type expectation struct {
 	args []string
 	code int
 	want string // in its output, or several such, joined by also
+	soon bool   // within some seconds, and not at once
 }
 
 // also stands between things that are expected.
@@ -148,6 +149,10 @@ func (l *island) meet(engine func(args ...string) *exec.Cmd, list []expectation)
 	l.t.Helper()
 	for _, e := range list {
 		out, code := output(l.t, engine(e.args...))
+		for end := time.Now().Add(10 * time.Second); e.soon && !strings.Contains(out, e.want) && time.Now().Before(end); {
+			time.Sleep(20 * time.Millisecond)
+			out, code = output(l.t, engine(e.args...))
+		}
 		if code != e.code {
 			l.t.Errorf("%q: code %d, want %d:\n%s", e.args, code, e.code, out)
 		}

@@ -8,6 +8,7 @@ import (
 
 // TestPodman: podman, and conmon, with bench-oci as their runtime.
 func TestPodman(t *testing.T) {
+	t.Parallel()
 	l := newIsland(t, "podman", "podman", "conmon")
 	podman := func(args ...string) *exec.Cmd {
 		return l.command(append([]string{"podman", "--root", filepath.Join(l.dir, "root"), "--runroot", filepath.Join(l.dir, "run"), "--tmpdir", filepath.Join(l.dir, "tmp"),
@@ -15,7 +16,8 @@ func TestPodman(t *testing.T) {
 	}
 	// podman raises these limits for a container, which not every root may.
 	flags := "--network none --ulimit nofile=1024:1024 --ulimit nproc=1024:1024 --cgroup-parent /" + l.group + " "
-	do := func(code int, want, line string) expectation { return expectation{words(line), code, want} }
+	do := func(code int, want, line string) expectation { return expectation{words(line), code, want, false} }
+	soon := func(want, line string) expectation { return expectation{words(line), 0, want, true} }
 	run := func(code int, want, line string) expectation { return do(code, want, "run "+flags+line) }
 	l.meet(podman, []expectation{
 		do(0, "probe", "load -i "+archive(t)),
@@ -27,7 +29,7 @@ func TestPodman(t *testing.T) {
 		run(0, "uid=1234 gid=5678", "--rm --user student --read-only probe"),
 		run(0, "uid=0 gid=0", "--rm --uidmap 0:100000:5000 --gidmap 0:100000:6000 probe"),
 		run(0, "", "-d --name long probe /probe term"),
-		do(0, "ready", "logs long"),
+		soon("ready", "logs long"),
 		do(0, "pid=", "exec long /probe who"),
 		do(9, "", "exec long /probe 'exit 9'"),
 		do(127, "not found", "exec long nosuch"),
