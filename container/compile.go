@@ -219,7 +219,12 @@ func fileSystem(p *step.Program, root *rootfs.Root, s *specs.Spec, l *specs.Linu
 		p.Step("a terminal, whose other side is sent to the parent", "")
 		tty := openTerminal(p, root.Terminal(), s.Process, fds.console)
 		root.Console(tty)
-		*files = []step.Arg{tty.Arg(), tty.Arg(), tty.Arg()}
+		// At once: an engine waits until nobody has the streams of `create`
+		// open, and a created container may never be started.
+		for i := range 3 {
+			p.Call("dup3", unix.SYS_DUP3, tty.Arg(), step.Int(i), step.Int(0))
+			(*files)[i] = step.Flag(i, "terminal")
+		}
 	}
 	for _, key := range sortedKeys(l.Sysctl) {
 		p.Step("set the kernel parameter", key)
