@@ -309,6 +309,7 @@ var phaseMeans = map[string]map[string]string{
 		"network":     "loopback, host name",
 		"privileges":  "capabilities and user",
 		"exec":        "the kernel starts the program",
+		"runtime":     "the runtime's command does all else, until the program runs",
 	},
 	"vm": {
 		"start":    "the host starts QEMU",
