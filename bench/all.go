@@ -311,7 +311,7 @@ func workload() (*images.Image, error) {
 func workloadFor(run *harness.Run, p platform.Platform, image *images.Image, process images.Process, givenKernel string) platform.Workload {
 	return platform.Workload{
 		Image: image, Process: process,
-		RunID: run.ID, Dir: filepath.Join(run.Dir, p.Info().Name), Cache: cacheDir(), Kernel: kernelOptions(givenKernel),
+		RunID: run.ID, NetworkID: run.NetworkID(), Dir: filepath.Join(run.Dir, p.Info().Name), Cache: cacheDir(), Kernel: kernelOptions(givenKernel),
 		Memory: instanceMemory, CPUs: instanceCPUs, Pids: instancePids,
 	}
 }

@@ -29,13 +29,17 @@ type descriptors struct {
 
 	// A container that is created first and started later reads a byte from
 	// start before it goes on, and outlives its parent.
-	start  int // 0 for none
-	report int // where it says that it cannot: 0 for nowhere
-	init   int // the executable of the init, 0 for none; it needs report
+	start  int  // 0 for none
+	report int  // where it says that it cannot: 0 for nowhere
+	detour int  // the program that it becomes first: 0 for none
+	init   bool // that is the init
 
 	cgroups  []rootfs.Hierarchy // for mounts of the type cgroup
+	endpoint *network.Endpoint  // nil for a container with loopback alone
 	filter   *seccomp.Filter    // nil for none
 	uid, gid int                // the parent's, effective
+	keyring  string             // the name of a session keyring of its own, "" for the parent's
+	noPivot  bool
 }
 
 // keepsUser tells whether the process stays who its parent is. An ordinary user
@@ -49,14 +53,15 @@ func (d descriptors) keepsUser(s *specs.Spec) bool {
 
 // gates are where the child waits for its parent.
 type gates struct {
-	born    *step.Gate       // for the mappings of its users
-	copies  []rootfs.Copy    // mounts that the parent fills
-	hooks   *step.Gate       // for the hooks before pivot_root; nil without any
-	devices *step.Gate       // for interfaces of the host; nil without any
-	limits  *step.Gate       // for the limits of the process; nil without any
-	ready   *step.Checkpoint // created, and not started; nil if it starts at once
-
-	listener *listener // for the descriptor of its filter; nil for none
+	born     *step.Gate             // for the mappings of its users
+	unshared *step.Checkpoint       // for the network namespace; nil if it is born in it
+	copies   []rootfs.Copy          // mounts that the parent fills
+	hooks    *step.Gate             // for the hooks before pivot_root; nil without any
+	network  *network.Configuration // for its interface; nil with loopback alone
+	devices  *network.Borrower      // for interfaces of the host; nil without any
+	limits   *step.Gate             // for the limits of the process; nil without any
+	ready    *step.Checkpoint       // created, and not started; nil if it starts at once
+	listener *listener              // for the descriptor of its filter; nil for none
 }
 
 // compile turns a checked configuration into the calls that the child makes.
@@ -72,7 +77,14 @@ func compile(s *specs.Spec, fds descriptors) (*step.Program, gates) {
 	p.Phase("namespaces")
 	dieWithParent(p, fds.self)
 	g.born = p.Gate(10 * time.Second)
+	if joins(s, specs.PIDNamespace) {
+		hide(p)
+	}
+	newKeyring(p, fds.keyring)
 	join(p, s, fds.joins)
+	if fds.endpoint != nil && joins(s, specs.UserNamespace) {
+		g.unshared = p.Checkpoint()
+	}
 
 	p.Phase("cgroup")
 	for _, fd := range fds.tasks {
@@ -109,11 +121,14 @@ func compile(s *specs.Spec, fds descriptors) (*step.Program, gates) {
 	}
 
 	p.Phase("network")
-	if isNew(s, specs.NetworkNamespace) {
+	switch {
+	case fds.endpoint != nil:
+		g.network = network.Configure(p, fds.endpoint)
+	case isNew(s, specs.NetworkNamespace):
 		network.Loopback(p)
 	}
 	if len(l.NetDevices) > 0 {
-		g.devices = p.Gate(10 * time.Second)
+		g.devices = network.Borrow(p)
 	}
 	if s.Hostname != "" {
 		p.Call("sethostname", unix.SYS_SETHOSTNAME, p.Str(s.Hostname), step.Int(len(s.Hostname)))
@@ -130,7 +145,8 @@ func compile(s *specs.Spec, fds descriptors) (*step.Program, gates) {
 		p.Phase("created")
 		// It may wait for long, and what else it was born with, such as the
 		// streams of others, would stay open meanwhile.
-		closeOthers(p, len(files), fds.start, fds.report, fds.init)
+		closeOthers(p, len(files), keptFile{fds.start, "start"}, keptFile{fds.report, "failed"}, keptFile{fds.detour, "detour"})
+		findProgram(p, s.Process)
 		p.Call("prctl", unix.SYS_PRCTL, step.Flag(unix.PR_SET_PDEATHSIG, "PR_SET_PDEATHSIG"), step.Int(0))
 		g.ready = p.Checkpoint()
 		p.Call("read", unix.SYS_READ, step.Flag(fds.start, "start"), p.Bytes(make([]byte, 1), "byte"), step.Int(1))
@@ -151,15 +167,14 @@ func compile(s *specs.Spec, fds descriptors) (*step.Program, gates) {
 	}
 
 	p.Phase("exec")
+	if g.network != nil {
+		g.network.Settle(p)
+	}
 	self := fds.self
 	if fds.start != 0 {
 		self = -1
 	}
-	if fds.init > 0 {
-		executeInit(p, s.Process, self, len(files), fds.report, fds.init)
-	} else {
-		execute(p, s.Process, self, len(files), fds.report)
-	}
+	execute(p, s.Process, ending{nfiles: len(files), parent: self, report: fds.report, detour: fds.detour, init: fds.init})
 	return p, g
 }
 
@@ -182,6 +197,7 @@ func fileSystem(p *step.Program, root *rootfs.Root, s *specs.Spec, l *specs.Linu
 			root.Device(d)
 		}
 	}
+	root.Folder(s.Process.Cwd) // as runc does
 	if s.Process.Terminal {
 		tty := openTerminal(p, root.Terminal(), s.Process, fds.console)
 		root.Console(tty)
@@ -195,7 +211,7 @@ func fileSystem(p *step.Program, root *rootfs.Root, s *specs.Spec, l *specs.Linu
 	}
 	root.Mask(l.MaskedPaths)
 	root.Protect(l.ReadonlyPaths)
-	root.Pivot(s.Root.Readonly)
+	root.Pivot(s.Root.Readonly, fds.noPivot)
 	if l.RootfsPropagation != "" {
 		rootfs.Propagate(p, l.RootfsPropagation)
 	}

@@ -46,10 +46,22 @@ type Config struct {
 	// Init makes the first process a small one that starts the program, sends
 	// its signals on to it and reaps orphans (docker run --init).
 	Init bool
+	// Endpoint is the container's place in a network, for one with a new network
+	// namespace; nil leaves it with loopback alone. It is the container's from
+	// then on: a start that fails gives it back, and so does Remove.
+	Endpoint *network.Endpoint
+	// NoPivot changes the root by MS_MOVE and chroot(2), for a host whose root
+	// pivot_root(2) refuses, as an initramfs is. The host's tree then stays in
+	// the mount namespace, below the container's.
+	NoPivot bool
+	// KeepKeyring leaves the container the session keyring of its parent
+	// (session-keyring(7)), where one with an ID otherwise gets its own.
+	KeepKeyring bool
 
 	// For tests: the calls that fail, as step.Program.FailAt, when the root is
 	// made and in the child.
 	failOverlayAt, failAt int
+	straight              bool // no detour
 }
 
 // A Container is one running container.
@@ -64,7 +76,6 @@ type Container struct {
 	done    chan struct{}
 	status  Status
 	program *step.Program     // kept while a created child needs its memory
-	rest    []step.Error      // what a created child still has to do
 	devices []*network.Device // lent to it, while it starts
 
 	mu    sync.Mutex
@@ -113,8 +124,19 @@ func Start(ctx context.Context, cfg Config) (*Container, error) {
 func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err error) {
 	begin := now()
 	s := cfg.Spec
+	c := &Container{cfg: cfg, pidfd: -1, done: make(chan struct{})}
+	var opened []int
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, c.returnDevices(), c.clean(context.WithoutCancel(ctx)))
+		}
+	}()
+	defer closeAll(&opened)
 	if err := check(s, cfg.Layers != nil); err != nil {
 		return nil, err
+	}
+	if cfg.Endpoint != nil && !isNew(s, specs.NetworkNamespace) {
+		return nil, errors.New("config.json: linux.namespaces: a container in a network needs a new network namespace")
 	}
 	if cfg.Stdin == nil || cfg.Stdout == nil || cfg.Stderr == nil {
 		return nil, errors.New("a container needs a standard input, output and error: os.DevNull for none")
@@ -125,23 +147,15 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	c := &Container{cfg: cfg, pidfd: -1, done: make(chan struct{})}
-	var opened []int
-	defer func() {
-		for _, fd := range opened {
-			unix.Close(fd)
-		}
-		if err != nil {
-			err = errors.Join(err, c.returnDevices(), c.clean(context.WithoutCancel(ctx)))
-		}
-	}()
-	self, err := step.Self()
-	if err != nil {
-		return nil, err
+	fds := descriptors{root: -1, uid: os.Geteuid(), gid: os.Getegid(), endpoint: cfg.Endpoint, noPivot: cfg.NoPivot}
+	if !cfg.KeepKeyring {
+		fds.keyring = keyring(cfg.ID)
 	}
-	fds := descriptors{root: -1, self: self, uid: os.Geteuid(), gid: os.Getegid()}
 	for _, f := range append([]*os.File{cfg.Stdin, cfg.Stdout, cfg.Stderr}, cfg.Files...) {
 		fds.files = append(fds.files, int(f.Fd()))
+	}
+	if fds.self, err = parent(len(fds.files), &opened); err != nil {
+		return nil, err
 	}
 	if cfg.Console != nil {
 		fds.console = int(cfg.Console.Fd())
@@ -174,6 +188,9 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 		if c.group, err = cgroup.CreateWith(s.Linux.CgroupsPath, s.Linux.Resources, o); err != nil {
 			return nil, err
 		}
+		if err := delegate(c.group, s); err != nil {
+			return nil, err
+		}
 		folder, tasks, err := c.group.Entrances()
 		if err != nil {
 			return nil, err
@@ -188,38 +205,41 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 		}
 	}
 
+	var told report
+	if fds.init = cfg.Init; cfg.Init || needsDetour(s) && !cfg.straight {
+		open := openDetour
+		if cfg.Init {
+			open = openInit
+		}
+		if fds.detour, err = open(len(fds.files), &opened); err != nil {
+			return nil, err
+		}
+		if wait == nil {
+			if told, err = newReport(); err != nil {
+				return nil, err
+			}
+			defer told.Close()
+			if fds.report, err = aside(int(told.w.Fd()), len(fds.files), &opened); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if fds.cgroups != nil && !has(s, specs.CgroupNamespace) {
+		if fds.cgroups, err = ownGroups(fds.cgroups, c.group, &opened); err != nil {
+			return nil, err
+		}
+	}
+
 	cloneAt := now()
 	o := step.Options{Flags: cloneFlags(s), Cgroup: born, Thread: thread(s, fds.joins)}
 	if wait != nil {
-		if fds.report, err = step.High(int(wait.failed.Fd())); err != nil {
+		if fds.report, err = aside(int(wait.failed.Fd()), len(fds.files), &opened); err != nil {
 			return nil, err
 		}
-		opened = append(opened, fds.report)
-		if fds.start, err = step.High(int(wait.start.Fd())); err != nil {
+		if fds.start, err = aside(int(wait.start.Fd()), len(fds.files), &opened); err != nil {
 			return nil, err
 		}
-		opened = append(opened, fds.start)
 		o.Report = fds.report
-	}
-	var failed *os.File
-	if cfg.Init {
-		if fds.init, err = initFile(); err != nil {
-			return nil, err
-		}
-	}
-	if cfg.Init && wait == nil {
-		r, w, err := os.Pipe()
-		if err != nil {
-			return nil, err
-		}
-		defer r.Close()
-		fds.report, err = step.High(int(w.Fd()))
-		w.Close()
-		if err != nil {
-			return nil, err
-		}
-		opened = append(opened, fds.report)
-		failed = r
 	}
 	p, gates := compile(s, fds)
 	p.FailAt = cfg.failAt
@@ -231,6 +251,11 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 			}
 		}
 		gates.born.Open()
+		if wait != nil {
+			if err := wait.born(pid, p.Rest(gates.ready)); err != nil {
+				return err
+			}
+		}
 		for _, copied := range gates.copies {
 			if err := copied.Do(ctx, pid); err != nil {
 				return err
@@ -245,14 +270,21 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 			}
 			gates.hooks.Open()
 		}
+		if gates.network != nil {
+			// While the child mounts, unless it is yet to make its namespace.
+			if gates.unshared != nil {
+				if err := gates.unshared.Await(ctx); err != nil {
+					return err
+				}
+			}
+			if err := gates.network.Connect(ctx, pid); err != nil {
+				return err
+			}
+		}
 		if gates.devices != nil {
-			if err := gates.devices.Await(ctx); err != nil {
+			if err := c.moveDevices(ctx, gates.devices, pid); err != nil {
 				return err
 			}
-			if err := c.moveDevices(pid); err != nil {
-				return err
-			}
-			gates.devices.Open()
 		}
 		if gates.limits != nil {
 			if err := gates.limits.Await(ctx); err != nil {
@@ -264,29 +296,27 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 			gates.limits.Open()
 		}
 		if gates.listener != nil {
-			return gates.listener.hand(ctx, pid, s.Linux.Seccomp, c.state(specs.StateCreating, pid))
+			return gates.listener.hand(ctx, pid, s.Linux.Seccomp, state(&c.cfg, specs.StateCreating, pid))
 		}
 		return nil
 	}
 	child, err := p.Clone(ctx, o)
-	if err == nil && failed != nil {
-		unix.Close(opened[len(opened)-1]) // we write no failures
-		opened = opened[:len(opened)-1]
-		if err = awaitProgram(ctx, failed, s.Process, child.PIDFD); err != nil {
-			unix.Close(child.PIDFD)
-		}
-	}
 	if err != nil {
+		if gates.network != nil {
+			err = gates.network.Explain(err)
+		}
 		if has(s, specs.TimeNamespace) && errors.Is(err, unix.EINVAL) {
 			err = fmt.Errorf("%w (a process that shares memory, as ours does until its execve, has a time namespace since Linux 6.2)", err)
 		}
 		return nil, fmt.Errorf("starting %q: %w", s.Process.Args[0], explain(err, s.Process))
 	}
 	c.pid, c.pidfd, c.program = child.PID, child.PIDFD, p
-	if gates.ready != nil {
-		c.rest = p.Rest(gates.ready)
-		if cfg.Init {
-			c.rest = append(c.rest, initFailure(s.Process))
+	if told.r != nil {
+		closeAll(&opened)
+		if err := told.await(ctx, p); err != nil {
+			unix.PidfdSendSignal(c.pidfd, unix.SIGKILL, nil, 0)
+			reapChild(c.pidfd)
+			return nil, fmt.Errorf("starting %q: %w", s.Process.Args[0], explain(err, s.Process))
 		}
 	}
 	c.Timeline = append(c.Timeline, step.Mark{Phase: "start", Ns: begin})
@@ -349,12 +379,14 @@ func (c *Container) prepareTree(fds *descriptors, opened *[]int) (*step.Program,
 	} else {
 		fds.at = c.path(s.Root.Path)
 		p.Phase("root")
-		root = rootfs.OpenSource(p, fds.at, true)
+		root = rootfs.OpenRoot(p, fds.at)
 	}
+	// Not where layers are joined, which has a mount namespace of its own.
+	b := step.New()
 	binds := map[int]step.Result{}
 	for i, m := range s.Mounts {
 		if rootfs.IsBind(m) {
-			binds[i] = rootfs.OpenMount(p, c.path(m.Source), m)
+			binds[i] = rootfs.OpenMount(b, c.path(m.Source), m)
 		}
 	}
 	if c.cfg.Layers != nil {
@@ -362,13 +394,16 @@ func (c *Container) prepareTree(fds *descriptors, opened *[]int) (*step.Program,
 			return nil, fmt.Errorf("joining the layers: %w", err)
 		}
 	} else if err := p.Run(); err != nil {
-		return nil, fmt.Errorf("opening the root and what is bound: %w", err)
+		return nil, fmt.Errorf("opening the root: %w", err)
 	}
 	fds.root = p.Value(root)
 	*opened = append(*opened, fds.root)
+	if err := b.Run(); err != nil {
+		return nil, fmt.Errorf("opening what is bound: %w", err)
+	}
 	fds.sources = make([]rootfs.Source, len(s.Mounts))
 	for i, r := range binds {
-		fd := p.Value(r)
+		fd := b.Value(r)
 		*opened = append(*opened, fd)
 		var st unix.Stat_t
 		if err := unix.Fstat(fd, &st); err != nil {
@@ -491,6 +526,16 @@ func (c *Container) clean(ctx context.Context) error {
 	var errs []error
 	if c.group != nil {
 		errs = append(errs, c.group.Remove(ctx))
+	}
+	if e := c.cfg.Endpoint; e != nil {
+		// An interface goes with the last process of its namespace. Are all of
+		// the container's dead? With its PID namespace or its cgroup they are.
+		if c.pid == 0 || c.group != nil || isNew(c.cfg.Spec, specs.PIDNamespace) {
+			errs = append(errs, e.Release())
+		} else {
+			errs = append(errs, e.Close())
+		}
+		c.cfg.Endpoint = nil
 	}
 	c.mu.Lock()
 	if c.pidfd >= 0 {

@@ -25,7 +25,7 @@ const hooksPatience = 5 * time.Minute
 // hooksBeforePivot runs those that may still change the container's mounts.
 func (c *Container) hooksBeforePivot(ctx context.Context, pid int) error {
 	h := c.cfg.Spec.Hooks
-	state := c.state(specs.StateCreating, pid)
+	state := state(&c.cfg, specs.StateCreating, pid)
 	for _, point := range []struct {
 		name  string
 		hooks []specs.Hook
@@ -71,7 +71,9 @@ func runHook(ctx context.Context, h specs.Hook, state specs.State, inside bool) 
 	if err != nil {
 		return err
 	}
-	self, err := step.Self()
+	var opened []int
+	defer closeAll(&opened)
+	self, err := parent(3, &opened)
 	if err != nil {
 		return err
 	}
@@ -87,7 +89,21 @@ func runHook(ctx context.Context, h specs.Hook, state specs.State, inside bool) 
 	defer out.Close()
 	p := step.New()
 	p.Phase("hook")
+	end := ending{nfiles: 3, parent: self}
+	var told report
 	if inside {
+		// Its file can be the image's.
+		if end.detour, err = openDetour(3, &opened); err != nil {
+			return err
+		}
+		if told, err = newReport(); err != nil {
+			return err
+		}
+		defer told.Close()
+		if end.report, err = aside(int(told.w.Fd()), 3, &opened); err != nil {
+			return err
+		}
+		hide(p)
 		pidfd, err := unix.PidfdOpen(state.Pid, 0)
 		if err != nil {
 			return fmt.Errorf("pidfd_open: %w", err)
@@ -100,12 +116,19 @@ func runHook(ctx context.Context, h specs.Hook, state specs.State, inside bool) 
 	if len(args) == 0 {
 		args = []string{h.Path}
 	}
-	executeFile(p, []string{h.Path}, args, h.Env, "/", self, 3, 0)
+	executeFile(p, []string{h.Path}, args, h.Env, "/", end)
 	child, err := p.Clone(ctx, step.Options{Cgroup: -1})
 	if err != nil {
 		return err
 	}
 	defer unix.Close(child.PIDFD)
+	if inside {
+		closeAll(&opened)
+		if err := told.await(ctx, p); err != nil {
+			wait(ctx, child.PIDFD)
+			return err
+		}
+	}
 	status, err := wait(ctx, child.PIDFD)
 	if err != nil {
 		return err

@@ -171,7 +171,7 @@ func TestNetDevices(t *testing.T) {
 		t.Fatal(err)
 	}
 	out, _, _ := box.end(t)
-	if !strings.Contains(out, "lent0 up") || !strings.Contains(out, "192.0.2.7/24") {
+	if !strings.Contains(out, "lent0 true") || !strings.Contains(out, "192.0.2.7/24") {
 		t.Errorf("inside: %s", out)
 	}
 	if strings.Contains(before, "2001:") && !strings.Contains(out, "2001:db8::7/64") {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"unsafe"
 
@@ -82,6 +83,15 @@ func OpenSource(p *step.Program, source string, recursive bool) step.Result {
 		fl, text = fl|unix.AT_RECURSIVE, text+"|AT_RECURSIVE"
 	}
 	return p.Call("open_tree", unix.SYS_OPEN_TREE, step.Cwd(), p.Str(source), step.Flag(fl, text))
+}
+
+// OpenRoot is OpenSource for the folder that becomes the root. Where the host's
+// mounts are shared, as systemd makes them, so is the copy: pivot_root(2)
+// refuses that, and so it becomes a slave.
+func OpenRoot(p *step.Program, path string) step.Result {
+	root := OpenSource(p, path, true)
+	setattr(p, root.Arg(), unix.MountAttr{Propagation: unix.MS_SLAVE}, propagationNames[unix.MS_SLAVE], true)
+	return root
 }
 
 // OpenMount is OpenSource for a bind mount of the configuration.
@@ -231,12 +241,17 @@ type Hierarchy struct {
 	Type    string   // "cgroup" or "cgroup2"
 	Options []string // of a v1 hierarchy: its controllers
 	Links   []string // other names of it: "cpu", "cpuacct"
+	// Group is a detached mount of the container's own cgroup there, for one
+	// without a cgroup namespace, to which the hierarchy would show the host's
+	// groups. 0 for none.
+	Group int
 }
 
 // cgroups appends the calls for a mount of the type cgroup (config-linux.md,
 // "Control groups" tells the file system; cgroup_namespaces(7) what it shows):
 // on version 2 that hierarchy itself; with version 1 a folder with each of
-// them. In a cgroup namespace the container's own cgroup is the root of each.
+// them. In a cgroup namespace the container's own cgroup is the root of each;
+// without one, of version 1 only its folder is shown.
 func (r *Root) cgroups(m specs.Mount, o options) {
 	o.data, o.flags = nil, nil
 	if len(r.Cgroups) == 1 && r.Cgroups[0].Type == "cgroup2" {
@@ -250,6 +265,13 @@ func (r *Root) cgroups(m specs.Mount, o options) {
 	for _, h := range r.Cgroups {
 		at := path.Join(m.Destination, h.Name)
 		r.mkdir(at)
+		if h.Group != 0 {
+			group := step.Flag(h.Group, "cgroup of "+strconv.Quote(h.Name))
+			r.adjust(group, options{attr: o.attr, texts: o.texts})
+			r.attach(group, r.in(at, unix.O_PATH, "O_PATH"))
+			r.link(m.Destination, h)
+			continue
+		}
 		one := o
 		for _, opt := range h.Options {
 			if key, value, ok := strings.Cut(opt, "="); ok {
@@ -259,16 +281,21 @@ func (r *Root) cgroups(m specs.Mount, o options) {
 			}
 		}
 		r.mountOn(r.newMount(h.Type, "cgroup", one), at, one, false)
-		for _, l := range h.Links {
-			on := r.in(m.Destination, unix.O_PATH|unix.O_DIRECTORY, "O_PATH|O_DIRECTORY")
-			r.p.Call("symlinkat", unix.SYS_SYMLINKAT, r.p.Str(h.Name), on.Arg(), r.p.Str(l))
-			r.p.Call("close", unix.SYS_CLOSE, on.Arg())
-		}
+		r.link(m.Destination, h)
 	}
 	if o.attr.Attr_set&unix.MOUNT_ATTR_RDONLY != 0 {
 		at := r.in(m.Destination, unix.O_PATH, "O_PATH")
 		setattr(r.p, at.Arg(), unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}, "MOUNT_ATTR_RDONLY", false)
 		r.p.Call("close", unix.SYS_CLOSE, at.Arg())
+	}
+}
+
+// link gives a hierarchy its other names.
+func (r *Root) link(dir string, h Hierarchy) {
+	for _, l := range h.Links {
+		on := r.in(dir, unix.O_PATH|unix.O_DIRECTORY, "O_PATH|O_DIRECTORY")
+		r.p.Call("symlinkat", unix.SYS_SYMLINKAT, r.p.Str(h.Name), on.Arg(), r.p.Str(l))
+		r.p.Call("close", unix.SYS_CLOSE, on.Arg())
 	}
 }
 

@@ -191,6 +191,13 @@ func (r *Root) in(dest string, flags int, text string) step.Result {
 		step.Struct(r.p, how, "{"+text+"|O_CLOEXEC, RESOLVE_IN_ROOT|RESOLVE_NO_MAGICLINKS}"), step.Int(unsafe.Sizeof(how)))
 }
 
+// Folder makes a folder, for a process to begin in.
+func (r *Root) Folder(name string) {
+	if path.Clean(name) != "/" {
+		r.mkdir(name)
+	}
+}
+
 // mkdir makes the folder dest and those above it, where they are missing.
 func (r *Root) mkdir(dest string) {
 	parent, at := r.fd, ""
@@ -271,14 +278,22 @@ func (r *Root) Protect(paths []string) {
 
 // Pivot makes the mount the root and lets the host's go (pivot_root(2),
 // "pivot_root(".", ".")"): the old root is stacked upon the new and unmounted.
-func (r *Root) Pivot(readonly bool) {
+// It refuses where the host's root is the kernel's first, rootfs, as in an
+// initramfs: move then lays the mount over it (MS_MOVE, chroot(2)), so that no
+// path leads to the host's tree, which is still there.
+func (r *Root) Pivot(readonly, move bool) {
 	p := r.p
 	if readonly {
 		p.Call("mount_setattr", unix.SYS_MOUNT_SETATTR, r.fd, p.Str(""), step.Flag(unix.AT_EMPTY_PATH, "AT_EMPTY_PATH"),
 			step.Struct(p, unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}, "{MOUNT_ATTR_RDONLY}"), step.Int(unsafe.Sizeof(unix.MountAttr{})))
 	}
 	p.Call("fchdir", unix.SYS_FCHDIR, r.fd)
-	p.Call("pivot_root", unix.SYS_PIVOT_ROOT, p.Str("."), p.Str("."))
-	p.Call("umount2", unix.SYS_UMOUNT2, p.Str("."), step.Flag(unix.MNT_DETACH, "MNT_DETACH"))
+	if move {
+		p.Call("mount", unix.SYS_MOUNT, p.Str("."), p.Str("/"), step.Null(), step.Flag(unix.MS_MOVE, "MS_MOVE"), step.Null())
+		p.Call("chroot", unix.SYS_CHROOT, p.Str("."))
+	} else {
+		p.Call("pivot_root", unix.SYS_PIVOT_ROOT, p.Str("."), p.Str("."))
+		p.Call("umount2", unix.SYS_UMOUNT2, p.Str("."), step.Flag(unix.MNT_DETACH, "MNT_DETACH"))
+	}
 	p.Call("chdir", unix.SYS_CHDIR, p.Str("/"))
 }

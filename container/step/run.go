@@ -175,7 +175,13 @@ func (p *Program) closeOpened(n int) {
 func (p *Program) Value(r Result) int { return int(p.calls[r.index].ret) }
 
 // Failure is what a child whose program has failed writes to [Options.Report].
+// An index beyond the last call is that of the last: of the execve.
 type Failure struct{ Index, Errno uintptr }
+
+// Failed is the error that a child has told of.
+func (p *Program) Failed(f Failure) *Error {
+	return p.failure(int(min(f.Index, uintptr(len(p.calls))))-1, syscall.Errno(f.Errno))
+}
 
 // Rest is what is left of a program after a checkpoint, for whoever has only
 // that: the error that each failure is, but for its errno.
@@ -365,13 +371,14 @@ func (p *Program) Clone(ctx context.Context, o Options) (Child, error) {
 	if err == nil || errors.Is(err, errEnded) {
 		err = p.awaitExec(ctx, s, uint32(pid))
 	}
-	if err != nil {
-		unix.PidfdSendSignal(c.PIDFD, unix.SIGKILL, nil, 0)
-	} else if err = p.outcome(s); err == nil && (s.at == 0 || p.calls[s.at-1].nr != unix.SYS_EXECVE && p.calls[s.at-1].nr != unix.SYS_EXECVEAT) {
-		err = fmt.Errorf("the child was killed before its execve (call %d of %d)", s.at, len(p.calls))
+	if err == nil {
+		if err = p.outcome(s); err == nil && !p.executed(s) {
+			err = fmt.Errorf("the child was killed before its execve (call %d of %d)", s.at, len(p.calls))
+		}
 	}
 	if err != nil {
-		// The child is dead or dying: reap it.
+		// The child is dead, dying, or to die: reap it.
+		unix.PidfdSendSignal(c.PIDFD, unix.SIGKILL, nil, 0)
 		for {
 			if e := unix.Waitid(unix.P_PIDFD, c.PIDFD, nil, unix.WEXITED, nil); !errors.Is(e, unix.EINTR) {
 				break
@@ -385,6 +392,15 @@ func (p *Program) Clone(ctx context.Context, o Options) (Child, error) {
 	runtime.KeepAlive(args)
 	runtime.KeepAlive(p)
 	return c, err
+}
+
+// executed tells whether the last call that was made was an execve.
+func (p *Program) executed(s *state) bool {
+	if s.at == 0 {
+		return false
+	}
+	nr := p.calls[s.at-1].nr
+	return nr == unix.SYS_EXECVE || nr == unix.SYS_EXECVEAT
 }
 
 // awaitExec waits until the child no longer shares this memory: the kernel
@@ -460,26 +476,11 @@ func onOwnThread(prepare func() error, clone func() (pidfd int)) error {
 func OnParentThread(f func()) { onParentThread(f) }
 
 // Self is a pidfd of this process, so that a child can see whether its parent
-// still lives. It is a [High] one.
+// still lives.
 var Self = sync.OnceValues(func() (int, error) {
 	fd, err := unix.PidfdOpen(os.Getpid(), 0)
-	if err != nil {
-		return -1, os.NewSyscallError("pidfd_open", err)
-	}
-	defer unix.Close(fd)
-	return High(fd)
+	return fd, os.NewSyscallError("pidfd_open", err)
 })
-
-// High duplicates a descriptor to a number above those that a program of a
-// container is given, so that a child can still use it when it has put those in
-// their places. The caller closes it.
-func High(fd int) (int, error) {
-	n, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 600)
-	if err != nil {
-		return -1, fmt.Errorf("fcntl(F_DUPFD_CLOEXEC, 600): %w (is the limit of open files, ulimit -n, below 1024?)", err)
-	}
-	return n, nil
-}
 
 // CloneFlags names the namespaces among the flags of clone3(2).
 func CloneFlags(flags uint64) string {

@@ -112,6 +112,17 @@ func do(verb string, args []string) (string, error) {
 		return descriptors()
 	case "loopback":
 		return loopback()
+	case "interfaces":
+		return interfaces()
+	case "serve": // tells one client who it is
+		return "", serve(args[0])
+	case "dial": // and read all
+		c, err := net.Dial("tcp", args[0])
+		if err != nil {
+			return "", err
+		}
+		b, err := io.ReadAll(c)
+		return string(b), err
 	case "allocate": // MiB, and touch them
 		b := make([]byte, number(0)<<20)
 		for i := 0; i < len(b); i += 4096 {
@@ -135,11 +146,20 @@ func do(verb string, args []string) (string, error) {
 		return "", nil
 	case "children": // of that process, once there are no more than one
 		return children(number(0))
-	case "interfaces":
-		return interfaces()
 	case "pause":
 		fmt.Println("ready")
 		unix.Pause()
+	case "spy": // says what the other processes execute, each once
+		fmt.Println("ready")
+		for seen := map[string]bool{"": true}; ; {
+			entries, _ := os.ReadDir("/proc")
+			for _, e := range entries {
+				if exe, _ := os.Readlink("/proc/" + e.Name() + "/exe"); !seen[exe] && e.Name() != "1" && e.Name() != "self" && e.Name() != "thread-self" {
+					seen[exe] = true
+					fmt.Println(exe)
+				}
+			}
+		}
 	case "term": // ends with a status of its own on SIGTERM
 		c := make(chan os.Signal, 1)
 		signal.Notify(c, syscall.SIGTERM)
@@ -151,6 +171,8 @@ func do(verb string, args []string) (string, error) {
 	case "raise": // as if it came from the kernel: PID 1 cannot send it to itself
 		unix.Kill(os.Getpid(), syscall.Signal(number(0)))
 		*(*int)(nil) = 0
+	case "window": // waits until the terminal has so many rows and columns
+		return window(fmt.Sprint(number(0), " ", number(1)))
 	case "copy":
 		fmt.Fprintln(os.Stderr, "to standard error")
 		_, err := io.Copy(os.Stdout, os.Stdin)
@@ -159,18 +181,31 @@ func do(verb string, args []string) (string, error) {
 	return "", errors.New("unknown operation")
 }
 
+func window(want string) (string, error) {
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		ws, err := unix.IoctlGetWinsize(0, unix.TIOCGWINSZ)
+		if err != nil {
+			return "", err
+		}
+		if is := fmt.Sprint(ws.Row, " ", ws.Col); is == want || time.Now().After(end) {
+			return is, nil
+		}
+	}
+}
+
 func sid() int {
 	id, _ := unix.Getsid(0)
 	return id
 }
 
-// descriptors are the open ones but those of Go's runtime.
+// descriptors are the open ones but those of Go's runtime, which polls, and
+// watches its CPU limit.
 func descriptors() (string, error) {
 	entries, err := os.ReadDir("/proc/self/fd")
 	var fds []string
 	for _, e := range entries {
 		to, err := os.Readlink("/proc/self/fd/" + e.Name())
-		if err != nil || strings.HasPrefix(to, "anon_inode:[event") || strings.HasSuffix(to, "/fd") { // epoll, and the folder itself
+		if err != nil || strings.HasPrefix(to, "anon_inode:[event") || strings.HasPrefix(to, "/sys/fs/cgroup/") || strings.HasSuffix(to, "/fd") { // epoll, and the folder itself
 			continue
 		}
 		fds = append(fds, e.Name())
@@ -221,16 +256,27 @@ func children(pid int) (string, error) {
 
 func interfaces() (string, error) {
 	list, err := net.Interfaces()
-	var text string
+	var all []string
 	for _, i := range list {
-		addrs, _ := i.Addrs()
-		text += i.Name
-		if i.Flags&net.FlagUp != 0 {
-			text += " up"
-		}
-		text += fmt.Sprintln(addrs)
+		addresses, _ := i.Addrs()
+		all = append(all, fmt.Sprint(i.Name, " ", i.Flags&net.FlagUp != 0, " ", i.HardwareAddr, addresses))
 	}
-	return text, err
+	return strings.Join(all, "; "), err
+}
+
+func serve(address string) error {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	fmt.Println("ready")
+	c, err := l.Accept()
+	if err != nil {
+		return err
+	}
+	io.WriteString(c, c.RemoteAddr().String())
+	return c.Close()
 }
 
 func fork(n int) (string, error) {
