@@ -68,9 +68,6 @@ func check(s *specs.Spec, layers bool) error {
 			return bad(fmt.Sprintf("linux.namespaces[%d].type", i), "%q is there twice", n.Type)
 		}
 	}
-	if joins(s, specs.UserNamespace) && isNew(s, specs.PIDNamespace) {
-		return bad("linux.namespaces", "a new PID namespace inside a user namespace that exists is not supported yet: join its PID namespace too")
-	}
 	mountns := isNew(s, specs.MountNamespace)
 	if mountns && !layers && s.Root.Path == "" {
 		return bad("root.path", "missing")

@@ -50,6 +50,7 @@ func (d descriptors) keepsUser(s *specs.Spec) bool {
 // gates are where the child waits for its parent.
 type gates struct {
 	born   *step.Gate       // for the mappings of its users
+	forked *step.Fork       // the child is then another process; nil if it does not fork
 	hooks  *step.Gate       // for the hooks before pivot_root; nil without any
 	limits *step.Gate       // for the limits of the process; nil without any
 	ready  *step.Checkpoint // created, and not started; nil if it starts at once
@@ -68,7 +69,9 @@ func compile(s *specs.Spec, fds descriptors) (*step.Program, gates) {
 	p.Phase("namespaces")
 	dieWithParent(p, fds.self)
 	g.born = p.Gate(10 * time.Second)
-	join(p, s, fds.joins)
+	if g.forked = join(p, s, fds.joins); g.forked != nil {
+		dieWithParent(p, fds.self) // which is not inherited
+	}
 
 	p.Phase("cgroup")
 	for _, fd := range fds.tasks {

@@ -183,7 +183,7 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 	}
 
 	cloneAt := now()
-	o := step.Options{Flags: cloneFlags(s), Cgroup: born, Thread: thread(s, fds.joins)}
+	o := step.Options{Flags: cloneFlags(s), Cgroup: born}
 	if wait != nil {
 		if fds.report, err = step.High(int(wait.failed.Fd())); err != nil {
 			return nil, err
@@ -201,6 +201,12 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 			}
 		}
 		gates.born.Open()
+		if gates.forked != nil {
+			var err error
+			if pid, err = gates.forked.Await(ctx); err != nil {
+				return err
+			}
+		}
 		if gates.hooks != nil {
 			if err := gates.hooks.Await(ctx); err != nil {
 				return err

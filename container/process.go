@@ -127,14 +127,6 @@ func (h *Handle) Exec(ctx context.Context, e Exec) (*Process, error) {
 			flags |= f
 		}
 	}
-	if birth := flags & byThread; birth != 0 {
-		o.Thread = func() error {
-			if err := unix.Setns(init, int(birth)); err != nil {
-				return fmt.Errorf("joining the container's PID namespace: setns: %w", err)
-			}
-			return nil
-		}
-	}
 	var tasks []int
 	if group, err := h.group(); err == nil {
 		folder, files, err := group.Entrances()
@@ -158,14 +150,19 @@ func (h *Handle) Exec(ctx context.Context, e Exec) (*Process, error) {
 	}
 
 	p := step.New()
+	var forked *step.Fork
 	p.Phase("namespaces")
 	dieWithParent(p, self)
 	for _, fd := range tasks {
 		p.Call("write", unix.SYS_WRITE, step.Flag(fd, "tasks"), p.Str("0"), step.Int(1))
 	}
 	label(p, s.Process)
-	if join := flags &^ byThread; join != 0 {
-		enter(p, init, int(join))
+	if flags != 0 {
+		enter(p, init, int(flags))
+	}
+	if flags&byBirth != 0 {
+		forked = p.Fork()
+		dieWithParent(p, self)
 	}
 	if has(&s, specs.UserNamespace) {
 		setUser(p, 0, 0, nil)
@@ -200,6 +197,12 @@ func (h *Handle) Exec(ctx context.Context, e Exec) (*Process, error) {
 	o.Ready = func(pid int) error {
 		if limits == nil {
 			return nil
+		}
+		if forked != nil {
+			var err error
+			if pid, err = forked.Await(ctx); err != nil {
+				return err
+			}
 		}
 		if err := limits.Await(ctx); err != nil {
 			return err

@@ -17,15 +17,21 @@ import (
 // state is what parent and child share while the child interprets: they have
 // one memory (CLONE_VM) until the child's execve.
 type state struct {
+	fork   uintptr // the argument of a call that is to be made by clone_amd64.s, which knows where
+	forked uintptr // 1 once it was made,
+	refuse uintptr // and the errno
+
 	calls  unsafe.Pointer
+	next   uintptr // the index of the call to go on with
 	n      uintptr
 	failAt uintptr
 	at     uintptr // 1 + the index of the call that is being made
 	failed uintptr // 1 + the index of the call that failed
 	errno  uintptr
-	tid    uint32 // futex: the kernel clears and wakes it at exec or exit
-	pidfd  int32  // CLONE_PIDFD
-	report int32  // where a child whose parent is gone says that it failed; 0 for none
+	tid    uint32  // futex: the kernel clears and wakes it at exec or exit
+	pidfd  int32   // CLONE_PIDFD
+	report int32   // where a child whose parent is gone says that it failed; 0 for none
+	second process // of a program that forks
 }
 
 const callSize = unsafe.Sizeof(call{})
@@ -41,7 +47,7 @@ const notMade = ^uintptr(syscall.ECANCELED - 1)
 //go:norace
 //go:nocheckptr
 func interpret(s *state) {
-	for i := uintptr(0); i < s.n; i++ {
+	for i := s.next; i < s.n; i++ {
 		c := (*call)(unsafe.Add(s.calls, i*callSize))
 		skip := false
 		if c.cond != 0 {
@@ -76,6 +82,12 @@ func interpret(s *state) {
 		var e syscall.Errno
 		if i+1 == s.failAt {
 			e = syscall.EIO
+		} else if c.nr == forks {
+			if s.forked == 0 {
+				s.next, s.fork = i, c.args[0]
+				return
+			}
+			e = syscall.Errno(s.refuse)
 		} else {
 			r, _, e = syscall.RawSyscall6(c.nr, c.args[0], c.args[1], c.args[2], c.args[3], c.args[4], c.args[5])
 		}
@@ -95,13 +107,17 @@ func interpret(s *state) {
 }
 
 // child is where the new process starts, on a stack of its own (clone_amd64.s).
-// The last call of its program is an execve, so it only comes back in failure.
+// The last call of its program is an execve, so it only comes back in failure,
+// or to fork, and is then called again.
 //
 //go:nosplit
 //go:norace
 //go:nocheckptr
 func child(s *state) {
 	interpret(s)
+	if s.fork != 0 {
+		return
+	}
 	if s.report != 0 {
 		syscall.RawSyscall(syscall.SYS_WRITE, uintptr(s.report), uintptr(unsafe.Pointer(&s.failed)), unsafe.Sizeof(Failure{}))
 	}
@@ -199,7 +215,7 @@ func (c *Checkpoint) Await(ctx context.Context) error {
 	word := (*uint32)(unsafe.Pointer(&c.at))
 	slice := unix.NsecToTimespec(int64(10 * time.Millisecond))
 	for loadUint32(word) == 0 {
-		if loadUint32(&c.program.running.tid) == 0 {
+		if c.program.running.ended() {
 			return errEnded
 		}
 		if ctx.Err() != nil {
@@ -266,10 +282,6 @@ type Options struct {
 	// Report is a descriptor on which the child says that it has failed (a
 	// [Failure]) to whoever listens when its parent is gone; 0 for none.
 	Report int
-	// Thread is called on the thread that makes the child, before it does:
-	// what that thread is when it clones, the child is born with (the PID and
-	// time namespaces of its children). The thread ends with the child.
-	Thread func() error
 }
 
 // Child is a process made by [Program.Clone].
@@ -302,6 +314,9 @@ func (p *Program) Clone(ctx context.Context, o Options) (Child, error) {
 	// Kept by p, and so on the heap: a goroutine's stack could move.
 	stack := make([]byte, 16<<10)
 	p.memory = append(p.memory, stack)
+	if p.fork != nil {
+		p.fork.prepare(s, stack)
+	}
 	args := &cloneArgs{
 		flags:      o.Flags | unix.CLONE_VM | unix.CLONE_PIDFD | unix.CLONE_CLEAR_SIGHAND | unix.CLONE_CHILD_CLEARTID | unix.CLONE_PARENT_SETTID,
 		pidfd:      uint64(uintptr(unsafe.Pointer(&s.pidfd))),
@@ -327,16 +342,7 @@ func (p *Program) Clone(ctx context.Context, o Options) (Child, error) {
 		pid, errno = clone3(args, unsafe.Sizeof(*args), s, entry)
 		syscall.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&old)), 0, 8, 0, 0)
 	}
-	if o.Thread == nil {
-		onParentThread(clone)
-	} else if err := onOwnThread(o.Thread, func() int {
-		if clone(); errno != 0 {
-			return -1
-		}
-		return int(s.pidfd)
-	}); err != nil {
-		return Child{}, err
-	}
+	onParentThread(clone)
 	if errno != 0 {
 		return Child{}, fmt.Errorf("clone3(%s): %w", CloneFlags(args.flags), syscall.Errno(errno))
 	}
@@ -347,11 +353,13 @@ func (p *Program) Clone(ctx context.Context, o Options) (Child, error) {
 	}
 	if err == nil && o.Until != nil {
 		if err = o.Until.Await(ctx); err == nil {
-			return c, nil
+			return s.adopt(c)
 		}
 	}
 	if err == nil || errors.Is(err, errEnded) {
-		err = p.awaitExec(ctx, s, uint32(pid))
+		if err = awaitEnd(ctx, &s.tid); err == nil && loadUint32(&s.second.pid) != 0 {
+			err = awaitEnd(ctx, &s.second.tid)
+		}
 	}
 	if err != nil {
 		unix.PidfdSendSignal(c.PIDFD, unix.SIGKILL, nil, 0)
@@ -359,14 +367,13 @@ func (p *Program) Clone(ctx context.Context, o Options) (Child, error) {
 		err = fmt.Errorf("the child was killed before its execve (call %d of %d)", s.at, len(p.calls))
 	}
 	if err != nil {
-		// The child is dead or dying: reap it.
-		for {
-			if e := unix.Waitid(unix.P_PIDFD, c.PIDFD, nil, unix.WEXITED, nil); !errors.Is(e, unix.EINTR) {
-				break
-			}
-		}
+		// The child is dead or dying.
+		reap(unix.P_PIDFD, c.PIDFD)
 		unix.Close(c.PIDFD)
+		s.second.kill()
 		c = Child{}
+	} else {
+		c, err = s.adopt(c)
 	}
 	// Until here the child may have read them.
 	runtime.KeepAlive(s)
@@ -375,23 +382,31 @@ func (p *Program) Clone(ctx context.Context, o Options) (Child, error) {
 	return c, err
 }
 
-// awaitExec waits until the child no longer shares this memory: the kernel
-// then clears s.tid and wakes those who wait on it (CLONE_CHILD_CLEARTID).
-func (p *Program) awaitExec(ctx context.Context, s *state, tid uint32) error {
+// awaitEnd waits until a process no longer shares this memory, after its execve
+// or its end: the kernel then clears its word and wakes those who wait on it
+// (CLONE_CHILD_CLEARTID).
+func awaitEnd(ctx context.Context, word *uint32) error {
 	slice := unix.NsecToTimespec(int64(50 * time.Millisecond))
 	for {
-		_, _, e := syscall.Syscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(&s.tid)), 0 /* FUTEX_WAIT */, uintptr(tid), uintptr(unsafe.Pointer(&slice)), 0, 0)
+		tid := loadUint32(word)
+		if tid == 0 {
+			return nil
+		}
+		_, _, e := syscall.Syscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(word)), 0 /* FUTEX_WAIT */, uintptr(tid), uintptr(unsafe.Pointer(&slice)), 0, 0)
 		switch e {
 		case 0, syscall.EAGAIN, syscall.EINTR, syscall.ETIMEDOUT:
 		default:
 			return fmt.Errorf("waiting for the child's execve: futex: %w", e)
 		}
-		if loadUint32(&s.tid) != tid {
-			return nil
-		}
-		if err := ctx.Err(); err != nil {
+		if err := ctx.Err(); err != nil && loadUint32(word) != 0 {
 			return fmt.Errorf("waiting for the child's execve: %w", context.Cause(ctx))
 		}
+	}
+}
+
+// reap waits for the end of a child that is dead or dying.
+func reap(kind, id int) {
+	for unix.Waitid(kind, id, nil, unix.WEXITED, nil) == unix.EINTR {
 	}
 }
 
@@ -411,36 +426,6 @@ func onParentThread(f func()) {
 	done := make(chan struct{})
 	parentThread() <- func() { f(); close(done) }
 	<-done
-}
-
-// onOwnThread runs two functions on a thread that ends with the child that the
-// second makes, whose pidfd it returns; -1 if it has made none.
-func onOwnThread(prepare func() error, clone func() (pidfd int)) error {
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread() // and never unlock: so the thread ends with the goroutine
-		if err := prepare(); err != nil {
-			done <- err
-			return
-		}
-		pidfd := clone()
-		if pidfd < 0 {
-			done <- nil
-			return
-		}
-		own, err := unix.FcntlInt(uintptr(pidfd), unix.F_DUPFD_CLOEXEC, 3)
-		done <- nil
-		if err != nil {
-			select {} // better a thread too many than a child that dies with it
-		}
-		defer unix.Close(own)
-		for {
-			if _, err := unix.Poll([]unix.PollFd{{Fd: int32(own), Events: unix.POLLIN}}, -1); err != unix.EINTR {
-				return
-			}
-		}
-	}()
-	return <-done
 }
 
 // OnParentThread runs f, which starts a child with PR_SET_PDEATHSIG, on the

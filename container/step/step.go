@@ -40,7 +40,8 @@ type Program struct {
 	gates       []*Gate
 	checkpoints []*Checkpoint
 	running     *state
-	cond        int16 // of the calls that are appended now
+	fork        *cloneArgs // nil for one that does not
+	cond        int16      // of the calls that are appended now
 	// FailAt makes the call of this number fail with EIO without making it:
 	// for tests. Calls count from 1; 0 is none.
 	FailAt int
