@@ -20,6 +20,7 @@ import (
 // table, which the child is born with a copy of; and who the parent is.
 type descriptors struct {
 	root    int             // detached mount of the root file system, -1 without one
+	tree    *tree           // what the child makes itself, instead of root and sources; nil for nothing
 	at      string          // the folder to attach it to
 	sources []rootfs.Source // of mounts[i], if that is a bind mount
 	joins   []int           // of linux.namespaces[i], if that has a path
@@ -36,6 +37,8 @@ type descriptors struct {
 	cgroups  []rootfs.Hierarchy // for mounts of the type cgroup
 	filter   *seccomp.Filter    // nil for none
 	uid, gid int                // the parent's, effective
+	rootless bool               // it is an ordinary user's
+	nested   bool               // and in a user namespace that is not the host's
 }
 
 // keepsUser tells whether the process stays who its parent is. An ordinary user
@@ -89,11 +92,17 @@ func compile(s *specs.Spec, fds descriptors) (*step.Program, gates) {
 	label(p, s.Process)
 	var root *rootfs.Root
 	if isNew(s, specs.MountNamespace) {
-		root = rootfs.Attach(p, fds.root, fds.at, userns)
+		rootfs.Leave(p)
+		source := step.Flag(fds.root, "rootfs")
+		if fds.tree != nil {
+			source, fds.sources = fds.tree.inside(p, s.Mounts)
+			p.Phase("mounts")
+		}
+		root = rootfs.Attach(p, source, fds.at, userns || fds.nested)
 		root.Cgroups = fds.cgroups
 	}
 	if userns {
-		setUser(p, 0, 0, nil)
+		setUser(p, specs.User{}, fds.rootless)
 		// The signal went with the old user.
 		dieWithParent(p, fds.self)
 	}
@@ -131,7 +140,7 @@ func compile(s *specs.Spec, fds descriptors) (*step.Program, gates) {
 
 	p.Phase("privileges")
 	passFiles(p, files)
-	privileges(p, s, fds.keepsUser(s), fds.filter)
+	privileges(p, s, fds, fds.filter)
 
 	p.Phase("exec")
 	self := fds.self

@@ -106,6 +106,12 @@ func Start(ctx context.Context, cfg Config) (*Container, error) {
 // started.
 func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err error) {
 	begin := now()
+	unprivileged := rootless()
+	if unprivileged && cfg.Spec != nil {
+		if cfg.Spec, err = forUser(cfg.Spec, cfg.Layers != nil); err != nil {
+			return nil, err
+		}
+	}
 	s := cfg.Spec
 	if err := check(s, cfg.Layers != nil); err != nil {
 		return nil, err
@@ -133,7 +139,7 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 	if err != nil {
 		return nil, err
 	}
-	fds := descriptors{root: -1, self: self, uid: os.Geteuid(), gid: os.Getegid()}
+	fds := descriptors{root: -1, self: self, uid: os.Geteuid(), gid: os.Getegid(), rootless: unprivileged, nested: rootfs.Nested()}
 	for _, f := range append([]*os.File{cfg.Stdin, cfg.Stdout, cfg.Stderr}, cfg.Files...) {
 		fds.files = append(fds.files, int(f.Fd()))
 	}
@@ -149,7 +155,7 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 		return nil, err
 	}
 
-	// The container's tree, made by the host's root and given to the child.
+	// What the container's file system is made of.
 	var tree *step.Program
 	if isNew(s, specs.MountNamespace) {
 		if tree, err = c.prepareTree(&fds, &opened); err != nil {
@@ -165,8 +171,9 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 		if wait != nil { // for an engine: with all that it may ask for later
 			o = cgroup.Options{Every: true, Join: true}
 		}
+		o.Delegated = unprivileged
 		if c.group, err = cgroup.CreateWith(s.Linux.CgroupsPath, s.Linux.Resources, o); err != nil {
-			return nil, err
+			return nil, explainCgroup(err)
 		}
 		folder, tasks, err := c.group.Entrances()
 		if err != nil {
@@ -227,12 +234,16 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 		}
 		return nil
 	}
-	child, err := p.Clone(ctx, o)
+	clone := clone
+	if joins(s, specs.PIDNamespace) || joins(s, specs.UserNamespace) {
+		clone = cloneInto
+	}
+	child, err := clone(ctx, p, s.Process, o)
 	if err != nil {
 		if has(s, specs.TimeNamespace) && errors.Is(err, unix.EINVAL) {
 			err = fmt.Errorf("%w (a process that shares memory, as ours does until its execve, has a time namespace since Linux 6.2)", err)
 		}
-		return nil, fmt.Errorf("starting %q: %w", s.Process.Args[0], explain(err, s.Process))
+		return nil, fmt.Errorf("starting %q: %w", s.Process.Args[0], explainUser(explain(err, s.Process), born >= 0))
 	}
 	c.pid, c.pidfd, c.program = child.PID, child.PIDFD, p
 	if gates.ready != nil {
@@ -279,64 +290,6 @@ func openNamespaces(s *specs.Spec, opened *[]int) ([]int, error) {
 		}
 	}
 	return fds, nil
-}
-
-// prepareTree makes what the child will mount: the root and the sources of bind
-// mounts. It adds the descriptors to opened.
-func (c *Container) prepareTree(fds *descriptors, opened *[]int) (*step.Program, error) {
-	s := c.cfg.Spec
-	p := step.New()
-	p.FailAt = c.cfg.failOverlayAt
-	var root step.Result
-	if c.cfg.Layers != nil {
-		if err := c.writableLayer(); err != nil {
-			return nil, fmt.Errorf("making the writable layer: %w", err)
-		}
-		fds.at = filepath.Join(c.cfg.Dir, "rootfs")
-		root = rootfs.Overlay(p, c.cfg.Layers, c.cfg.Dir)
-	} else {
-		fds.at = c.path(s.Root.Path)
-		p.Phase("root")
-		root = rootfs.OpenSource(p, fds.at, true)
-	}
-	binds := map[int]step.Result{}
-	for i, m := range s.Mounts {
-		if rootfs.IsBind(m) {
-			binds[i] = rootfs.OpenMount(p, c.path(m.Source), m)
-		}
-	}
-	if c.cfg.Layers != nil {
-		if err := rootfs.Run(p); err != nil {
-			return nil, fmt.Errorf("joining the layers: %w", err)
-		}
-	} else if err := p.Run(); err != nil {
-		return nil, fmt.Errorf("opening the root and what is bound: %w", err)
-	}
-	fds.root = p.Value(root)
-	*opened = append(*opened, fds.root)
-	fds.sources = make([]rootfs.Source, len(s.Mounts))
-	for i, r := range binds {
-		fd := p.Value(r)
-		*opened = append(*opened, fd)
-		var st unix.Stat_t
-		if err := unix.Fstat(fd, &st); err != nil {
-			return nil, fmt.Errorf("mounts[%d]: fstat: %w", i, err)
-		}
-		fds.sources[i] = rootfs.Source{FD: fd, Dir: st.Mode&unix.S_IFMT == unix.S_IFDIR}
-		if err := c.mapMount(i, fd); err != nil {
-			return nil, fmt.Errorf("mounts[%d]: %w", i, err)
-		}
-	}
-	for _, m := range s.Mounts {
-		if m.Type == "cgroup" || m.Type == "cgroup2" {
-			var err error
-			if fds.cgroups, err = hierarchies(); err != nil {
-				return nil, err
-			}
-			break
-		}
-	}
-	return p, nil
 }
 
 // path is a path of the configuration, which may start from the bundle.
@@ -447,7 +400,7 @@ func (c *Container) clean(ctx context.Context) error {
 	}
 	c.mu.Unlock()
 	if c.dir {
-		errs = append(errs, os.RemoveAll(c.cfg.Dir))
+		errs = append(errs, removeAll(c.cfg.Dir, c.cfg.Spec))
 		c.dir = false
 	}
 	return errors.Join(errs...)

@@ -1,7 +1,6 @@
 package container
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -29,13 +28,13 @@ func (c *Container) hooksBeforePivot(ctx context.Context, pid int) error {
 	for _, point := range []struct {
 		name  string
 		hooks []specs.Hook
-		in    bool // in the container's namespaces
+		join  int // the container's namespaces
 	}{
-		{"prestart", prestart(h), false},
-		{"createRuntime", h.CreateRuntime, false},
-		{"createContainer", h.CreateContainer, true},
+		{"prestart", prestart(h), 0},
+		{"createRuntime", h.CreateRuntime, 0},
+		{"createContainer", h.CreateContainer, hookNamespaces(c.cfg.Spec)},
 	} {
-		if err := runHooks(ctx, point.name, point.hooks, state, point.in); err != nil {
+		if err := runHooks(ctx, point.name, point.hooks, state, point.join); err != nil {
 			return err
 		}
 	}
@@ -49,18 +48,18 @@ func prestart(h *specs.Hooks) []specs.Hook {
 	return h.Prestart
 }
 
-// runHooks runs the hooks of one point, in order, in the container's
-// namespaces or in ours.
-func runHooks(ctx context.Context, point string, hooks []specs.Hook, state specs.State, inside bool) error {
+// runHooks runs the hooks of one point, in order, in those namespaces of the
+// container and the others of ours.
+func runHooks(ctx context.Context, point string, hooks []specs.Hook, state specs.State, join int) error {
 	for i, h := range hooks {
-		if err := runHook(ctx, h, state, inside); err != nil {
+		if err := runHook(ctx, h, state, join); err != nil {
 			return fmt.Errorf("hooks.%s[%d]: %s: %w", point, i, h.Path, err)
 		}
 	}
 	return nil
 }
 
-func runHook(ctx context.Context, h specs.Hook, state specs.State, inside bool) error {
+func runHook(ctx context.Context, h specs.Hook, state specs.State, join int) error {
 	limit := hooksPatience
 	if h.Timeout != nil {
 		limit = time.Duration(*h.Timeout) * time.Second
@@ -71,53 +70,34 @@ func runHook(ctx context.Context, h specs.Hook, state specs.State, inside bool) 
 	if err != nil {
 		return err
 	}
-	self, err := step.Self()
-	if err != nil {
-		return err
+	args := h.Args
+	if len(args) == 0 {
+		args = []string{h.Path}
 	}
-	in, err := memfd("state", input)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	out, err := memfd("output", nil)
-	if err != nil {
-		return err
-	}
-	defer out.Close()
-	p := step.New()
-	p.Phase("hook")
-	if inside {
+	r := tool{files: []string{h.Path}, args: args, env: h.Env, input: input}
+	if join != 0 {
 		pidfd, err := unix.PidfdOpen(state.Pid, 0)
 		if err != nil {
 			return fmt.Errorf("pidfd_open: %w", err)
 		}
 		defer unix.Close(pidfd)
-		enter(p, pidfd, hookNamespaces)
+		r.before = func(p *step.Program) { enter(p, pidfd, join) }
 	}
-	passFiles(p, arguments([]int{int(in.Fd()), int(out.Fd()), int(out.Fd())}))
-	args := h.Args
-	if len(args) == 0 {
-		args = []string{h.Path}
-	}
-	executeFile(p, []string{h.Path}, args, h.Env, "/", self, 3, 0)
-	child, err := p.Clone(ctx, step.Options{Cgroup: -1})
-	if err != nil {
-		return err
-	}
-	defer unix.Close(child.PIDFD)
-	status, err := wait(ctx, child.PIDFD)
-	if err != nil {
-		return err
-	}
-	if status.ExitCode() != 0 {
-		text := make([]byte, 2048)
-		n, _ := out.ReadAt(text, 0)
-		return fmt.Errorf("%v: %s", status, bytes.TrimSpace(text[:n]))
-	}
-	return nil
+	return r.run(ctx)
 }
 
 // hookNamespaces are those of the container that a hook runs in. Its user
-// namespace is not among them: hooks keep the runtime's powers.
-const hookNamespaces = unix.CLONE_NEWNS | unix.CLONE_NEWNET | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC
+// namespace is not among them: hooks keep the runtime's powers. But an ordinary
+// user has none over the others except in it.
+func hookNamespaces(s *specs.Spec) (flags int) {
+	all := uint64(unix.CLONE_NEWNS | unix.CLONE_NEWNET | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC)
+	if rootless() {
+		all |= unix.CLONE_NEWUSER
+	}
+	for t, f := range namespaceFlags {
+		if has(s, t) {
+			flags |= int(all & f)
+		}
+	}
+	return flags
+}

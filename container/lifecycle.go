@@ -27,7 +27,7 @@ func (h *Handle) Start(ctx context.Context) error {
 		return fmt.Errorf("container %q cannot be started: it is %s", h.ID, h.Status)
 	}
 	if h.spec.Hooks != nil {
-		if err := runHooks(ctx, "startContainer", h.spec.Hooks.StartContainer, h.State, true); err != nil {
+		if err := runHooks(ctx, "startContainer", h.spec.Hooks.StartContainer, h.State, hookNamespaces(h.spec)); err != nil {
 			return err
 		}
 	}
@@ -65,7 +65,7 @@ func (h *Handle) Start(ctx context.Context) error {
 		return fmt.Errorf("starting %q: %w", h.spec.Process.Args[0], explain(h.failure(f), h.spec.Process))
 	}
 	if h.spec.Hooks != nil {
-		return runHooks(ctx, "poststart", h.spec.Hooks.Poststart, h.State, false)
+		return runHooks(ctx, "poststart", h.spec.Hooks.Poststart, h.State, 0)
 	}
 	return nil
 }
@@ -96,6 +96,9 @@ func readFailure(r io.Reader, f *step.Failure) error {
 
 // Kill sends a signal to the first process, or to all of the container.
 func (h *Handle) Kill(sig syscall.Signal, all bool) error {
+	if all && h.Cgroup == "" && h.Status != specs.StateStopped {
+		return h.signalMembers(sig)
+	}
 	if all {
 		g, err := h.group()
 		if err != nil {
@@ -195,7 +198,7 @@ func (h *Handle) Delete(ctx context.Context, force bool) error {
 	}
 	if h.spec.Hooks != nil {
 		h.Status = specs.StateStopped
-		return runHooks(ctx, "poststop", h.spec.Hooks.Poststop, h.OCIState(), false)
+		return runHooks(ctx, "poststop", h.spec.Hooks.Poststop, h.OCIState(), 0)
 	}
 	return nil
 }
@@ -218,11 +221,35 @@ func awaitEnd(ctx context.Context, pidfd int) error {
 
 // Processes are the PIDs of all processes of the container.
 func (h *Handle) Processes() ([]int, error) {
+	if h.Cgroup == "" {
+		if h.Status == specs.StateStopped {
+			return nil, nil
+		}
+		return members(h.Pid)
+	}
 	g, err := h.group()
 	if err != nil {
 		return nil, err
 	}
 	return g.Processes()
+}
+
+// signalMembers sends a signal to all processes of a container that has no
+// cgroup, by its PID namespace.
+func (h *Handle) signalMembers(sig syscall.Signal) error {
+	if !has(h.spec, specs.PIDNamespace) {
+		return fmt.Errorf("container %q: it has neither a cgroup nor a PID namespace, so that its processes cannot be told from others", h.ID)
+	}
+	pids, err := members(h.Pid)
+	if err != nil {
+		return err
+	}
+	for _, pid := range pids {
+		if err := unix.Kill(pid, sig); err != nil && err != unix.ESRCH {
+			return fmt.Errorf("container %q: sending %s to process %d: %w", h.ID, unix.SignalName(sig), pid, err)
+		}
+	}
+	return nil
 }
 
 // RemoveRest removes what is left of a container whose making was cut off: its

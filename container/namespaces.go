@@ -150,23 +150,31 @@ var flagNames = map[specs.LinuxNamespaceType]string{
 
 // mapIDs writes the user and group mappings of a process in a new user
 // namespace (user_namespaces(7)): only a process outside of it can, with
-// CAP_SETUID and CAP_SETGID there.
+// CAP_SETUID and CAP_SETGID there, or as an ordinary user may (rootless.go).
 func mapIDs(pid int, l *specs.Linux) error {
+	if !capable(unix.CAP_SETUID) || !capable(unix.CAP_SETGID) {
+		return mapOwn(pid, l)
+	}
 	for _, m := range []struct {
 		file string
 		ids  []specs.LinuxIDMapping
 	}{{"uid_map", l.UIDMappings}, {"gid_map", l.GIDMappings}} {
-		var b strings.Builder
-		for _, id := range m.ids {
-			fmt.Fprintf(&b, "%d %d %d\n", id.ContainerID, id.HostID, id.Size)
-		}
 		path := fmt.Sprintf("/proc/%d/%s", pid, m.file)
-		// All lines in one write, or the kernel refuses the second.
-		if err := os.WriteFile(path, []byte(b.String()), 0); err != nil {
-			return fmt.Errorf("mapping %s: %w", strings.TrimSpace(b.String()), err)
+		if err := os.WriteFile(path, []byte(mapping(m.ids)), 0); err != nil {
+			return fmt.Errorf("mapping %s: %w", strings.TrimSpace(mapping(m.ids)), err)
 		}
 	}
 	return nil
+}
+
+// mapping is what is written for a mapping: all lines in one write, or the
+// kernel refuses the second.
+func mapping(ids []specs.LinuxIDMapping) string {
+	var b strings.Builder
+	for _, id := range ids {
+		fmt.Fprintf(&b, "%d %d %d\n", id.ContainerID, id.HostID, id.Size)
+	}
+	return b.String()
 }
 
 // hostID is the host's number of user or group 0 inside.

@@ -165,7 +165,7 @@ func (h *Handle) Exec(ctx context.Context, e Exec) (*Process, error) {
 		dieWithParent(p, self)
 	}
 	if has(&s, specs.UserNamespace) {
-		setUser(p, 0, 0, nil)
+		setUser(p, specs.User{}, rootless())
 		dieWithParent(p, self)
 	}
 	p.Call("umask", unix.SYS_UMASK, step.Octal(0o022))
@@ -186,7 +186,7 @@ func (h *Handle) Exec(ctx context.Context, e Exec) (*Process, error) {
 		files = []step.Arg{tty.Arg(), tty.Arg(), tty.Arg()}
 	}
 	passFiles(p, files)
-	privileges(p, &s, descriptors{uid: os.Geteuid(), gid: os.Getegid()}.keepsUser(&s), filter)
+	privileges(p, &s, descriptors{uid: os.Geteuid(), gid: os.Getegid(), rootless: rootless()}, filter)
 	p.Phase("exec")
 	if e.Detach {
 		p.Call("prctl", unix.SYS_PRCTL, step.Flag(unix.PR_SET_PDEATHSIG, "PR_SET_PDEATHSIG"), step.Int(0))
@@ -213,7 +213,7 @@ func (h *Handle) Exec(ctx context.Context, e Exec) (*Process, error) {
 		limits.Open()
 		return nil
 	}
-	child, err := p.Clone(ctx, o)
+	child, err := cloneInto(ctx, p, s.Process, o)
 	if err != nil {
 		return nil, fmt.Errorf("starting %q: %w", s.Process.Args[0], explain(err, s.Process))
 	}
