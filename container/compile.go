@@ -84,6 +84,13 @@ func compile(s *specs.Spec, fds descriptors) (*step.Program, gates) {
 		p.Call("unshare", unix.SYS_UNSHARE, step.Flag(unix.CLONE_NEWCGROUP, "CLONE_NEWCGROUP"))
 	}
 
+	source := step.Flag(fds.root, "rootfs")
+	if fds.tree != nil {
+		// What is mounted here does not spread: the mount namespace belongs to
+		// another user namespace than the host's (mount_namespaces(7)).
+		source, fds.sources = fds.tree.inside(p, s.Mounts)
+	}
+
 	p.Phase("file system")
 	// The usual mask of a container, whatever its parent's is: mount points are
 	// made with it, and the program gets it unless it asks for another.
@@ -92,12 +99,6 @@ func compile(s *specs.Spec, fds descriptors) (*step.Program, gates) {
 	label(p, s.Process)
 	var root *rootfs.Root
 	if isNew(s, specs.MountNamespace) {
-		rootfs.Leave(p)
-		source := step.Flag(fds.root, "rootfs")
-		if fds.tree != nil {
-			source, fds.sources = fds.tree.inside(p, s.Mounts)
-			p.Phase("mounts")
-		}
 		root = rootfs.Attach(p, source, fds.at, userns || fds.nested)
 		root.Cgroups = fds.cgroups
 	}

@@ -321,7 +321,7 @@ func (c *Container) writableLayer() error {
 		if err := os.Chmod(path, 0o755); err != nil {
 			return err
 		}
-		if name != "rootfs" {
+		if name != "rootfs" && !rootless() { // an ordinary user's are their own
 			if err := os.Chown(path, uid, gid); err != nil {
 				return err
 			}

@@ -51,6 +51,10 @@ func (h *helperProcess) wait() error {
 
 // helper is what the helper process does instead of tests.
 func helper() {
+	if os.Getenv("CONTAINER_TEST_HELPER") == "user" {
+		fmt.Println("helper:", becomeUser())
+		os.Exit(1)
+	}
 	fail := func(err error) {
 		if err != nil {
 			fmt.Println("helper:", err)

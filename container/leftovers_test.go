@@ -24,12 +24,7 @@ import (
 // what is left.
 func TestEveryStepFails(t *testing.T) {
 	needRoot(t)
-	userns := layersOf(t)
-	plain, err := rootfs.OpenLayers([]string{probe(t)}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer plain.Close()
+	userns, plain := layersOf(t), plainLayers(t)
 	for _, tt := range []struct {
 		name   string
 		layers *rootfs.Layers
@@ -44,6 +39,9 @@ func TestEveryStepFails(t *testing.T) {
 			s.Root.Readonly = true
 		}},
 	} {
+		if isUser() && tt.name == "no user namespace" {
+			continue
+		}
 		t.Run(tt.name, func(t *testing.T) {
 			dir, dev := t.TempDir(), null(t)
 			start := func(overlayAt, at int) (*Container, error) {
@@ -65,10 +63,14 @@ func TestEveryStepFails(t *testing.T) {
 			overlay := step.New()
 			rootfs.Overlay(overlay, tt.layers, "/x")
 			fds := descriptors{root: 3, at: "/x", tasks: []int{4, 5, 6, 7}}
-			child, _ := compile(s, fds)
-			if host := hostMode(t); host == "v2" { // is born in its cgroup
-				child, _ = compile(s, descriptors{root: 3, at: "/x"})
+			if isUser() { // the child makes all
+				c := &Container{cfg: Config{Spec: s, Layers: tt.layers, Dir: "/x"}}
+				fds.tree, fds.rootless, overlay = c.tree(), true, step.New()
 			}
+			if host := hostMode(t); host == "v2" || isUser() { // is born in its cgroup
+				fds.tasks = nil
+			}
+			child, _ := compile(s, fds)
 			before := footprintOf(t, dir)
 			failed := 0
 			for i := 1; i <= overlay.Len()+child.Len(); i++ {

@@ -105,6 +105,11 @@ func (h *Handle) Exec(ctx context.Context, e Exec) (*Process, error) {
 	s := *h.spec
 	s.Process = e.Process
 	s.Hooks, s.Mounts = nil, nil
+	if s.Linux != nil { // the limits are those that the container has
+		l := *s.Linux
+		l.Resources = nil
+		s.Linux = &l
+	}
 	if err := check(&s, true); err != nil {
 		return nil, err
 	}

@@ -228,15 +228,11 @@ func Overlay(p *step.Program, l *Layers, dir string) step.Result {
 	return m
 }
 
-// Leave appends the call that cuts the propagation of mounts from the child's
-// mount namespace to the host's.
-func Leave(p *step.Program) {
-	p.Call("mount", unix.SYS_MOUNT, step.Null(), p.Str("/"), step.Null(), step.Flag(unix.MS_REC|unix.MS_SLAVE, "MS_REC|MS_SLAVE"), step.Null())
-}
-
 // Attach appends the calls that put the detached mount root on the folder at,
-// in the mount namespace of the child.
+// in the mount namespace of the child, and cut the propagation of mounts to
+// and from the host.
 func Attach(p *step.Program, root step.Arg, at string, userns bool) *Root {
+	p.Call("mount", unix.SYS_MOUNT, step.Null(), p.Str("/"), step.Null(), step.Flag(unix.MS_REC|unix.MS_SLAVE, "MS_REC|MS_SLAVE"), step.Null())
 	r := &Root{p: p, fd: root, bind: userns}
 	p.Call("move_mount", unix.SYS_MOVE_MOUNT, r.fd, p.Str(""), step.Cwd(), p.Str(at), step.Flag(unix.MOVE_MOUNT_F_EMPTY_PATH, "MOVE_MOUNT_F_EMPTY_PATH"))
 	return r

@@ -361,7 +361,8 @@ func (p *Program) Clone(ctx context.Context, o Options) (Child, error) {
 			err = awaitEnd(ctx, &s.second.tid)
 		}
 	}
-	if err != nil {
+	gaveUp := err != nil
+	if gaveUp {
 		unix.PidfdSendSignal(c.PIDFD, unix.SIGKILL, nil, 0)
 	} else if err = p.outcome(s); err == nil && (s.at == 0 || p.calls[s.at-1].nr != unix.SYS_EXECVE) {
 		err = fmt.Errorf("the child was killed before its execve (call %d of %d)", s.at, len(p.calls))
@@ -372,6 +373,9 @@ func (p *Program) Clone(ctx context.Context, o Options) (Child, error) {
 		unix.Close(c.PIDFD)
 		s.second.kill()
 		c = Child{}
+		if failure := p.outcome(s); failure != nil && gaveUp { // perhaps since the child had failed
+			err = fmt.Errorf("%w (and then: %w)", failure, err)
+		}
 	} else {
 		c, err = s.adopt(c)
 	}
