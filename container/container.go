@@ -243,7 +243,7 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 		if has(s, specs.TimeNamespace) && errors.Is(err, unix.EINVAL) {
 			err = fmt.Errorf("%w (a process that shares memory, as ours does until its execve, has a time namespace since Linux 6.2)", err)
 		}
-		return nil, fmt.Errorf("starting %q: %w", s.Process.Args[0], explainUser(explain(err, s.Process), born >= 0))
+		return nil, fmt.Errorf("starting %q: %w", s.Process.Args[0], explainUser(explain(rootfs.Explain(p, err), s.Process), born >= 0))
 	}
 	c.pid, c.pidfd, c.program = child.PID, child.PIDFD, p
 	if gates.ready != nil {

@@ -30,6 +30,9 @@ func passFiles(p *step.Program, files []step.Arg) {
 // which it ends; -1 for a process that outlives it.
 // report is where it says that it could not, 0 for nowhere.
 func execute(p *step.Program, proc *specs.Process, self, nfiles, report int) {
+	if proc.OOMScoreAdj != nil {
+		nameStarting(p)
+	}
 	executeFile(p, candidates(proc.Args[0], proc.Env), proc.Args, proc.Env, proc.Cwd, self, nfiles, report)
 }
 

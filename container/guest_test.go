@@ -56,6 +56,9 @@ func TestInGuest(t *testing.T) {
 	}
 	layer := filepath.Join(dir, "layer")
 	command("go", "build", "-o", layer+"/guest", "./testdata/guest")
+	if err := os.Symlink("/guest", layer+"/rm"); err != nil {
+		t.Fatal(err)
+	}
 	command("go", "build", "-o", dir+"/disk.d/probe/probe", "./testdata/probe")
 	command("go", "test", "-c", "-o", layer+"/container.test", ".")
 	command("go", "build", "-o", dir+"/pid1", "vmctr/vm/guest")

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -33,7 +34,7 @@ func clone(ctx context.Context, p *step.Program, proc *specs.Process, o step.Opt
 		return step.Child{}, err
 	}
 	child, err := p.Clone(ctx, o)
-	restore(o.Until == nil || err != nil)
+	restore(child, o.Until == nil || err != nil)
 	return child, err
 }
 
@@ -54,7 +55,7 @@ func cloneInto(ctx context.Context, p *step.Program, proc *specs.Process, o step
 		prctlErr = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
 	}
 	if prctlErr != nil {
-		restore(true)
+		restore(step.Child{}, true)
 		return step.Child{}, fmt.Errorf("hiding our memory from the container: prctl: %w", prctlErr)
 	}
 	child, err := p.Clone(ctx, o)
@@ -62,17 +63,17 @@ func cloneInto(ctx context.Context, p *step.Program, proc *specs.Process, o step
 	if alone && before == 1 {
 		unix.Prctl(unix.PR_SET_DUMPABLE, 1, 0, 0, 0)
 	}
-	restore(alone)
+	restore(child, alone)
 	return child, err
 }
 
 // lendScore gives us the oom_score_adj (proc_pid_oom_score_adj(5)) that a child
-// is to be born with. Restore is called when it is made, and tells whether it no
-// longer shares our memory: else ours stays, since it would be the child's too.
-func lendScore(p *specs.Process) (restore func(alone bool), err error) {
+// is to be born with. Restore is called when it is made, and is told whether it
+// has executed its program: if not, ours stays, since it would be the child's too.
+func lendScore(p *specs.Process) (restore func(child step.Child, alone bool), err error) {
 	if p.OOMScoreAdj == nil {
 		score.RLock()
-		return func(bool) { score.RUnlock() }, nil
+		return func(step.Child, bool) { score.RUnlock() }, nil
 	}
 	const file = "/proc/self/oom_score_adj"
 	score.Lock()
@@ -87,10 +88,33 @@ func lendScore(p *specs.Process) (restore func(alone bool), err error) {
 		}
 		return nil, fmt.Errorf("config.json: process.oomScoreAdj: %w", err)
 	}
-	return func(alone bool) {
+	return func(child step.Child, alone bool) {
+		defer score.Unlock()
+		if child.PID != 0 && alone {
+			alone = left(child.PID)
+		}
 		if alone {
 			os.WriteFile(file, before, 0) // what it was is always allowed
 		}
-		score.Unlock()
 	}, nil
+}
+
+// starting is the name (PR_SET_NAME of prctl(2)) of a process of which it has to
+// be known when it has left our memory for good: a moment after it has told that
+// it does (CLONE_CHILD_CLEARTID), the kernel gives it its program's name.
+const starting = "bench:starting"
+
+func nameStarting(p *step.Program) {
+	p.Call("prctl", unix.SYS_PRCTL, step.Flag(unix.PR_SET_NAME, "PR_SET_NAME"), p.Str(starting))
+}
+
+// left waits until a process has another name, or is gone.
+func left(pid int) bool {
+	for end := time.Now().Add(time.Second); time.Now().Before(end); time.Sleep(50 * time.Microsecond) {
+		name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+		if err != nil || string(name) != starting+"\n" {
+			return true
+		}
+	}
+	return false
 }

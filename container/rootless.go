@@ -253,6 +253,9 @@ func subordinate(text string, names []string, own int) []specs.LinuxIDMapping {
 // user's in the container alone, or folders that its root has closed to all: as
 // root of a user namespace with the same mappings, by rm(1).
 func removeAll(dir string, s *specs.Spec) error {
+	if rootless() {
+		os.Chmod(path.Join(dir, "work/work"), 0o700) // the overlay's: 0, and not always empty
+	}
 	err := os.RemoveAll(dir)
 	if err == nil || !rootless() || !errors.Is(err, unix.EACCES) && !errors.Is(err, unix.EPERM) || !isNew(s, specs.UserNamespace) {
 		return err

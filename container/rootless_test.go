@@ -179,7 +179,7 @@ func TestRootless(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer folder.Close()
-		asUser(t, "TestUserInside|TestUserLife|TestUserTold|TestUserGroup|TestLimits|TestLifecycle|TestEveryStepFails|TestConcurrent|TestStreamsAndStatus", 9, name, folder)
+		asUser(t, "TestUserInside|TestUserLife|TestUserTold|TestUserGroup|TestLimits|TestLifecycle|TestCancelled|TestConcurrent|TestStreamsAndStatus", 9, name, folder)
 	})
 	t.Run("forbidden", func(t *testing.T) {
 		if os.Getenv("CONTAINER_TEST_PROBE") == "" {

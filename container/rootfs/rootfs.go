@@ -177,6 +177,8 @@ func (l *Layers) Close() error {
 // layerByLayer is the option of an overlay that adds one layer (Linux 6.5).
 const layerByLayer = "lowerdir+"
 
+const overlayPhase = "overlay"
+
 // A Root is the root of a container while it is put together.
 type Root struct {
 	p  *step.Program
@@ -194,7 +196,7 @@ type Root struct {
 // attributes, which any file system has for root and no container can write; or
 // for an ordinary user the child, in its user namespace.
 func Overlay(p *step.Program, l *Layers, dir string) step.Result {
-	p.Phase("overlay")
+	p.Phase(overlayPhase)
 	lower := slices.Clone(l.at)
 	if l.dirs != nil {
 		lower = l.shelve(p)
