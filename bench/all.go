@@ -29,7 +29,7 @@ import (
 type allCommand struct {
 	Out         string   `help:"Folder for the results: the journal, the report, the plots. It must not hold another run. Default: results-DATE-TIME." placeholder:"DIR"`
 	Profile     string   `help:"How long to measure: ${profiles}." default:"quick"`
-	Platforms   []string `help:"On what to measure, of ${platforms}. Default: all." placeholder:"NAME"`
+	Platforms   []string `help:"On what to measure, of ${platforms}. Default: all, other OCI runtimes if they are installed." placeholder:"NAME"`
 	Experiments []string `help:"What to measure, of ${experiments}. Default: all." placeholder:"NAME"`
 	Rounds      int      `help:"Rounds of each experiment, at most. Default: as many as the profile's time allows." placeholder:"N"`
 	Seed        *uint64  `help:"Seed of the random order, to run the same order again." placeholder:"N"`
@@ -109,6 +109,11 @@ func (c *allCommand) validate() (choice, error) {
 		return ch, err
 	}
 	ch.platforms = platforms
+	if len(c.Platforms) == 0 {
+		ch.platforms = slices.DeleteFunc(platforms, func(p platform.Platform) bool {
+			return p.Info().Optional && p.Available(context.Background()) != nil
+		})
+	}
 	experiments, err := pick("experiment", c.Experiments, experiment.All(), func(e experiment.Experiment) string { return e.Name })
 	if err != nil {
 		return ch, err
@@ -311,7 +316,7 @@ func workload() (*images.Image, error) {
 func workloadFor(run *harness.Run, p platform.Platform, image *images.Image, process images.Process, givenKernel string) platform.Workload {
 	return platform.Workload{
 		Image: image, Process: process,
-		RunID: run.ID, Dir: filepath.Join(run.Dir, p.Info().Name), Cache: cacheDir(), Kernel: kernelOptions(givenKernel),
+		RunID: run.ID, NetworkID: run.NetworkID(), Dir: filepath.Join(run.Dir, p.Info().Name), Cache: cacheDir(), Kernel: kernelOptions(givenKernel),
 		Memory: instanceMemory, CPUs: instanceCPUs, Pids: instancePids,
 	}
 }

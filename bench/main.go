@@ -37,6 +37,7 @@ const (
 type command struct {
 	All     allCommand     `cmd:"" help:"Measure everything and write the report: the one command of a lab."`
 	Report  reportCommand  `cmd:"" help:"Make the report again from the journal of a run. Needs no root."`
+	Run     runCommand     `cmd:"" help:"Run a program in a container, as docker run does."`
 	Doctor  doctorCommand  `cmd:"" help:"Say what this host can measure, what is missing, and how to get it."`
 	Clean   cleanCommand   `cmd:"" help:"Remove what a run that was killed left behind."`
 	Help    helpCommand    `cmd:"" help:"Show this text, or that of a command."`
@@ -96,6 +97,10 @@ func run(parser *kong.Kong, args []string, s streams) (code int) {
 	}
 	ctx, err := parser.Parse(args)
 	if err != nil {
+		if args[0] == "run" { // whose codes are docker's
+			fmt.Fprintf(s.err, "bench: %v\nTry: bench help run\n", err)
+			return exitRun
+		}
 		fmt.Fprintf(s.err, "bench: %v\nTry: bench help\n", err)
 		return exitUsage
 	}

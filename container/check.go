@@ -10,9 +10,11 @@ import (
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"vmctr/container/cgroup"
 	"vmctr/container/rootfs"
+	"vmctr/container/step"
 )
 
 // check refuses a configuration that this package cannot honour, by the name
@@ -130,12 +132,20 @@ func check(s *specs.Spec, layers bool) error {
 	if err := checkHooks(s.Hooks); err != nil {
 		return fmt.Errorf("config.json: %w", err)
 	}
+	if s.Linux != nil {
+		if err := checkNetDevices(s); err != nil {
+			return fmt.Errorf("config.json: %w", err)
+		}
+	}
+	if err := checkMemoryPolicy(l.MemoryPolicy); err != nil {
+		return fmt.Errorf("config.json: %w", err)
+	}
 	if p := l.Personality; p != nil {
 		if _, ok := personalities[p.Domain]; !ok || len(p.Flags) > 0 {
 			return bad("linux.personality", "domain %q with flags %q: only LINUX and LINUX32 without flags are known", p.Domain, p.Flags)
 		}
 	}
-	if err := checkLabels(s.Process); err != nil {
+	if err := checkLabels(s); err != nil {
 		return fmt.Errorf("config.json: %w", err)
 	}
 	for i, p := range l.MaskedPaths {
@@ -172,12 +182,7 @@ func check(s *specs.Spec, layers bool) error {
 		field string
 		set   bool
 	}{
-		{"process.execCPUAffinity", s.Process.ExecCPUAffinity != nil},
-		{"linux.netDevices", len(l.NetDevices) > 0},
-		{"linux.mountLabel", l.MountLabel != ""},
 		{"linux.intelRdt", l.IntelRdt != nil},
-		{"linux.memoryPolicy", l.MemoryPolicy != nil},
-		{"linux.seccomp.listenerPath", l.Seccomp != nil && l.Seccomp.ListenerPath != ""},
 	} {
 		if f.set {
 			return bad(f.field, "is not supported yet")
@@ -266,6 +271,16 @@ func checkSysctl(s *specs.Spec) error {
 	return nil
 }
 
+// setSysctl appends the calls that write a setting of the container's namespaces
+// (proc(5), /proc/sys). Which namespace a file there is about depends on who
+// opens it. It is the host's /proc: in what the container has under that name,
+// an image or a volume may have put something else.
+func setSysctl(p *step.Program, key, value string) {
+	f := p.Call("openat", unix.SYS_OPENAT, step.Cwd(), p.Str("/proc/sys/"+strings.ReplaceAll(key, ".", "/")), step.Flag(unix.O_WRONLY|unix.O_CLOEXEC, "O_WRONLY|O_CLOEXEC"))
+	p.Call("write", unix.SYS_WRITE, f.Arg(), p.Str(value), step.Int(len(value)))
+	p.Call("close", unix.SYS_CLOSE, f.Arg())
+}
+
 func checkHooks(h *specs.Hooks) error {
 	if h == nil {
 		return nil
@@ -292,15 +307,19 @@ func checkHooks(h *specs.Hooks) error {
 
 // checkLabels refuses a profile or label that no module of this host would
 // enforce.
-func checkLabels(p *specs.Process) error {
+func checkLabels(s *specs.Spec) error {
+	p := s.Process
 	if p.ApparmorProfile != "" {
 		if b, err := os.ReadFile("/sys/module/apparmor/parameters/enabled"); err != nil || strings.TrimSpace(string(b)) != "Y" {
 			return fmt.Errorf("process.apparmorProfile: %q: this host has no AppArmor", p.ApparmorProfile)
 		}
 	}
-	if p.SelinuxLabel != "" {
+	for field, label := range map[string]string{"process.selinuxLabel": p.SelinuxLabel, "linux.mountLabel": mountLabel(s)} {
+		if label == "" {
+			continue
+		}
 		if _, err := os.Stat("/sys/fs/selinux/enforce"); err != nil {
-			return fmt.Errorf("process.selinuxLabel: %q: this host has no SELinux", p.SelinuxLabel)
+			return fmt.Errorf("%s: %q: this host has no SELinux", field, label)
 		}
 	}
 	return nil

@@ -4,7 +4,6 @@ import (
 	"path"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -31,14 +30,19 @@ type descriptors struct {
 
 	// A container that is created first and started later reads a byte from
 	// start before it goes on, and outlives its parent.
-	start  int // 0 for none
-	report int // where it says that it cannot: 0 for nowhere
+	start  int  // 0 for none
+	report int  // where it says that it cannot: 0 for nowhere
+	first  int  // the program that it becomes first (first.go), which needs report: 0 for none
+	init   bool // that stays, as its init
 
 	cgroups  []rootfs.Hierarchy // for mounts of the type cgroup
+	endpoint *network.Endpoint  // nil for a container with loopback alone
 	filter   *seccomp.Filter    // nil for none
 	uid, gid int                // the parent's, effective
 	rootless bool               // it is an ordinary user's
 	nested   bool               // and in a user namespace that is not the host's
+	keyring  string             // the name of a session keyring of its own, "" for the parent's
+	noPivot  bool
 }
 
 // keepsUser tells whether the process stays who its parent is. An ordinary user
@@ -52,11 +56,16 @@ func (d descriptors) keepsUser(s *specs.Spec) bool {
 
 // gates are where the child waits for its parent.
 type gates struct {
-	born   *step.Gate       // for the mappings of its users
-	forked *step.Fork       // the child is then another process; nil if it does not fork
-	hooks  *step.Gate       // for the hooks before pivot_root; nil without any
-	limits *step.Gate       // for the limits of the process; nil without any
-	ready  *step.Checkpoint // created, and not started; nil if it starts at once
+	born     *step.Gate             // for the mappings of its users
+	forked   *step.Fork             // the child is then another process; nil if it does not fork
+	copies   []rootfs.Copy          // mounts that the parent fills
+	hooks    *step.Gate             // for the hooks before pivot_root; nil without any
+	network  *network.Configuration // for its interface; nil with loopback alone
+	devices  *step.Gate             // for interfaces of the host; nil without any
+	unshared *step.Checkpoint       // for the network namespace; nil if it is born in it
+	limits   *step.Gate             // for the limits of the process; nil without any
+	ready    *step.Checkpoint       // created, and not started; nil if it starts at once
+	listener *listener              // for the descriptor of its filter; nil for none
 }
 
 // compile turns a checked configuration into the calls that the child makes.
@@ -72,8 +81,15 @@ func compile(s *specs.Spec, fds descriptors) (*step.Program, gates) {
 	p.Phase("namespaces")
 	dieWithParent(p, fds.self)
 	g.born = p.Gate(10 * time.Second)
+	if joins(s, specs.PIDNamespace) {
+		hide(p)
+	}
+	newKeyring(p, fds.keyring)
 	if g.forked = join(p, s, fds.joins); g.forked != nil {
 		dieWithParent(p, fds.self) // which is not inherited
+	}
+	if fds.endpoint != nil && joins(s, specs.UserNamespace) {
+		g.unshared = p.Checkpoint()
 	}
 
 	p.Phase("cgroup")
@@ -100,7 +116,7 @@ func compile(s *specs.Spec, fds descriptors) (*step.Program, gates) {
 	var root *rootfs.Root
 	if isNew(s, specs.MountNamespace) {
 		root = rootfs.Attach(p, source, fds.at, userns || fds.nested)
-		root.Cgroups = fds.cgroups
+		root.Cgroups, root.Label = fds.cgroups, l.MountLabel
 	}
 	if userns {
 		setUser(p, specs.User{}, fds.rootless)
@@ -118,8 +134,14 @@ func compile(s *specs.Spec, fds descriptors) (*step.Program, gates) {
 	}
 
 	p.Phase("network")
-	if isNew(s, specs.NetworkNamespace) {
+	switch {
+	case fds.endpoint != nil:
+		g.network = network.Configure(p, fds.endpoint)
+	case isNew(s, specs.NetworkNamespace):
 		network.Loopback(p)
+	}
+	if len(l.NetDevices) > 0 {
+		g.devices = p.Gate(10 * time.Second)
 	}
 	if s.Hostname != "" {
 		p.Call("sethostname", unix.SYS_SETHOSTNAME, p.Str(s.Hostname), step.Int(len(s.Hostname)))
@@ -132,23 +154,40 @@ func compile(s *specs.Spec, fds descriptors) (*step.Program, gates) {
 		// Late: with few descriptors or little memory left, nothing above would work.
 		g.limits = p.Gate(10 * time.Second)
 	}
-	if fds.start != 0 {
+	created := func() {
 		p.Phase("created")
+		findProgram(p, s.Process)
+		// It may wait for long, and what else it was born with, such as the
+		// streams of others, would stay open meanwhile.
+		closeOthers(p, len(files), fds.start, fds.report, fds.first)
 		p.Call("prctl", unix.SYS_PRCTL, step.Flag(unix.PR_SET_PDEATHSIG, "PR_SET_PDEATHSIG"), step.Int(0))
 		g.ready = p.Checkpoint()
 		p.Call("read", unix.SYS_READ, step.Flag(fds.start, "start"), p.Bytes(make([]byte, 1), "byte"), step.Int(1))
 	}
-
-	p.Phase("privileges")
-	passFiles(p, files)
-	privileges(p, s, fds, fds.filter)
+	// The filter's descriptor is sent while there is a parent to send it.
+	early := fds.filter != nil && fds.filter.Notify
+	if fds.start != 0 && !early {
+		passFiles(p, files)
+		created()
+		p.Phase("privileges")
+	} else {
+		p.Phase("privileges")
+		passFiles(p, files)
+	}
+	g.listener = privileges(p, s, fds, fds.filter)
+	if fds.start != 0 && early {
+		created()
+	}
 
 	p.Phase("exec")
+	if g.network != nil {
+		g.network.Settle(p)
+	}
 	self := fds.self
 	if fds.start != 0 {
 		self = -1
 	}
-	execute(p, s.Process, self, len(files), fds.report)
+	execute(p, s.Process, ending{nfiles: len(files), parent: self, report: fds.report, first: fds.first, init: fds.init})
 	return p, g
 }
 
@@ -161,6 +200,7 @@ func fileSystem(p *step.Program, root *rootfs.Root, s *specs.Spec, l *specs.Linu
 			source = fds.sources[i]
 		}
 		root.Mount(m, source)
+		g.copies = root.Copies
 		if path.Clean(m.Destination) == "/dev" && !rootfs.IsBind(m) {
 			root.Devices()
 		}
@@ -170,20 +210,21 @@ func fileSystem(p *step.Program, root *rootfs.Root, s *specs.Spec, l *specs.Linu
 			root.Device(d)
 		}
 	}
+	root.Folder(s.Process.Cwd) // as runc does
 	if s.Process.Terminal {
 		tty := openTerminal(p, root.Terminal(), s.Process, fds.console)
 		root.Console(tty)
 		*files = []step.Arg{tty.Arg(), tty.Arg(), tty.Arg()}
 	}
 	for _, key := range sortedKeys(l.Sysctl) {
-		root.Write("proc/sys/"+strings.ReplaceAll(key, ".", "/"), l.Sysctl[key])
+		setSysctl(p, key, l.Sysctl[key])
 	}
 	if h := s.Hooks; h != nil && len(prestart(h))+len(h.CreateRuntime)+len(h.CreateContainer) > 0 {
 		g.hooks = p.Gate(hooksPatience)
 	}
 	root.Mask(l.MaskedPaths)
 	root.Protect(l.ReadonlyPaths)
-	root.Pivot(s.Root.Readonly)
+	root.Pivot(s.Root.Readonly, fds.noPivot)
 	if l.RootfsPropagation != "" {
 		rootfs.Propagate(p, l.RootfsPropagation)
 	}

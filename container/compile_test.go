@@ -10,6 +10,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"vmctr/container/rootfs"
+	"vmctr/container/step"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -110,7 +113,8 @@ func TestCheck(t *testing.T) {
 		{"process.oomScoreAdj", func(s *specs.Spec) { s.Process.OOMScoreAdj = pointer(1001) }},
 		{"process.scheduler.policy", func(s *specs.Spec) { s.Process.Scheduler = &specs.Scheduler{} }},
 		{"process.ioPriority.class", func(s *specs.Spec) { s.Process.IOPriority = &specs.LinuxIOPriority{} }},
-		{"process.execCPUAffinity", func(s *specs.Spec) { s.Process.ExecCPUAffinity = &specs.CPUAffinity{} }},
+		{"process.execCPUAffinity.initial", func(s *specs.Spec) { s.Process.ExecCPUAffinity = &specs.CPUAffinity{Initial: "0-"} }},
+		{"process.execCPUAffinity.final", func(s *specs.Spec) { s.Process.ExecCPUAffinity = &specs.CPUAffinity{Final: "2-1"} }},
 		{"process.capabilities.bounding", func(s *specs.Spec) { s.Process.Capabilities.Bounding = []string{"CAP_FLY"} }},
 		{"process.capabilities.effective", func(s *specs.Spec) { s.Process.Capabilities.Effective = []string{"KILL"} }},
 		{"process.capabilities.permitted", func(s *specs.Spec) { s.Process.Capabilities.Permitted = []string{"cap_kill"} }},
@@ -131,6 +135,10 @@ func TestCheck(t *testing.T) {
 		{"mounts[1]", func(s *specs.Spec) { s.Mounts[1].Destination = "dev" }},
 		{"mounts[1]", func(s *specs.Spec) { s.Mounts[1].Destination = "/./" }},
 		{"mounts[2]", func(s *specs.Spec) { s.Mounts[2].Type = "" }},
+		{"mounts[0]", func(s *specs.Spec) { s.Mounts[0].Type = "tmpfs" }},
+		{"mounts[6]", func(s *specs.Spec) {
+			s.Mounts = append(s.Mounts, specs.Mount{Destination: "/proc/sys/../self/attr", Source: "/x", Options: []string{"bind"}})
+		}},
 		{"mounts[2]", func(s *specs.Spec) { s.Mounts[2] = specs.Mount{Destination: "/x", Options: []string{"bind"}} }},
 		{"mounts[0]", func(s *specs.Spec) { s.Mounts[0].Options = []string{"a\x00"} }},
 		{"mounts[0]", func(s *specs.Spec) { s.Mounts[0].UIDMappings = s.Linux.UIDMappings }},
@@ -173,18 +181,36 @@ func TestCheck(t *testing.T) {
 			s.Linux.Sysctl = map[string]string{"net.ipv4.ip_forward": "1"}
 		}},
 		{"linux.devices[0]", func(s *specs.Spec) { s.Linux.Devices = []specs.LinuxDevice{{}} }},
-		{"linux.netDevices", func(s *specs.Spec) { s.Linux.NetDevices = map[string]specs.LinuxNetDevice{"eth0": {}} }},
-		{"linux.seccomp.listenerPath", func(s *specs.Spec) { s.Linux.Seccomp = &specs.LinuxSeccomp{ListenerPath: "/x"} }},
+		{"linux.netDevices", func(s *specs.Spec) {
+			without(s, specs.NetworkNamespace)
+			s.Linux.NetDevices = map[string]specs.LinuxNetDevice{"eth0": {}}
+		}},
+		{"linux.netDevices", func(s *specs.Spec) { s.Linux.NetDevices = map[string]specs.LinuxNetDevice{"a name": {}} }},
+		{"linux.netDevices", func(s *specs.Spec) { s.Linux.NetDevices = map[string]specs.LinuxNetDevice{"eth0": {Name: "%d%d"}} }},
+		{"linux.netDevices.eth0.name", func(s *specs.Spec) { s.Linux.NetDevices = map[string]specs.LinuxNetDevice{"eth0": {Name: "lo"}} }},
+		{"linux.netDevices.eth1.name", func(s *specs.Spec) {
+			s.Linux.NetDevices = map[string]specs.LinuxNetDevice{"eth0": {Name: "x"}, "eth1": {Name: "x"}}
+		}},
 		{"linux.rootfsPropagation", func(s *specs.Spec) { s.Linux.RootfsPropagation = "wide" }},
 		{"linux.mountLabel", func(s *specs.Spec) { s.Linux.MountLabel = "x" }},
 		{"linux.intelRdt", func(s *specs.Spec) { s.Linux.IntelRdt = &specs.LinuxIntelRdt{} }},
-		{"linux.memoryPolicy", func(s *specs.Spec) { s.Linux.MemoryPolicy = &specs.LinuxMemoryPolicy{} }},
+		{"linux.memoryPolicy.mode", func(s *specs.Spec) { s.Linux.MemoryPolicy = &specs.LinuxMemoryPolicy{} }},
+		{"linux.memoryPolicy.nodes", func(s *specs.Spec) { s.Linux.MemoryPolicy = &specs.LinuxMemoryPolicy{Mode: specs.MpolBind} }},
+		{"linux.memoryPolicy.nodes", func(s *specs.Spec) {
+			s.Linux.MemoryPolicy = &specs.LinuxMemoryPolicy{Mode: specs.MpolLocal, Nodes: "0"}
+		}},
+		{"linux.memoryPolicy.nodes", func(s *specs.Spec) {
+			s.Linux.MemoryPolicy = &specs.LinuxMemoryPolicy{Mode: specs.MpolBind, Nodes: "all"}
+		}},
+		{"linux.memoryPolicy.flags[0]", func(s *specs.Spec) {
+			s.Linux.MemoryPolicy = &specs.LinuxMemoryPolicy{Mode: specs.MpolBind, Nodes: "0", Flags: []specs.MemoryPolicyFlagType{"x"}}
+		}},
 		{"linux.personality", func(s *specs.Spec) { s.Linux.Personality = &specs.LinuxPersonality{} }},
 		{"linux.timeOffsets", func(s *specs.Spec) { s.Linux.TimeOffsets = map[string]specs.LinuxTimeOffset{"boottime": {}} }},
 	} {
 		s := DefaultSpec([]string{"/x"}, nil, "/")
 		tt.mutate(s)
-		if s.Process != nil && checkLabels(s.Process) == nil && s.Process.ApparmorProfile+s.Process.SelinuxLabel != "" {
+		if s.Process != nil && checkLabels(s) == nil && s.Process.ApparmorProfile+s.Process.SelinuxLabel+mountLabel(s) != "" {
 			continue // this host has that module
 		}
 		if err := check(s, true); err == nil {
@@ -227,5 +253,33 @@ func TestCandidates(t *testing.T) {
 		if diff := cmp.Diff(tt.want, candidates(tt.name, tt.env)); diff != "" {
 			t.Errorf("%q with %q: -want +got:\n%s", tt.name, tt.env, diff)
 		}
+	}
+}
+
+// TestMountLabel: new file systems get the SELinux context, but for those that
+// the kernel labels by itself.
+func TestMountLabel(t *testing.T) {
+	s := DefaultSpec([]string{"/program"}, nil, "/")
+	s.Linux.MountLabel = "system_u:object_r:container_file_t:s0"
+	p, _ := compile(s, descriptors{root: 10, at: "/containers/1/rootfs", self: 5, files: []int{6, 7, 8}})
+	fstype, labelled := "", map[string]int{}
+	for line := range strings.Lines(p.String()) {
+		if _, after, ok := strings.Cut(line, `fsopen("`); ok {
+			fstype, _, _ = strings.Cut(after, `"`)
+			labelled[fstype] += 0
+		}
+		if strings.Contains(line, `"context", "`+s.Linux.MountLabel+`"`) {
+			labelled[fstype]++
+		}
+	}
+	// The tmpfs are /dev, /dev/shm, and one for each path that may be a folder to mask.
+	want := map[string]int{"proc": 0, "sysfs": 0, "mqueue": 0, "devpts": 1, "tmpfs": 2 + len(s.Linux.MaskedPaths)}
+	if diff := cmp.Diff(want, labelled); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	overlay := step.New()
+	rootfs.Overlay(overlay, &rootfs.Layers{}, "/x", s.Linux.MountLabel)
+	if !strings.Contains(overlay.String(), `"context", "`+s.Linux.MountLabel+`"`) {
+		t.Errorf("the root has no label:\n%s", overlay)
 	}
 }

@@ -14,7 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vmctr/container/cgroup"
+	"vmctr/container/network"
 	"vmctr/container/rootfs"
+	"vmctr/container/seccomp"
 	"vmctr/container/step"
 )
 
@@ -41,10 +43,25 @@ type Config struct {
 	// Console is a connected UNIX socket to which the terminal's master is
 	// sent, if Spec.Process.Terminal asks for one.
 	Console *os.File
+	// Endpoint is the container's place in a network, for one with a new network
+	// namespace; nil leaves it with loopback alone. It is the container's from
+	// then on: a start that fails gives it back, and so does Remove.
+	Endpoint *network.Endpoint
+	// NoPivot changes the root by MS_MOVE and chroot(2), for a host whose root
+	// pivot_root(2) refuses, as an initramfs is. The host's tree then stays in
+	// the mount namespace, below the container's.
+	NoPivot bool
+	// KeepKeyring leaves the container the session keyring of its parent
+	// (session-keyring(7)), where one with an ID otherwise gets its own.
+	KeepKeyring bool
+	// Init makes the first process a small one that starts the program, sends
+	// its signals on to it and reaps orphans (docker run --init).
+	Init bool
 
 	// For tests: the calls that fail, as step.Program.FailAt, when the root is
 	// made and in the child.
 	failOverlayAt, failAt int
+	straight              bool // no detour
 }
 
 // A Container is one running container.
@@ -58,8 +75,8 @@ type Container struct {
 	dir     bool // cfg.Dir was made
 	done    chan struct{}
 	status  Status
-	program *step.Program // kept while a created child needs its memory
-	rest    []step.Error  // what a created child still has to do
+	program *step.Program     // kept while a created child needs its memory
+	devices []*network.Device // lent to it, while it starts
 
 	mu    sync.Mutex
 	pidfd int // -1 when closed; reap uses it without mu, and Remove waits for reap
@@ -113,6 +130,17 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 		}
 	}
 	s := cfg.Spec
+	c := &Container{cfg: cfg, pidfd: -1, done: make(chan struct{})}
+	var opened []int
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, c.returnDevices(), c.clean(context.WithoutCancel(ctx)))
+		}
+	}()
+	defer closeAll(&opened)
+	if cfg.Endpoint != nil && s != nil && !isNew(s, specs.NetworkNamespace) {
+		return nil, errors.New("config.json: linux.namespaces: a container in a network needs a new network namespace")
+	}
 	if err := check(s, cfg.Layers != nil); err != nil {
 		return nil, err
 	}
@@ -125,29 +153,21 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	c := &Container{cfg: cfg, pidfd: -1, done: make(chan struct{})}
-	var opened []int
-	defer func() {
-		for _, fd := range opened {
-			unix.Close(fd)
-		}
-		if err != nil {
-			err = errors.Join(err, c.clean(context.WithoutCancel(ctx)))
-		}
-	}()
-	self, err := step.Self()
-	if err != nil {
-		return nil, err
+	fds := descriptors{root: -1, uid: os.Geteuid(), gid: os.Getegid(), rootless: unprivileged, nested: rootfs.Nested(), endpoint: cfg.Endpoint, noPivot: cfg.NoPivot}
+	if !cfg.KeepKeyring {
+		fds.keyring = keyring(cfg.ID)
 	}
-	fds := descriptors{root: -1, self: self, uid: os.Geteuid(), gid: os.Getegid(), rootless: unprivileged, nested: rootfs.Nested()}
 	for _, f := range append([]*os.File{cfg.Stdin, cfg.Stdout, cfg.Stderr}, cfg.Files...) {
 		fds.files = append(fds.files, int(f.Fd()))
+	}
+	if fds.self, err = parent(len(fds.files), &opened); err != nil {
+		return nil, err
 	}
 	if cfg.Console != nil {
 		fds.console = int(cfg.Console.Fd())
 	}
 	if s.Linux != nil && s.Linux.Seccomp != nil {
-		if fds.filter, err = compileFilter(s.Linux.Seccomp); err != nil {
+		if fds.filter, err = seccomp.Compile(s.Linux.Seccomp); err != nil {
 			return nil, fmt.Errorf("config.json: %w", err)
 		}
 	}
@@ -175,6 +195,9 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 		if c.group, err = cgroup.CreateWith(s.Linux.CgroupsPath, s.Linux.Resources, o); err != nil {
 			return nil, explainCgroup(err)
 		}
+		if err := delegate(c.group, s); err != nil {
+			return nil, err
+		}
 		folder, tasks, err := c.group.Entrances()
 		if err != nil {
 			return nil, err
@@ -189,14 +212,38 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 		}
 	}
 
+	var told report
+	if cfg.Init || needsDetour(s) && !cfg.straight {
+		fds.init = cfg.Init
+		if fds.first, err = openFirst(len(fds.files), &opened); err != nil {
+			return nil, err
+		}
+		if wait == nil {
+			if told, err = newReport(); err != nil {
+				return nil, err
+			}
+			defer told.Close()
+			if fds.report, err = aside(int(told.w.Fd()), len(fds.files), &opened); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if fds.cgroups != nil && !has(s, specs.CgroupNamespace) {
+		if fds.cgroups, err = ownGroups(fds.cgroups, c.group, &opened); err != nil {
+			return nil, err
+		}
+	}
+
 	cloneAt := now()
 	o := step.Options{Flags: cloneFlags(s), Cgroup: born}
 	if wait != nil {
-		if fds.report, err = step.High(int(wait.failed.Fd())); err != nil {
+		if fds.report, err = aside(int(wait.failed.Fd()), len(fds.files), &opened); err != nil {
 			return nil, err
 		}
-		opened = append(opened, fds.report)
-		fds.start, o.Report = int(wait.start.Fd()), fds.report
+		if fds.start, err = aside(int(wait.start.Fd()), len(fds.files), &opened); err != nil {
+			return nil, err
+		}
+		o.Report = fds.report
 	}
 	p, gates := compile(s, fds)
 	p.FailAt = cfg.failAt
@@ -214,6 +261,16 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 				return err
 			}
 		}
+		if wait != nil {
+			if err := wait.born(pid, p.Rest(gates.ready)); err != nil {
+				return err
+			}
+		}
+		for _, copied := range gates.copies {
+			if err := copied.Do(ctx, pid); err != nil {
+				return err
+			}
+		}
 		if gates.hooks != nil {
 			if err := gates.hooks.Await(ctx); err != nil {
 				return err
@@ -222,6 +279,26 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 				return err
 			}
 			gates.hooks.Open()
+		}
+		if gates.network != nil {
+			// While the child mounts, unless it is yet to make its namespace.
+			if gates.unshared != nil {
+				if err := gates.unshared.Await(ctx); err != nil {
+					return err
+				}
+			}
+			if err := gates.network.Connect(ctx, pid); err != nil {
+				return err
+			}
+		}
+		if gates.devices != nil {
+			if err := gates.devices.Await(ctx); err != nil {
+				return err
+			}
+			if err := c.moveDevices(pid); err != nil {
+				return err
+			}
+			gates.devices.Open()
 		}
 		if gates.limits != nil {
 			if err := gates.limits.Await(ctx); err != nil {
@@ -232,6 +309,9 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 			}
 			gates.limits.Open()
 		}
+		if gates.listener != nil {
+			return gates.listener.hand(ctx, pid, s.Linux.Seccomp, state(&c.cfg, specs.StateCreating, pid))
+		}
 		return nil
 	}
 	clone := clone
@@ -240,14 +320,22 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 	}
 	child, err := clone(ctx, p, s.Process, o)
 	if err != nil {
+		if gates.network != nil {
+			err = gates.network.Explain(err)
+		}
 		if has(s, specs.TimeNamespace) && errors.Is(err, unix.EINVAL) {
 			err = fmt.Errorf("%w (a process that shares memory, as ours does until its execve, has a time namespace since Linux 6.2)", err)
 		}
 		return nil, fmt.Errorf("starting %q: %w", s.Process.Args[0], explainUser(explain(rootfs.Explain(p, err), s.Process), born >= 0))
 	}
 	c.pid, c.pidfd, c.program = child.PID, child.PIDFD, p
-	if gates.ready != nil {
-		c.rest = p.Rest(gates.ready)
+	if told.r != nil {
+		closeAll(&opened)
+		if err := told.await(ctx, p); err != nil {
+			unix.PidfdSendSignal(c.pidfd, unix.SIGKILL, nil, 0)
+			reapChild(c.pidfd)
+			return nil, fmt.Errorf("starting %q: %w", s.Process.Args[0], explain(err, s.Process))
+		}
 	}
 	c.Timeline = append(c.Timeline, step.Mark{Phase: "start", Ns: begin})
 	if tree != nil {
@@ -255,6 +343,7 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 	}
 	c.Timeline = append(c.Timeline, step.Mark{Phase: "make cgroup", Ns: groupAt}, step.Mark{Phase: "clone", Ns: cloneAt})
 	c.Timeline = append(c.Timeline, p.Marks()...)
+	c.keepDevices()
 	go c.reap()
 	return c, nil
 }
@@ -392,6 +481,16 @@ func (c *Container) clean(ctx context.Context) error {
 	var errs []error
 	if c.group != nil {
 		errs = append(errs, c.group.Remove(ctx))
+	}
+	if e := c.cfg.Endpoint; e != nil {
+		// An interface goes with the last process of its namespace. Are all of
+		// the container's dead? With its PID namespace or its cgroup they are.
+		if c.pid == 0 || c.group != nil || isNew(c.cfg.Spec, specs.PIDNamespace) {
+			errs = append(errs, e.Release())
+		} else {
+			errs = append(errs, e.Close())
+		}
+		c.cfg.Endpoint = nil
 	}
 	c.mu.Lock()
 	if c.pidfd >= 0 {

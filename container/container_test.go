@@ -179,9 +179,9 @@ type box struct {
 }
 
 // startBox starts a container, and sees to it that it goes.
-func startBox(t testing.TB, l *rootfs.Layers, s *specs.Spec) *box {
+func startBox(t testing.TB, l *rootfs.Layers, s *specs.Spec, change ...func(*Config)) *box {
 	t.Helper()
-	b, err := tryBox(t, l, s)
+	b, err := tryBox(t, l, s, change...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -193,7 +193,14 @@ func startBox(t testing.TB, l *rootfs.Layers, s *specs.Spec) *box {
 	return b
 }
 
-func tryBox(t testing.TB, l *rootfs.Layers, s *specs.Spec) (*box, error) {
+func tryBox(t testing.TB, l *rootfs.Layers, s *specs.Spec, change ...func(*Config)) (*box, error) {
+	t.Helper()
+	return boxOf(t, Config{Spec: s, Layers: l}, change...)
+}
+
+// boxOf starts a container of a configuration that lacks what belongs to it
+// alone.
+func boxOf(t testing.TB, cfg Config, change ...func(*Config)) (*box, error) {
 	t.Helper()
 	var ours, theirs [3]*os.File
 	for i := range ours {
@@ -208,7 +215,10 @@ func tryBox(t testing.TB, l *rootfs.Layers, s *specs.Spec) (*box, error) {
 		t.Cleanup(func() { ours[i].Close() })
 		defer theirs[i].Close()
 	}
-	cfg := Config{Spec: s, Layers: l, Dir: filepath.Join(t.TempDir(), "c"), Stdin: theirs[0], Stdout: theirs[1], Stderr: theirs[2]}
+	cfg.Dir, cfg.Stdin, cfg.Stdout, cfg.Stderr = filepath.Join(t.TempDir(), "c"), theirs[0], theirs[1], theirs[2]
+	for _, f := range change {
+		f(&cfg)
+	}
 	c, err := Start(t.Context(), cfg)
 	if err != nil {
 		return nil, err

@@ -4,7 +4,7 @@
 //
 //	namespaces.go   1. a process whose view of the system is its own: clone3(2) with CLONE_NEW*, setns(2), user mappings
 //	rootfs/         2. a file system: the image's layers joined by an overlay, /proc, /sys, /dev, pivot_root(2)
-//	network/        3. a network: loopback; a veth pair into a bridge, NAT (not used by Start yet)
+//	network/        3. a network: loopback; a veth pair into a bridge, NAT
 //	cgroup/         4. limits and accounting: cgroups(7)
 //	privileges.go   5. less power: capabilities(7), no_new_privs, a system call filter (seccomp/), and limits.go
 //	exec.go         6. the program, as PID 1: execve(2)

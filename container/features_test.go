@@ -317,20 +317,27 @@ func TestLifecycle(t *testing.T) {
 	}
 }
 
-// TestStartOfCreatedFails: who starts a created container learns that its
-// program could not be executed.
+// TestStartOfCreatedFails: who creates a container learns that there is no such
+// program, and who starts it that it could not be executed.
 func TestStartOfCreatedFails(t *testing.T) {
 	needRoot(t)
 	root, dev := filepath.Join(t.TempDir(), "state"), null(t)
 	s := sample()
 	s.Process.Args = []string{"/no/such/program"}
-	h, err := Create(t.Context(), root, Config{ID: "two", Spec: s, Layers: layersOf(t), Dir: filepath.Join(t.TempDir(), "c"), Stdin: dev, Stdout: dev, Stderr: dev})
+	l := layersOf(t, layer(t, map[string]string{"bin/garbage": "neither ELF nor script"}))
+	cfg := Config{ID: "two", Spec: s, Layers: l, Dir: filepath.Join(t.TempDir(), "c"), Stdin: dev, Stdout: dev, Stderr: dev}
+	if _, err := Create(t.Context(), root, cfg); !errors.Is(err, unix.ENOENT) || !strings.Contains(err.Error(), "no such program") {
+		t.Errorf("create: %v", err)
+	}
+	s.Process.Args = []string{"garbage"}
+	s.Process.Env = []string{"PATH=/no/such:/bin"}
+	h, err := Create(t.Context(), root, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	err = h.Start(t.Context())
-	if !errors.Is(err, unix.ENOENT) || !strings.Contains(err.Error(), "no such program") || !strings.Contains(err.Error(), "execve(") {
-		t.Errorf("err = %v", err)
+	if !errors.Is(err, unix.ENOEXEC) || !strings.Contains(err.Error(), "execve(") {
+		t.Errorf("start: %v", err)
 	}
 	if err := h.Delete(t.Context(), true); err != nil {
 		t.Error(err)
@@ -394,6 +401,21 @@ func TestHooks(t *testing.T) {
 		t.Errorf("a hook that fails: %v", err)
 	}
 	before.check(t, own, "a hook fails")
+}
+
+// TestBindSys: what is bound is the host's, also where layers are kept in the
+// mount namespace that joins them.
+func TestBindSys(t *testing.T) {
+	needRoot(t)
+	s := sample("ls /sys")
+	for i := range s.Mounts {
+		if m := &s.Mounts[i]; m.Destination == "/sys" {
+			*m = specs.Mount{Destination: "/sys", Type: "bind", Source: "/sys", Options: []string{"rbind", "rro"}}
+		}
+	}
+	if r := do(t, layersOf(t), s)["ls /sys"]; !strings.Contains(r.Out, "kernel") {
+		t.Errorf("/sys holds %q, %s", r.Out, r.Err)
+	}
 }
 
 // TestLeakedDescriptor: no descriptor of ours can be named as the working

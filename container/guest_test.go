@@ -69,14 +69,17 @@ func TestInGuest(t *testing.T) {
 	disk := filepath.Join(dir, "disk")
 	command(mkfs, "-q", "-d", dir+"/disk.d", disk, "256M")
 
-	spec := container.DefaultSpec([]string{"/guest", "/container.test", "-test.v", "-test.timeout=5m",
+	spec := container.DefaultSpec([]string{"/guest", "/container.test", "-test.v", "-test.timeout=8m",
 		// It compares with golden files, which are not there, and needs no kernel.
 		"-test.skip=^TestCompile$"}, []string{"PATH=/", "BENCH_REQUIRE=root"}, "/")
 	initramfs := filepath.Join(dir, "initramfs")
 	if err := (vm.Initramfs{
 		Guest: pid1, Kernel: k, Spec: spec, Layers: []string{layer},
 		// ext4 asks for crc32c by an alias, which is not followed.
-		Modules: []string{"virtio_blk", "crc32c_generic", "ext4", "overlay"},
+		Modules: []string{
+			"virtio_blk", "crc32c_generic", "ext4", "overlay",
+			"bridge", "veth", "nf_tables", "nft_chain_nat", "nft_nat", "nft_masq", "nft_fib_ipv4", "nft_ct", "nf_conntrack_netlink",
+		},
 	}).Write(initramfs); err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +91,7 @@ func TestInGuest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 6*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 9*time.Minute)
 	defer cancel()
 	m, err := vm.Start(ctx, vm.Config{
 		Name: "bench-test-container", QEMU: qemu, Type: "q35", Accelerator: choice.Accelerator, CPUs: 2, Memory: 512 << 20,

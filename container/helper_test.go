@@ -49,11 +49,18 @@ func (h *helperProcess) wait() error {
 	return nil
 }
 
+// helperInside is what this program prints when it runs in a container.
+const helperInside = "the runtime runs inside"
+
 // helper is what the helper process does instead of tests.
 func helper() {
-	if os.Getenv("CONTAINER_TEST_HELPER") == "user" {
+	switch os.Getenv("CONTAINER_TEST_HELPER") {
+	case "user":
 		fmt.Println("helper:", becomeUser())
 		os.Exit(1)
+	case "inside":
+		fmt.Println(helperInside)
+		return
 	}
 	fail := func(err error) {
 		if err != nil {

@@ -5,6 +5,9 @@ import (
 	"os"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
+	"vmctr/container/cgroup"
 	"vmctr/container/rootfs"
 )
 
@@ -16,6 +19,38 @@ func hierarchies() ([]rootfs.Hierarchy, error) {
 		return nil, fmt.Errorf("finding the hierarchies of cgroups: %w", err)
 	}
 	return parseHierarchies(string(b)), nil
+}
+
+// ownGroups is what a container without a cgroup namespace sees of hierarchies
+// of version 1: its own group in each, and nothing where it has none. It adds
+// the descriptors to opened.
+func ownGroups(list []rootfs.Hierarchy, g *cgroup.Cgroup, opened *[]int) ([]rootfs.Hierarchy, error) {
+	if len(list) == 1 && list[0].Type == "cgroup2" {
+		return list, nil // as other runtimes do
+	}
+	if g == nil {
+		return nil, nil
+	}
+	paths := g.Paths()
+	var own []rootfs.Hierarchy
+	for _, h := range list {
+		key, _, _ := strings.Cut(h.Name, ",") // controllers that share a hierarchy share the group
+		if h.Type == "cgroup2" {
+			key = ""
+		}
+		path, ok := paths[key]
+		if !ok {
+			continue
+		}
+		fd, err := unix.OpenTree(unix.AT_FDCWD, path, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+		if err != nil {
+			return nil, &os.PathError{Op: "open_tree", Path: path, Err: err}
+		}
+		*opened = append(*opened, fd)
+		h.Group = fd
+		own = append(own, h)
+	}
+	return own, nil
 }
 
 // parseHierarchies reads lines such as "4:cpu,cpuacct:/a", "1:name=systemd:/"

@@ -24,7 +24,7 @@ const hooksPatience = 5 * time.Minute
 // hooksBeforePivot runs those that may still change the container's mounts.
 func (c *Container) hooksBeforePivot(ctx context.Context, pid int) error {
 	h := c.cfg.Spec.Hooks
-	state := c.state(specs.StateCreating, pid)
+	state := state(&c.cfg, specs.StateCreating, pid)
 	for _, point := range []struct {
 		name  string
 		hooks []specs.Hook
@@ -81,6 +81,7 @@ func runHook(ctx context.Context, h specs.Hook, state specs.State, join int) err
 			return fmt.Errorf("pidfd_open: %w", err)
 		}
 		defer unix.Close(pidfd)
+		r.inside = true
 		r.before = func(p *step.Program) { enter(p, pidfd, join) }
 	}
 	return r.run(ctx)

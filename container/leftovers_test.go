@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
@@ -26,29 +27,40 @@ func TestEveryStepFails(t *testing.T) {
 	needRoot(t)
 	userns, plain := layersOf(t), plainLayers(t)
 	for _, tt := range []struct {
-		name   string
-		layers *rootfs.Layers
-		mutate func(*specs.Spec)
+		name    string
+		layers  *rootfs.Layers
+		network bool
+		mutate  func(*specs.Spec)
 	}{
-		{"default", userns, func(*specs.Spec) {}},
-		{"no user namespace", plain, func(s *specs.Spec) { without(s, specs.UserNamespace) }},
-		{"no PID namespace", userns, func(s *specs.Spec) {
+		{"default", userns, false, func(*specs.Spec) {}},
+		{"network", userns, true, func(*specs.Spec) {}},
+		{"no user namespace", plain, false, func(s *specs.Spec) { without(s, specs.UserNamespace) }},
+		{"no PID namespace", userns, false, func(s *specs.Spec) {
 			s.Mounts = deleteMount(s.Mounts, "/proc") // which shows one
 			s.Linux.MaskedPaths, s.Linux.ReadonlyPaths = nil, nil
 			without(s, specs.PIDNamespace)
 			s.Root.Readonly = true
 		}},
 	} {
-		if isUser() && tt.name == "no user namespace" {
-			continue
+		if isUser() && (tt.network || tt.name == "no user namespace") {
+			continue // which takes root
 		}
 		t.Run(tt.name, func(t *testing.T) {
 			dir, dev := t.TempDir(), null(t)
+			var net *testNetwork
+			if tt.network {
+				net = openNetwork(t)
+			}
+			netBefore := net.footprint(t)
 			start := func(overlayAt, at int) (*Container, error) {
 				s := sample("exit 0")
 				tt.mutate(s)
+				e := net.endpoint(t)
+				if at%10 == 0 { // the kernel takes 15 ms for it, and as much to undo it
+					net.publish(t, e)
+				}
 				return Start(t.Context(), Config{
-					Spec: s, Layers: tt.layers, Dir: filepath.Join(dir, "c"), Stdin: dev, Stdout: dev, Stderr: dev,
+					Spec: s, Layers: tt.layers, Dir: filepath.Join(dir, "c"), Stdin: dev, Stdout: dev, Stderr: dev, Endpoint: e,
 					failOverlayAt: overlayAt, failAt: at,
 				})
 			}
@@ -61,8 +73,8 @@ func TestEveryStepFails(t *testing.T) {
 			s := sample("exit 0")
 			tt.mutate(s)
 			overlay := step.New()
-			rootfs.Overlay(overlay, tt.layers, "/x")
-			fds := descriptors{root: 3, at: "/x", tasks: []int{4, 5, 6, 7}}
+			rootfs.Overlay(overlay, tt.layers, "/x", "")
+			fds := descriptors{root: 3, at: "/x", tasks: []int{4, 5, 6, 7}, endpoint: net.endpoint(t)}
 			if isUser() { // the child makes all
 				c := &Container{cfg: Config{Spec: s, Layers: tt.layers, Dir: "/x"}}
 				fds.tree, fds.rootless, overlay = c.tree(), true, step.New()
@@ -71,6 +83,12 @@ func TestEveryStepFails(t *testing.T) {
 				fds.tasks = nil
 			}
 			child, _ := compile(s, fds)
+			if fds.endpoint != nil {
+				if err := fds.endpoint.Release(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			net.check(t, netBefore, "the first")
 			before := footprintOf(t, dir)
 			failed := 0
 			for i := 1; i <= overlay.Len()+child.Len(); i++ {
@@ -97,6 +115,12 @@ func TestEveryStepFails(t *testing.T) {
 					}
 				}
 				before.check(t, dir, when)
+				// Interfaces go some 50 ms later: the network is asked for them
+				// at the end.
+				after := net.footprint(t)
+				if after.Interfaces = netBefore.Interfaces; !cmp.Equal(after, netBefore) {
+					t.Errorf("%s: addresses and ports before and after: %v, %v", when, netBefore, after)
+				}
 				if t.Failed() {
 					return
 				}

@@ -44,21 +44,16 @@ func (h *Handle) Start(ctx context.Context) error {
 		return fmt.Errorf("container %q: its process does not wait: %w", h.ID, err)
 	}
 	defer start.Close()
+	// Of two who start it, one removes this.
+	if err := os.Remove(filepath.Join(h.dir, "start")); err != nil {
+		return fmt.Errorf("container %q is being started already: %w", h.ID, err)
+	}
 	if _, err := start.Write([]byte{1}); err != nil {
 		return err
 	}
 	h.Status = specs.StateRunning
-	if err := h.save(); err != nil {
-		return err
-	}
-	if deadline, ok := ctx.Deadline(); ok {
-		failed.SetReadDeadline(deadline)
-	}
-	stop := context.AfterFunc(ctx, func() { failed.SetReadDeadline(time.Now()) })
-	defer stop()
-	// The end comes when the last who could write is gone: at the execve.
-	var f step.Failure
-	if err := readFailure(failed, &f); err != nil {
+	f, err := readFailure(ctx, failed)
+	if err != nil {
 		return err
 	}
 	if f.Index != 0 {
@@ -72,26 +67,32 @@ func (h *Handle) Start(ctx context.Context) error {
 
 // failure is the error of a created process that could not go on.
 func (h *Handle) failure(f step.Failure) error {
-	for _, e := range h.Steps {
-		if e.Index == int(f.Index) {
-			e.Errno = syscall.Errno(f.Errno)
-			return &e
+	if len(h.Steps) == 0 {
+		return syscall.Errno(f.Errno)
+	}
+	e := h.Steps[len(h.Steps)-1]
+	for _, s := range h.Steps {
+		if uintptr(s.Index) == f.Index {
+			e = s
 		}
 	}
-	return fmt.Errorf("call %d of its process: %w", f.Index, syscall.Errno(f.Errno))
+	e.Errno = syscall.Errno(f.Errno)
+	return &e
 }
 
-// readFailure reads what the created process says when it fails, or nothing.
-func readFailure(r io.Reader, f *step.Failure) error {
-	b := unsafe.Slice((*byte)(unsafe.Pointer(f)), unsafe.Sizeof(*f))
-	_, err := io.ReadFull(r, b)
-	if errors.Is(err, io.EOF) {
-		return nil // it has executed its program
+// readFailure waits for what a process says when it fails, or for the end: that
+// comes when the last who could write is gone, at the execve.
+func readFailure(ctx context.Context, r *os.File) (f step.Failure, err error) {
+	if deadline, ok := ctx.Deadline(); ok {
+		r.SetReadDeadline(deadline)
 	}
-	if err != nil {
-		return fmt.Errorf("waiting for the container's program to be executed: %w", err)
+	stop := context.AfterFunc(ctx, func() { r.SetReadDeadline(time.Now()) })
+	defer stop()
+	b := unsafe.Slice((*byte)(unsafe.Pointer(&f)), unsafe.Sizeof(f))
+	if _, err := io.ReadFull(r, b); err != nil && !errors.Is(err, io.EOF) {
+		return f, fmt.Errorf("waiting for the container's program to be executed: %w", err)
 	}
-	return nil
+	return f, nil
 }
 
 // Kill sends a signal to the first process, or to all of the container.
@@ -107,7 +108,7 @@ func (h *Handle) Kill(sig syscall.Signal, all bool) error {
 		return g.Signal(sig)
 	}
 	if h.Status == specs.StateStopped {
-		return fmt.Errorf("container %q is not running", h.ID)
+		return h.notRunning()
 	}
 	pidfd, err := h.pidfd()
 	if err != nil {
@@ -132,10 +133,13 @@ func (h *Handle) pidfd() (int, error) {
 	}
 	if at, err := startTime(h.Pid); err != nil || at != h.StartTime {
 		unix.Close(fd)
-		return -1, fmt.Errorf("container %q is not running", h.ID)
+		return -1, h.notRunning()
 	}
 	return fd, nil
 }
+
+// notRunning has the words of runc's error, by which engines know it.
+func (h *Handle) notRunning() error { return fmt.Errorf("container not running: %q", h.ID) }
 
 // Pause stops all processes of the container, as one (cgroup freezer).
 func (h *Handle) Pause(ctx context.Context) error {
@@ -166,6 +170,9 @@ func (h *Handle) Resume(ctx context.Context) error {
 func (h *Handle) Delete(ctx context.Context, force bool) error {
 	if h.Status != specs.StateStopped && !force && h.Status != specs.StateCreated {
 		return fmt.Errorf("container %q cannot be deleted: it is %s (kill it first, or use --force)", h.ID, h.Status)
+	}
+	if now, err := inode(h.dir); err != nil || now != h.inode {
+		return fmt.Errorf("%w any more: %q", ErrNotExist, h.ID)
 	}
 	var errs []error
 	if h.Status != specs.StateStopped {

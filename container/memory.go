@@ -24,7 +24,7 @@ import (
 // oom_score_adj.
 var score sync.RWMutex
 
-// memory is held while it matters who may look into ours.
+// memory is held while it matters who may look into ours (hide).
 var memory sync.Mutex
 
 // clone makes the child.
@@ -38,32 +38,16 @@ func clone(ctx context.Context, p *step.Program, proc *specs.Process, o step.Opt
 	return child, err
 }
 
-// cloneInto makes a child that comes among programs of a container. With the
-// power over it that they have there, by ptrace(2) or through /proc/PID, they
-// would have our memory, and so our power on the host, and our program's file
-// (CVE-2016-9962, CVE-2019-5736). So nobody without power over the host may look
-// into it (PR_SET_DUMPABLE of prctl(2)).
+// cloneInto makes a child that comes among programs of a container, and hides
+// from them (hide). When it has become its program, what was is again.
 func cloneInto(ctx context.Context, p *step.Program, proc *specs.Process, o step.Options) (step.Child, error) {
-	restore, err := lendScore(proc)
-	if err != nil {
-		return step.Child{}, err
-	}
 	memory.Lock()
 	defer memory.Unlock()
-	before, prctlErr := unix.PrctlRetInt(unix.PR_GET_DUMPABLE, 0, 0, 0, 0)
-	if prctlErr == nil {
-		prctlErr = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
-	}
-	if prctlErr != nil {
-		restore(step.Child{}, true)
-		return step.Child{}, fmt.Errorf("hiding our memory from the container: prctl: %w", prctlErr)
-	}
-	child, err := p.Clone(ctx, o)
-	alone := o.Until == nil || err != nil
-	if alone && before == 1 {
+	before, unknown := unix.PrctlRetInt(unix.PR_GET_DUMPABLE, 0, 0, 0, 0)
+	child, err := clone(ctx, p, proc, o)
+	if unknown == nil && before == 1 && (o.Until == nil || err != nil) {
 		unix.Prctl(unix.PR_SET_DUMPABLE, 1, 0, 0, 0)
 	}
-	restore(child, alone)
 	return child, err
 }
 

@@ -1,11 +1,9 @@
 package container
 
 import (
-	"errors"
 	"fmt"
 	"sort"
 	"strings"
-	"unsafe"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -68,14 +66,18 @@ func checkCapabilities(c *specs.LinuxCapabilities) error {
 // a set-user-ID file.
 //
 // A system call filter needs CAP_SYS_ADMIN or no_new_privs (seccomp(2)). With
-// the latter it comes last, and so sees the fewest of our own calls.
-func privileges(p *step.Program, s *specs.Spec, fds descriptors, filter *seccomp.Filter) {
+// the latter it comes last, and so sees the fewest of our own calls. The result
+// is its listener, nil for none.
+func privileges(p *step.Program, s *specs.Spec, fds descriptors, filter *seccomp.Filter) (l *listener) {
 	proc := s.Process
 	if l := s.Linux; l != nil && l.Personality != nil {
 		p.Call("personality", unix.SYS_PERSONALITY, step.Flag(personalities[l.Personality.Domain], string(l.Personality.Domain)))
 	}
+	if l := s.Linux; l != nil && l.MemoryPolicy != nil {
+		setMemoryPolicy(p, l.MemoryPolicy)
+	}
 	if filter != nil && !proc.NoNewPrivileges {
-		install(p, filter)
+		l = install(p, filter)
 	}
 	if c := proc.Capabilities; c != nil {
 		bounding, _ := capabilityMask(c.Bounding)
@@ -117,30 +119,15 @@ func privileges(p *step.Program, s *specs.Spec, fds descriptors, filter *seccomp
 	if proc.NoNewPrivileges {
 		p.Call("prctl", unix.SYS_PRCTL, step.Flag(unix.PR_SET_NO_NEW_PRIVS, "PR_SET_NO_NEW_PRIVS"), step.Int(1), step.Int(0), step.Int(0), step.Int(0))
 		if filter != nil {
-			install(p, filter)
+			l = install(p, filter)
 		}
 	}
+	return l
 }
 
 // personalities are execution domains (personality(2); config-linux.md,
 // "Personality").
 var personalities = map[specs.LinuxPersonalityDomain]int{specs.PerLinux: 0, specs.PerLinux32: 8}
-
-func compileFilter(profile *specs.LinuxSeccomp) (*seccomp.Filter, error) {
-	f, err := seccomp.Compile(profile)
-	if err == nil && f.Notify {
-		return nil, errors.New("linux.seccomp: SCMP_ACT_NOTIFY is not supported yet: nobody would be given the descriptor to decide on")
-	}
-	return f, err
-}
-
-// install appends the call that puts a filter on all system calls from here on.
-func install(p *step.Program, f *seccomp.Filter) {
-	program := unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(f.Program))), len(f.Program)*int(unsafe.Sizeof(unix.SockFilter{})))
-	p.Bytes(program, "")
-	prog := unix.SockFprog{Len: uint16(len(f.Program)), Filter: unsafe.SliceData(f.Program)}
-	p.Call("seccomp", unix.SYS_SECCOMP, step.Flag(unix.SECCOMP_SET_MODE_FILTER, "SECCOMP_SET_MODE_FILTER"), step.Int(uint64(f.Flags)), step.Struct(p, prog, fmt.Sprintf("{%d instructions}", len(f.Program))))
-}
 
 // label appends the calls that ask a Linux security module for a profile or a
 // label for the program (proc_pid_attr(5)). They take effect at the execve.
@@ -156,6 +143,14 @@ func label(p *step.Program, proc *specs.Process) {
 	if proc.SelinuxLabel != "" {
 		write("/proc/self/attr/exec", proc.SelinuxLabel)
 	}
+}
+
+// mountLabel is the SELinux context of the container's file systems.
+func mountLabel(s *specs.Spec) string {
+	if s.Linux == nil {
+		return ""
+	}
+	return s.Linux.MountLabel
 }
 
 // setUser appends the calls that change user and groups for good. An ordinary

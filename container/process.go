@@ -76,6 +76,12 @@ type Exec struct {
 	Files                 []*os.File // the descriptors from 3 on
 	Console               *os.File   // for a terminal, as in Config
 	Detach                bool       // it outlives us
+	// Paused accepts a paused container: the program starts when that is
+	// resumed, and Exec returns then.
+	Paused bool
+	// Cgroups are groups below the container's for the program, by controller;
+	// that of "" is for all others.
+	Cgroups map[string]string
 }
 
 // A Process is a program that was started in a container.
@@ -99,7 +105,7 @@ func (p *Process) Signal(sig syscall.Signal) error {
 // is in (setns(2) with a pidfd, Linux 5.8), and gets the privileges that its
 // own configuration grants.
 func (h *Handle) Exec(ctx context.Context, e Exec) (*Process, error) {
-	if h.Status != specs.StateRunning && h.Status != specs.StateCreated {
+	if h.Status != specs.StateRunning && h.Status != specs.StateCreated && !(h.Status == statePaused && e.Paused) {
 		return nil, fmt.Errorf("container %q is %s: no program can be started in it", h.ID, h.Status)
 	}
 	s := *h.spec
@@ -121,7 +127,9 @@ func (h *Handle) Exec(ctx context.Context, e Exec) (*Process, error) {
 		return nil, err
 	}
 	defer unix.Close(init)
-	self, err := step.Self()
+	var opened []int
+	defer closeAll(&opened)
+	self, err := parent(3+len(e.Files), &opened)
 	if err != nil {
 		return nil, err
 	}
@@ -132,8 +140,25 @@ func (h *Handle) Exec(ctx context.Context, e Exec) (*Process, error) {
 			flags |= f
 		}
 	}
+	affinity := &specs.CPUAffinity{}
+	if a := s.Process.ExecCPUAffinity; a != nil {
+		affinity = a
+	}
+	if affinity.Initial != "" {
+		o.Thread = func() error {
+			// The child inherits it, and has it until it joins its cgroup.
+			cpus, _ := cpuSet(affinity.Initial)
+			if err := unix.SchedSetaffinity(0, cpus); err != nil {
+				return fmt.Errorf("process.execCPUAffinity.initial: %q: sched_setaffinity: %w", affinity.Initial, err)
+			}
+			return nil
+		}
+	}
 	var tasks []int
 	if group, err := h.group(); err == nil {
+		if group, err = group.Below(e.Cgroups); err != nil {
+			return nil, err
+		}
 		folder, files, err := group.Entrances()
 		if err != nil {
 			return nil, err
@@ -149,7 +174,7 @@ func (h *Handle) Exec(ctx context.Context, e Exec) (*Process, error) {
 	}
 	var filter *seccomp.Filter
 	if s.Linux.Seccomp != nil {
-		if filter, err = compileFilter(s.Linux.Seccomp); err != nil {
+		if filter, err = seccomp.Compile(s.Linux.Seccomp); err != nil {
 			return nil, fmt.Errorf("config.json: %w", err)
 		}
 	}
@@ -158,8 +183,14 @@ func (h *Handle) Exec(ctx context.Context, e Exec) (*Process, error) {
 	var forked *step.Fork
 	p.Phase("namespaces")
 	dieWithParent(p, self)
+	hide(p)
+	newKeyring(p, h.Keyring)
 	for _, fd := range tasks {
 		p.Call("write", unix.SYS_WRITE, step.Flag(fd, "tasks"), p.Str("0"), step.Int(1))
+	}
+	if affinity.Final != "" {
+		cpus, _ := cpuSet(affinity.Final)
+		p.Call("sched_setaffinity", unix.SYS_SCHED_SETAFFINITY, step.Int(0), step.Int(1024/8), setBytes(p, cpus, "process.execCPUAffinity.final: "+affinity.Final))
 	}
 	label(p, s.Process)
 	if flags != 0 {
@@ -191,36 +222,61 @@ func (h *Handle) Exec(ctx context.Context, e Exec) (*Process, error) {
 		files = []step.Arg{tty.Arg(), tty.Arg(), tty.Arg()}
 	}
 	passFiles(p, files)
-	privileges(p, &s, descriptors{uid: os.Geteuid(), gid: os.Getegid(), rootless: rootless()}, filter)
+	listener := privileges(p, &s, descriptors{uid: os.Geteuid(), gid: os.Getegid(), rootless: rootless()}, filter)
 	p.Phase("exec")
 	if e.Detach {
 		p.Call("prctl", unix.SYS_PRCTL, step.Flag(unix.PR_SET_PDEATHSIG, "PR_SET_PDEATHSIG"), step.Int(0))
 		self = -1
 	}
-	execute(p, s.Process, self, len(files), 0)
+	end := ending{nfiles: len(files), parent: self}
+	var told report
+	if needsDetour(&s) {
+		if end.first, err = openFirst(len(fds), &opened); err != nil {
+			return nil, err
+		}
+		if told, err = newReport(); err != nil {
+			return nil, err
+		}
+		defer told.Close()
+		if end.report, err = aside(int(told.w.Fd()), len(fds), &opened); err != nil {
+			return nil, err
+		}
+	}
+	execute(p, s.Process, end)
 
 	o.Ready = func(pid int) error {
-		if limits == nil {
-			return nil
-		}
 		if forked != nil {
 			var err error
 			if pid, err = forked.Await(ctx); err != nil {
 				return err
 			}
 		}
-		if err := limits.Await(ctx); err != nil {
-			return err
+		if limits != nil {
+			if err := limits.Await(ctx); err != nil {
+				return err
+			}
+			if err := limitProcess(pid, s.Process); err != nil {
+				return err
+			}
+			limits.Open()
 		}
-		if err := limitProcess(pid, s.Process); err != nil {
-			return err
+		if listener != nil {
+			return listener.hand(ctx, pid, s.Linux.Seccomp, h.State)
 		}
-		limits.Open()
 		return nil
 	}
 	child, err := cloneInto(ctx, p, s.Process, o)
 	if err != nil {
 		return nil, fmt.Errorf("starting %q: %w", s.Process.Args[0], explain(err, s.Process))
+	}
+	if told.r != nil {
+		closeAll(&opened)
+		if err := told.await(ctx, p); err != nil {
+			unix.PidfdSendSignal(child.PIDFD, unix.SIGKILL, nil, 0)
+			reapChild(child.PIDFD)
+			unix.Close(child.PIDFD)
+			return nil, fmt.Errorf("starting %q: %w", s.Process.Args[0], explain(err, s.Process))
+		}
 	}
 	return &Process{child.PID, child.PIDFD}, nil
 }

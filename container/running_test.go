@@ -571,7 +571,7 @@ func TestCannotStart(t *testing.T) {
 		{"missing interpreter", func(s *specs.Spec) { s.Process.Args = []string{"/script"} }, unix.ENOENT, []string{"/script", "interpreter"}},
 		{"exec format", func(s *specs.Spec) { s.Process.Args = []string{"/text"} }, unix.ENOEXEC, []string{`"/text"`, "exec format error", "this CPU"}},
 		{"a folder", func(s *specs.Spec) { s.Process.Args = []string{"/dir"} }, unix.EACCES, []string{`"/dir"`, "permission denied"}},
-		{"missing cwd", func(s *specs.Spec) { s.Process.Cwd = "/no/folder" }, unix.ENOENT, []string{`chdir("/no/folder")`}},
+		{"cwd that is no folder", func(s *specs.Spec) { s.Process.Cwd = "/text" }, unix.ENOTDIR, []string{`chdir("/text")`}},
 		{"bad mount option", func(s *specs.Spec) { s.Mounts[1].Options = []string{"sizzle=3"} }, unix.EINVAL, []string{`"sizzle"`, "file system"}},
 		{"unmapped user", func(s *specs.Spec) { s.Process.User.UID = 70000 }, unix.EINVAL, []string{"setresuid(70000"}},
 		{"capability that is not permitted", func(s *specs.Spec) { s.Process.Capabilities.Permitted = nil }, unix.EPERM, []string{"capset("}},

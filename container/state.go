@@ -27,7 +27,9 @@ import (
 //
 //	state.json   what the container is (Record)
 //	config.json  its configuration, as it was when it was created
-//	start        a FIFO: the created process waits for a byte from it
+//	start        a FIFO: the created process waits for a byte from it; whoever
+//	             starts the container removes it, so that it is "created" as long
+//	             as this is there
 //	failed       a FIFO: it says there, as its last act, that it could not
 //	             execute the program; when it could, nobody writes any more
 //
@@ -42,6 +44,7 @@ type Record struct {
 	// 22), in clock ticks since the boot: with it a PID that was given anew is
 	// not taken for the container's.
 	StartTime uint64 `json:"startTime"`
+	Keyring   string `json:"keyring,omitempty"`
 	Cgroup    string `json:"cgroup,omitempty"` // linux.cgroupsPath, as it was resolved
 	// Steps are what the created process still has to do, so that its failure
 	// can be told.
@@ -53,12 +56,18 @@ type Record struct {
 const statePaused specs.ContainerState = "paused"
 
 // startGate is how a created container waits for its start.
-type startGate struct{ start, failed *os.File }
+type startGate struct {
+	start, failed *os.File
+	// born is called once there is a process, which meanwhile makes its tree. It
+	// is given what the process will still have to do when it is created.
+	born func(pid int, rest []step.Error) error
+}
 
 // A Handle is a container in a state folder.
 type Handle struct {
 	Record
 	dir       string
+	inode     uint64 // of dir: another may have its name by now
 	spec      *specs.Spec
 	container *Container // in the process that created it
 }
@@ -71,6 +80,7 @@ func (h *Handle) Wait(ctx context.Context) (Status, error) {
 	}
 	select {
 	case <-h.container.Done():
+		h.Status = specs.StateStopped
 		return h.container.Status(), nil
 	case <-ctx.Done():
 		return Status{}, context.Cause(ctx)
@@ -100,6 +110,9 @@ func Create(ctx context.Context, root string, cfg Config) (_ *Handle, err error)
 	if cfg.Spec == nil {
 		return nil, errors.New("config.json: missing")
 	}
+	if cfg.Endpoint != nil {
+		return nil, errors.New("a container that others delete cannot have an endpoint, which this process holds: its engine connects it")
+	}
 	if err := os.MkdirAll(root, 0o711); err != nil {
 		return nil, fmt.Errorf("making the state folder: %w", err)
 	}
@@ -115,11 +128,8 @@ func Create(ctx context.Context, root string, cfg Config) (_ *Handle, err error)
 		}
 	}()
 	defaultCgroup(cfg.Spec, cfg.ID)
-	config, err := json.Marshal(cfg.Spec)
-	if err != nil {
-		return nil, err
-	}
-	if err := os.WriteFile(filepath.Join(dir, "config.json"), config, 0o600); err != nil {
+	h := &Handle{dir: dir, spec: cfg.Spec}
+	if h.inode, err = inode(dir); err != nil {
 		return nil, err
 	}
 	var gate startGate
@@ -136,19 +146,37 @@ func Create(ctx context.Context, root string, cfg Config) (_ *Handle, err error)
 		*f = os.NewFile(uintptr(fd), path)
 		defer (*f).Close()
 	}
-	c, err := launch(ctx, cfg, &gate)
-	if err != nil {
+	// While the process works, what it is is written down.
+	gate.born = func(pid int, rest []step.Error) error {
+		h.Record = Record{State: state(&cfg, specs.StateCreated, pid), Created: time.Now().UTC(), Cgroup: cfg.Spec.Linux.CgroupsPath, Steps: rest}
+		if !cfg.KeepKeyring {
+			h.Keyring = keyring(cfg.ID)
+		}
+		config, err := json.Marshal(cfg.Spec)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(dir, "config.json"), config, 0o600); err != nil {
+			return err
+		}
+		if h.StartTime, err = startTime(pid); err != nil {
+			return err
+		}
+		return h.save()
+	}
+	if h.container, err = launch(ctx, cfg, &gate); err != nil {
 		return nil, err
 	}
-	h := &Handle{dir: dir, spec: cfg.Spec, container: c, Record: Record{State: c.state(specs.StateCreated, c.pid), Created: time.Now().UTC(), Steps: c.rest}}
-	h.Cgroup = cfg.Spec.Linux.CgroupsPath
-	if h.StartTime, err = startTime(c.pid); err == nil {
-		err = h.save()
-	}
-	if err != nil {
-		return nil, errors.Join(err, c.Remove(ctx))
-	}
 	return h, nil
+}
+
+// inode is a file's number.
+func inode(path string) (uint64, error) {
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil {
+		return 0, &os.PathError{Op: "stat", Path: path, Err: err}
+	}
+	return st.Ino, nil
 }
 
 // defaultCgroup gives a container that names no cgroup one by its ID, as other
@@ -174,6 +202,7 @@ func Load(root, id string) (*Handle, error) {
 		return nil, err
 	}
 	h := &Handle{dir: dir}
+	h.inode, _ = inode(dir) // if there is none, that shows right below
 	for name, v := range map[string]any{"state.json": &h.Record, "config.json": &h.spec} {
 		b, err := os.ReadFile(filepath.Join(dir, name))
 		if errors.Is(err, fs.ErrNotExist) {
@@ -229,7 +258,8 @@ func (h *Handle) refresh() {
 	switch at, err := startTime(h.Pid); {
 	case err != nil || at != h.StartTime:
 		h.Status = specs.StateStopped
-	case h.Status == specs.StateCreated:
+	case h.waits():
+		h.Status = specs.StateCreated
 	default:
 		h.Status = specs.StateRunning
 		if g, err := h.group(); err == nil {
@@ -238,6 +268,12 @@ func (h *Handle) refresh() {
 			}
 		}
 	}
+}
+
+// waits tells whether nobody has started the container yet.
+func (h *Handle) waits() bool {
+	_, err := os.Lstat(filepath.Join(h.dir, "start"))
+	return err == nil
 }
 
 // startTime is field 22 of /proc/PID/stat. A zombie counts as gone.
@@ -269,8 +305,8 @@ func (h *Handle) group() (*cgroup.Cgroup, error) {
 func (h *Handle) Spec() *specs.Spec { return h.spec }
 
 // state is the container's, as hooks and `state` tell it.
-func (c *Container) state(status specs.ContainerState, pid int) specs.State {
-	return specs.State{Version: specs.Version, ID: c.cfg.ID, Status: status, Pid: pid, Bundle: c.cfg.Bundle, Annotations: c.cfg.Spec.Annotations}
+func state(cfg *Config, status specs.ContainerState, pid int) specs.State {
+	return specs.State{Version: specs.Version, ID: cfg.ID, Status: status, Pid: pid, Bundle: cfg.Bundle, Annotations: cfg.Spec.Annotations}
 }
 
 // OCIState is what the command `state` prints. A stopped container has no PID.

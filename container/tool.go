@@ -18,13 +18,16 @@ type tool struct {
 	env    []string
 	input  []byte                // its standard input
 	before func(p *step.Program) // calls that come before it
+	inside bool                  // they enter a container, and its file can be the image's
 	o      step.Options
 }
 
 // run waits for its end, or kills it when ctx ends. If its exit status is not 0,
 // the error holds what it printed.
 func (t tool) run(ctx context.Context) error {
-	self, err := step.Self()
+	var opened []int
+	defer closeAll(&opened)
+	self, err := parent(3, &opened)
 	if err != nil {
 		return err
 	}
@@ -40,17 +43,43 @@ func (t tool) run(ctx context.Context) error {
 	defer out.Close()
 	p := step.New()
 	p.Phase("tool")
+	end := ending{nfiles: 3, parent: self}
+	var told report
+	if t.inside {
+		if end.first, err = openFirst(3, &opened); err != nil {
+			return err
+		}
+		if told, err = newReport(); err != nil {
+			return err
+		}
+		defer told.Close()
+		if end.report, err = aside(int(told.w.Fd()), 3, &opened); err != nil {
+			return err
+		}
+	}
 	if t.before != nil {
 		t.before(p)
 	}
+	if t.inside {
+		// Only then: an ordinary user could not enter any more, since the
+		// container's process still shares our memory.
+		hide(p)
+	}
 	passFiles(p, arguments([]int{int(in.Fd()), int(out.Fd()), int(out.Fd())}))
-	executeFile(p, t.files, t.args, t.env, "/", self, 3, 0)
+	executeFile(p, t.files, t.args, t.env, "/", end)
 	t.o.Cgroup = -1
 	child, err := p.Clone(ctx, t.o)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(child.PIDFD)
+	if t.inside {
+		closeAll(&opened)
+		if err := told.await(ctx, p); err != nil {
+			wait(ctx, child.PIDFD)
+			return err
+		}
+	}
 	status, err := wait(ctx, child.PIDFD)
 	if err != nil {
 		return err

@@ -19,13 +19,14 @@ import (
 type tree struct {
 	layers *rootfs.Layers // nil for a root that is a folder as it is
 	dir    string         // of the writable layer
+	label  string         // its SELinux context, "" for none
 	at     string         // where the root is attached, and without layers that folder
 	binds  map[int]string // the source of mounts[i], if that is a bind mount
 	dirs   map[int]bool   // whether it is a folder; for the child, which cannot look
 }
 
 func (c *Container) tree() *tree {
-	t := &tree{layers: c.cfg.Layers, dir: c.cfg.Dir, binds: map[int]string{}, dirs: map[int]bool{}}
+	t := &tree{layers: c.cfg.Layers, dir: c.cfg.Dir, label: mountLabel(c.cfg.Spec), binds: map[int]string{}, dirs: map[int]bool{}}
 	if t.at = c.path(c.cfg.Spec.Root.Path); t.layers != nil {
 		t.at = t.dir + "/rootfs"
 	}
@@ -51,10 +52,10 @@ func (t *tree) openBinds(p *step.Program, mounts []specs.Mount) map[int]step.Res
 
 func (t *tree) openRoot(p *step.Program) step.Result {
 	if t.layers != nil {
-		return rootfs.Overlay(p, t.layers, t.dir)
+		return rootfs.Overlay(p, t.layers, t.dir, t.label)
 	}
 	p.Phase("root")
-	return rootfs.OpenSource(p, t.at, true)
+	return rootfs.OpenRoot(p, t.at)
 }
 
 // inside appends the calls by which the child makes the tree itself.

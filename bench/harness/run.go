@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vmctr/container/cgroup"
+	"vmctr/container/network"
 )
 
 // Now is the host's CLOCK_MONOTONIC in nanoseconds (clock_gettime(2)): the one
@@ -52,6 +53,11 @@ func base() string {
 }
 
 const prefix = "bench-"
+
+// NetworkID is the run's ID as the name of an interface can hold it (network.Open).
+func (r *Run) NetworkID() string { return networkID(r.ID) }
+
+func networkID(id string) string { return strings.TrimPrefix(id, prefix) }
 
 // NewRun starts a run. Sweep what dead ones left before it.
 func NewRun() (*Run, error) {
@@ -131,7 +137,7 @@ func (r *Run) Close() error {
 	}
 	_, swept := sweepRun(ctx, r.ID)
 	r.lock.Close()
-	return errors.Join(err, swept)
+	return errors.Join(err, swept, sweepNames())
 }
 
 // Sweep removes what runs left whose lock nobody holds, and says what it
@@ -188,6 +194,7 @@ func Sweep(ctx context.Context) ([]string, error) {
 		swept = append(swept, groups...)
 		errs = append(errs, err)
 	}
+	errs = append(errs, sweepNames())
 	return swept, errors.Join(errs...)
 }
 
@@ -216,6 +223,11 @@ func sweepRun(ctx context.Context, id string) ([]string, error) {
 		groups, err := cgroup.Sweep(ctx, func(name string) bool { return name == id })
 		swept = append(swept, groups...)
 		errs = append(errs, err)
+		interfaces, err := network.Sweep(ctx, func(name string) bool { return name == networkID(id) })
+		swept = append(swept, interfaces...)
+		if err != nil { // only the folder tells of them: it stays, for the next to try again
+			return swept, errors.Join(append(errs, err)...)
+		}
 	}
 	mounts, err := mountsBelow(dir)
 	errs = append(errs, err)

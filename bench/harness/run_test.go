@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vmctr/container/cgroup"
+	"vmctr/container/network"
 )
 
 // actAs makes the test program another one: a run that is killed ("run"), or a
@@ -71,6 +74,13 @@ func actRun() error {
 		stay := exec.Command(os.Args[0])
 		stay.Env = append(os.Environ(), actAs+"=stay")
 		if err := stay.Start(); err != nil {
+			return err
+		}
+		net, err := network.Open(context.Background(), run.NetworkID(), run.Dir, netip.Prefix{})
+		if err != nil {
+			return err
+		}
+		if err := net.NAT(); err != nil {
 			return err
 		}
 		pid = stay.Process.Pid
@@ -242,6 +252,16 @@ func TestSweepAfterKill(t *testing.T) {
 	swept := sweep(t)
 	if !slices.Contains(swept, dir) {
 		t.Errorf("swept %q, want %s in it", swept, dir)
+	}
+	if os.Geteuid() == 0 {
+		for _, want := range []string{"interface " + networkID(id) + "-b0001", "nftables table container-" + networkID(id)} {
+			if !slices.Contains(swept, want) {
+				t.Errorf("swept %q, want %s in it", swept, want)
+			}
+		}
+		if _, err := net.InterfaceByName(networkID(id) + "-b0001"); err == nil {
+			t.Error("the bridge is still there")
+		}
 	}
 	if mounts, err := mountsBelow(dir); err != nil || len(mounts) > 0 || exists(dir) {
 		t.Errorf("left: folder %v, mounts %q, %v", exists(dir), mounts, err)

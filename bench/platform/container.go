@@ -2,7 +2,9 @@ package platform
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -10,9 +12,11 @@ import (
 	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"vmctr/container"
 	"vmctr/container/cgroup"
+	"vmctr/container/network"
 	"vmctr/container/rootfs"
 	"vmctr/container/seccomp"
 )
@@ -23,7 +27,7 @@ func init() { register(ours{}) }
 type ours struct{}
 
 func (ours) Info() Info {
-	return Info{Name: "container", Title: "container (namespaces, cgroup, overlay, seccomp)", Kind: "container"}
+	return Info{Name: "container", Title: "container (namespaces, cgroup, overlay, veth, seccomp)", Kind: "container"}
 }
 
 func (ours) Available(context.Context) error {
@@ -60,16 +64,23 @@ func limits(w Workload) *specs.LinuxResources {
 	}
 }
 
-// Prepare unpacks the image's layers, each into a folder of its own, and maps
-// their owners into the containers' user namespace.
+// configuration is that of the workload's containers, whatever the runtime is.
+func configuration(w Workload) (s *specs.Spec, err error) {
+	s = container.DefaultSpec(w.Process.Args, w.Process.Env, w.Process.Cwd)
+	s.Linux.Resources = limits(w)
+	s.Linux.Seccomp, err = seccomp.Default(container.DefaultCapabilities)
+	return s, err
+}
+
+// Prepare unpacks the image's layers, each into a folder of its own, maps
+// their owners into the containers' user namespace, and makes a bridge.
 func (ours) Prepare(ctx context.Context, w Workload) (Prepared, error) {
 	dirs, err := w.Image.Unpack(ctx)
 	if err != nil {
 		return nil, err
 	}
-	spec := container.DefaultSpec(w.Process.Args, w.Process.Env, w.Process.Cwd)
-	spec.Linux.Resources = limits(w)
-	if spec.Linux.Seccomp, err = seccomp.Default(container.DefaultCapabilities); err != nil {
+	spec, err := configuration(w)
+	if err != nil {
 		return nil, err
 	}
 	ns, err := container.UserNamespace(ctx, spec.Linux)
@@ -81,14 +92,22 @@ func (ours) Prepare(ctx context.Context, w Workload) (Prepared, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &preparedContainer{w: w, spec: spec, layers: layers}, nil
+	net, err := network.Open(ctx, w.NetworkID, w.Dir, netip.Prefix{})
+	if errors.Is(err, unix.EOPNOTSUPP) {
+		err = &UnavailableError{Reason: fmt.Sprintf("the host's kernel makes no bridge: %v", err), Fix: "load its modules: modprobe -a bridge veth"}
+	}
+	if err != nil {
+		return nil, errors.Join(err, layers.Close())
+	}
+	return &preparedContainer{w: w, spec: spec, layers: layers, network: net}, nil
 }
 
 type preparedContainer struct {
-	w      Workload
-	spec   *specs.Spec
-	layers *rootfs.Layers
-	count  atomic.Int64
+	w       Workload
+	spec    *specs.Spec
+	layers  *rootfs.Layers
+	network *network.Network
+	count   atomic.Int64
 }
 
 func (p *preparedContainer) Facts() Facts {
@@ -102,11 +121,14 @@ func (p *preparedContainer) Facts() Facts {
 		"pids limit":   strconv.FormatInt(p.w.Pids, 10),
 		"layers":       strconv.Itoa(len(p.w.Image.DiffIDs())),
 		"cgroups":      mode,
+		"network":      "veth pair into a bridge, an address of " + p.network.Subnet().String(),
 		"seccomp":      "Docker's default profile",
 	}}
 }
 
-func (p *preparedContainer) Close() error { return p.layers.Close() }
+func (p *preparedContainer) Close() error {
+	return errors.Join(p.network.Close(), p.layers.Close())
+}
 
 func (p *preparedContainer) Start(ctx context.Context) (Instance, error) {
 	begin := now()
@@ -119,8 +141,13 @@ func (p *preparedContainer) Start(ctx context.Context) (Instance, error) {
 	if err != nil {
 		return nil, err
 	}
+	e, err := p.network.Endpoint()
+	if err != nil {
+		io.Close()
+		return nil, err
+	}
 	c, err := container.Start(ctx, container.Config{
-		Spec: &spec, Layers: p.layers, Dir: filepath.Join(p.w.Dir, name),
+		Spec: &spec, Layers: p.layers, Dir: filepath.Join(p.w.Dir, name), Endpoint: e,
 		Stdin: io.in, Stdout: io.out, Stderr: io.err,
 	})
 	io.started()

@@ -38,6 +38,9 @@ type Info struct {
 	Name  string // "process", "container", "vm-q35"
 	Title string // for people
 	Kind  string // "process", "container" or "vm"
+	// Optional platforms are measured where they are: that one is missing is
+	// no failure.
+	Optional bool
 }
 
 // Prepared is what the instances of one workload share.
@@ -92,10 +95,11 @@ type Workload struct {
 	Image   *images.Image
 	Process images.Process
 
-	RunID  string         // in the name of all that is made
-	Dir    string         // a folder of the run for the platform's files
-	Cache  string         // a folder that outlives the run
-	Kernel kernel.Options // where a guest kernel is found
+	RunID     string         // in the name of all that is made
+	NetworkID string         // in the names of interfaces, which are short (network.Open)
+	Dir       string         // a folder of the run for the platform's files
+	Cache     string         // a folder that outlives the run
+	Kernel    kernel.Options // where a guest kernel is found
 
 	// What an instance may use, where the platform sets limits.
 	Memory int64 // bytes

@@ -2,6 +2,7 @@ package platform
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"os"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 
 	"vmctr/bench/embedded"
 	"vmctr/container/cgroup"
+	"vmctr/container/network"
 	"vmctr/images"
 	"vmctr/vm/kernel"
 )
@@ -28,7 +30,7 @@ func prepare(t *testing.T, p Platform, args ...string) (Prepared, Workload) {
 	t.Helper()
 	ctx := context.Background()
 	if err := p.Available(ctx); err != nil {
-		if required("root") && required("qemu") {
+		if required("root") && required("qemu") && (!p.Info().Optional || required("peers")) {
 			t.Fatal(err)
 		}
 		t.Skip(err)
@@ -58,7 +60,7 @@ func prepare(t *testing.T, p Platform, args ...string) (Prepared, Workload) {
 		t.Fatal(err)
 	}
 	w := Workload{
-		Image: image, Process: process, RunID: "benchtest-" + filepath.Base(dir) + strings.ReplaceAll(t.Name(), "/", "-"),
+		Image: image, Process: process, RunID: "benchtest-" + filepath.Base(dir) + strings.ReplaceAll(t.Name(), "/", "-"), NetworkID: strings.ToLower(rand.Text()[:8]),
 		Dir: filepath.Join(dir, "run"), Cache: filepath.Join(dir, "cache"), Kernel: kernel.Options{Caches: []string{cache()}}, Memory: 256 << 20, CPUs: 1, Pids: 64,
 	}
 	if err := os.Mkdir(w.Dir, 0o700); err != nil {
@@ -81,6 +83,12 @@ func prepare(t *testing.T, p Platform, args ...string) (Prepared, Workload) {
 		for _, l := range left {
 			if filepath.Base(l) != w.RunID {
 				t.Errorf("left behind: %s", l)
+			}
+		}
+		if os.Geteuid() == 0 {
+			left, err := network.Sweep(ctx, func(id string) bool { return id == w.NetworkID })
+			if err != nil || len(left) > 0 {
+				t.Errorf("left behind: %q, %v", left, err)
 			}
 		}
 	})

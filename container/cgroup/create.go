@@ -353,6 +353,33 @@ func LoadPaths(name string, paths map[string]string) (*Cgroup, error) {
 	return c, nil
 }
 
+// Below are groups below this one, in which a process gets a part of what this
+// one gets: by controller, each a path from this one; that of "" is for all the
+// others. They are not made.
+func (c *Cgroup) Below(paths map[string]string) (*Cgroup, error) {
+	if len(paths) == 0 {
+		return c, nil
+	}
+	all := c.Paths()
+	for controller := range paths {
+		if _, ok := all[controller]; !ok && controller != "" {
+			return nil, fmt.Errorf("cgroup %s: it is not in a version 1 hierarchy of the controller %q", c.Name, controller)
+		}
+	}
+	for controller, dir := range all {
+		below, ok := paths[controller]
+		if !ok {
+			below = paths[""]
+		}
+		dir += strings.TrimSuffix(path.Clean("/"+below), "/")
+		if _, err := os.Stat(dir); err != nil {
+			return nil, fmt.Errorf("cgroup %s: %w", c.Name, err)
+		}
+		all[controller] = dir
+	}
+	return LoadPaths(c.Name, all)
+}
+
 // Delegate lets a user manage the group from inside, by groups below it
 // (config-linux.md, "Cgroup ownership"). It does so on version 2 alone: on
 // version 1 that would not be safe.

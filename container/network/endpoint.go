@@ -3,6 +3,7 @@ package network
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -15,8 +16,9 @@ import (
 type Endpoint struct {
 	network  *Network
 	addr     netip.Addr
-	reopened bool // another process may have published its ports
-	natted   bool // this one has
+	reopened bool        // another process may have published its ports
+	natted   bool        // this one has
+	taken    []io.Closer // the host's ports that lead there
 }
 
 // Endpoint reserves an address, and makes sure that its bridge is there.
@@ -159,6 +161,10 @@ func (e *Endpoint) Release() error {
 		if err := e.unpublish(); err != nil {
 			return err
 		}
+		for _, t := range e.taken {
+			t.Close()
+		}
+		e.taken = nil
 	}
 	if err := n.state.lock(); err != nil {
 		return err

@@ -229,7 +229,7 @@ func TestCloseWithPorts(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer h.kill()
-	if err := e.Publish([]Port{{"udp", 53, 53}}); err != nil {
+	if err := e.Publish([]Port{{"udp", netip.Addr{}, 53, 53}}); err != nil {
 		t.Fatal(err)
 	}
 	if err := n.Close(); err != nil {

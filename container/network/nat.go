@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -17,12 +18,17 @@ import (
 
 // A Port of the host that leads to a port of a container.
 type Port struct {
-	Protocol        string // "tcp" or "udp"
+	Protocol        string     // "tcp" or "udp"
+	Address         netip.Addr // the host's, of IPv4; the zero value means all
 	Host, Container uint16
 }
 
 func (p Port) String() string {
-	return fmt.Sprintf("%d:%d/%s", p.Host, p.Container, p.Protocol)
+	s := fmt.Sprintf("%d:%d/%s", p.Host, p.Container, p.Protocol)
+	if p.Address.IsValid() {
+		s = p.Address.String() + ":" + s
+	}
+	return s
 }
 
 var protocols = map[string]byte{"tcp": unix.IPPROTO_TCP, "udp": unix.IPPROTO_UDP}
@@ -97,14 +103,22 @@ func (n *Network) table() *nftables.Table {
 
 // Publish makes ports of the host lead to the container, wherever a connection
 // comes from: the world, another container, or the host itself, by 127.0.0.1 or
-// any other of its addresses. All addresses of the host lead there. The one who
-// may not reach the container so is itself: with br_netfilter on, a bridge sends
+// any other of its addresses. All addresses of the host lead there, unless a port
+// names one. The one who may not reach the container so is itself: with br_netfilter on, a bridge sends
 // no packet out by the port that it came in by.
 func (e *Endpoint) Publish(ports []Port) error {
+	var taken []io.Closer
+	defer func() {
+		for _, t := range taken {
+			t.Close()
+		}
+	}()
 	for _, p := range ports {
-		if err := p.check(); err != nil {
+		t, err := p.take()
+		if err != nil {
 			return fmt.Errorf("publishing %s of %s: %w", p, e.addr, err)
 		}
+		taken = append(taken, t)
 	}
 	if err := e.network.NAT(); err != nil {
 		return err
@@ -113,52 +127,64 @@ func (e *Endpoint) Publish(ports []Port) error {
 	if err != nil {
 		return err
 	}
-	published := e.network.published()
-	c.SetAddElements(published, e.elements(ports))
+	for _, set := range e.network.maps() {
+		if list := e.elements(set, ports); len(list) > 0 {
+			c.SetAddElements(set, list)
+		}
+	}
 	// All of them or none: a batch of nftables is one transaction.
 	if err := c.Flush(); err != nil {
 		if errors.Is(err, unix.EEXIST) || errors.Is(err, unix.EBUSY) {
-			err = fmt.Errorf("another container has such a port already: %w", err)
+			err = fmt.Errorf("another container uses such a port: %w", err)
 		}
 		return fmt.Errorf("publishing %v of %s: %w", ports, e.addr, err)
 	}
 	e.natted = true
+	e.taken, taken = append(e.taken, taken...), nil
 	return nil
 }
 
-// check looks whether the port is one, and whether a program of the host has it,
-// which would hear nothing any more.
-func (p Port) check() (err error) {
+// take binds a socket to the host's port. No packet comes to it, since the rules
+// are before it; but nobody else can have the port: neither a program of the
+// host, which would hear nothing, nor a container of another network.
+func (p Port) take() (t io.Closer, err error) {
 	if p.Host == 0 || p.Container == 0 {
-		return errors.New("there is no port 0")
+		return nil, errors.New("there is no port 0")
 	}
 	at := ":" + strconv.Itoa(int(p.Host))
+	if p.Address.IsValid() {
+		if !p.Address.Is4() {
+			return nil, fmt.Errorf("%s is no IPv4 address", p.Address)
+		}
+		at = p.Address.String() + at
+	}
 	switch p.Protocol {
 	case "tcp":
-		var l net.Listener
-		if l, err = net.Listen("tcp4", at); err == nil {
-			l.Close()
-		}
+		t, err = net.Listen("tcp4", at)
 	case "udp":
-		var l net.PacketConn
-		if l, err = net.ListenPacket("udp4", at); err == nil {
-			l.Close()
-		}
+		t, err = net.ListenPacket("udp4", at)
 	default:
-		return errors.New("a port's protocol is tcp or udp")
+		return nil, errors.New("a port's protocol is tcp or udp")
 	}
 	if err != nil {
-		return fmt.Errorf("a program of this host uses the port: %w", err)
+		return nil, fmt.Errorf("another container or a program of this host uses the port: %w", err)
 	}
-	return nil
+	return t, nil
 }
 
-// elements are entries of the map of published ports. In concatenations each
-// part takes a multiple of four bytes.
-func (e *Endpoint) elements(ports []Port) []nftables.SetElement {
+// elements are entries of one of the maps of published ports. In
+// concatenations each part takes a multiple of four bytes.
+func (e *Endpoint) elements(set *nftables.Set, ports []Port) []nftables.SetElement {
 	var list []nftables.SetElement
 	for _, p := range ports {
-		key := []byte{protocols[p.Protocol], 0, 0, 0}
+		var key []byte
+		if p.Address.IsValid() != (set.Name == publishedAt) {
+			continue
+		}
+		if p.Address.IsValid() {
+			key = p.Address.AsSlice()
+		}
+		key = append(key, protocols[p.Protocol], 0, 0, 0)
 		value := e.addr.AsSlice()
 		list = append(list, nftables.SetElement{
 			Key: append(binary.BigEndian.AppendUint16(key, p.Host), 0, 0),
@@ -182,21 +208,26 @@ func (e *Endpoint) unpublish() error {
 	if err != nil {
 		return err
 	}
-	published := e.network.published()
-	list, err := c.GetSetElements(published)
-	if err != nil {
-		return fmt.Errorf("listing the published ports: %w", err)
-	}
-	var ours []nftables.SetElement
-	for _, el := range list {
-		if a, ok := netip.AddrFromSlice(el.Val[:min(4, len(el.Val))]); ok && a == e.addr {
-			ours = append(ours, nftables.SetElement{Key: el.Key, Val: el.Val})
+	found := false
+	for _, set := range e.network.maps() {
+		list, err := c.GetSetElements(set)
+		if err != nil {
+			return fmt.Errorf("listing the published ports: %w", err)
+		}
+		var ours []nftables.SetElement
+		for _, el := range list {
+			if a, ok := netip.AddrFromSlice(el.Val[:min(4, len(el.Val))]); ok && a == e.addr {
+				ours = append(ours, nftables.SetElement{Key: el.Key, Val: el.Val})
+			}
+		}
+		if len(ours) > 0 {
+			found = true
+			c.SetDeleteElements(set, ours)
 		}
 	}
-	if len(ours) == 0 {
+	if !found {
 		return nil
 	}
-	c.SetDeleteElements(published, ours)
 	if err := c.Flush(); err != nil {
 		return fmt.Errorf("removing the published ports of %s: %w", e.addr, err)
 	}

@@ -63,7 +63,7 @@ func TestNAT(t *testing.T) {
 	if _, err := client.ns().dial("192.0.2.2:80"); err == nil {
 		t.Error("without NAT a container reaches the world")
 	}
-	if err := web.Publish([]Port{{"tcp", 8080, 80}, {"udp", 8080, 80}}); err != nil {
+	if err := web.Publish([]Port{{"tcp", netip.Addr{}, 8080, 80}, {"udp", netip.Addr{}, 8080, 80}}); err != nil {
 		t.Fatal(err)
 	}
 	if forwarding(t) != "1" {
@@ -91,7 +91,7 @@ func TestNAT(t *testing.T) {
 	}
 
 	// Taken ports.
-	if err := client.Publish([]Port{{"tcp", 8081, 80}, {"tcp", 8080, 80}}); err == nil || !strings.Contains(err.Error(), "another container") {
+	if err := client.Publish([]Port{{"tcp", netip.Addr{}, 8081, 80}, {"tcp", netip.Addr{}, 8080, 80}}); err == nil || !strings.Contains(err.Error(), "another container") {
 		t.Errorf("a port that another container has: %v", err)
 	}
 	if _, err := host.dial("192.0.2.1:8081"); !errors.Is(err, syscall.ECONNREFUSED) {
@@ -101,13 +101,25 @@ func TestNAT(t *testing.T) {
 	for _, tt := range []struct {
 		port Port
 		want string
-	}{{Port{"tcp", 8082, 80}, "a program of this host"}, {Port{"sctp", 1, 1}, "tcp or udp"}, {Port{"tcp", 0, 1}, "no port 0"}} {
+	}{{Port{"tcp", netip.Addr{}, 8082, 80}, "a program of this host"}, {Port{"sctp", netip.Addr{}, 1, 1}, "tcp or udp"}, {Port{"tcp", netip.Addr{}, 0, 1}, "no port 0"}} {
 		if err := client.Publish([]Port{tt.port}); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("publishing %v: %v", tt.port, err)
 		}
 	}
 
-	// As another process does that knows the address.
+	// One address of the host.
+	if err := web.Publish([]Port{{"tcp", netip.MustParseAddr("127.0.0.1"), 8090, 81}}); err != nil {
+		t.Fatal(err)
+	}
+	host.check(t, "127.0.0.1:8090", web.Gateway().String())
+	if _, err := outside.dial("192.0.2.1:8090"); !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("a port of 127.0.0.1, from the world: %v", err)
+	}
+
+	// As another process does that knows the address, when this one has ended.
+	for _, port := range web.taken {
+		port.Close()
+	}
 	again, err := n.At(web.addr)
 	if err != nil {
 		t.Fatal(err)
@@ -118,7 +130,10 @@ func TestNAT(t *testing.T) {
 	if _, err := host.dial("192.0.2.1:8080"); !errors.Is(err, syscall.ECONNREFUSED) {
 		t.Errorf("it is published still: %v", err)
 	}
-	if err := client.Publish([]Port{{"tcp", 8080, 80}}); err != nil {
+	if _, err := host.dial("127.0.0.1:8090"); !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("it is published still: %v", err)
+	}
+	if err := client.Publish([]Port{{"tcp", netip.Addr{}, 8080, 80}}); err != nil {
 		t.Error(err)
 	}
 }
@@ -224,7 +239,7 @@ func TestSecondBridge(t *testing.T) {
 	}
 	serve(t, all[0].ns(), ":80")
 	serve(t, host, ":81")
-	if err := all[0].Publish([]Port{{"tcp", 82, 80}}); err != nil {
+	if err := all[0].Publish([]Port{{"tcp", netip.Addr{}, 82, 80}}); err != nil {
 		t.Fatal(err)
 	}
 	far := all[9]
@@ -232,7 +247,7 @@ func TestSecondBridge(t *testing.T) {
 	far.ns().check(t, far.Gateway().String()+":81", far.addr.String())
 	far.ns().check(t, all[0].Gateway().String()+":81", far.addr.String())
 	host.check(t, "127.0.0.1:82", all[0].Gateway().String())
-	if err := far.Publish([]Port{{"tcp", 83, 84}}); err != nil {
+	if err := far.Publish([]Port{{"tcp", netip.Addr{}, 83, 84}}); err != nil {
 		t.Fatal(err)
 	}
 	serve(t, far.ns(), ":84")

@@ -9,14 +9,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// published is the map from ports of the host to ports of containers. One rule
-// looks into it, however many ports there are.
-func (n *Network) published() *nftables.Set {
-	return &nftables.Set{
-		Table: n.table(), Name: "published", IsMap: true, Concatenation: true,
-		KeyType:  nftables.MustConcatSetType(nftables.TypeInetProto, nftables.TypeInetService),
-		DataType: nftables.MustConcatSetType(nftables.TypeIPAddr, nftables.TypeInetService),
+// The maps from ports of the host to ports of containers: of all addresses of
+// the host, and of one. One rule each looks into it, however many ports there are.
+const (
+	publishedAll = "published"
+	publishedAt  = "published-at"
+)
+
+func (n *Network) maps() []*nftables.Set {
+	at := []nftables.SetDatatype{nftables.TypeIPAddr, nftables.TypeInetProto, nftables.TypeInetService}
+	set := func(name string, key ...nftables.SetDatatype) *nftables.Set {
+		return &nftables.Set{
+			Table: n.table(), Name: name, IsMap: true, Concatenation: true,
+			KeyType:  nftables.MustConcatSetType(key...),
+			DataType: nftables.MustConcatSetType(nftables.TypeIPAddr, nftables.TypeInetService),
+		}
 	}
+	return []*nftables.Set{set(publishedAt, at...), set(publishedAll, at[1:]...)}
 }
 
 // addRules makes the table, which nft(8) would show as below, with GROUP for the
@@ -24,16 +33,19 @@ func (n *Network) published() *nftables.Set {
 //
 //	table ip container-ID {
 //		map published { type inet_proto . inet_service : ipv4_addr . inet_service }
+//		map published-at { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service }
 //		chain guard {
 //			type filter hook prerouting priority raw
 //			iifgroup GROUP ip daddr 127.0.0.0/8 drop
 //		}
 //		chain arriving {
 //			type nat hook prerouting priority dstnat
+//			fib daddr type local dnat ip to ip daddr . meta l4proto . th dport map @published-at
 //			fib daddr type local dnat ip to meta l4proto . th dport map @published
 //		}
 //		chain local {
 //			type nat hook output priority dstnat
+//			fib daddr type local dnat ip to ip daddr . meta l4proto . th dport map @published-at
 //			fib daddr type local dnat ip to meta l4proto . th dport map @published
 //		}
 //		chain leaving {
@@ -61,9 +73,12 @@ func (n *Network) published() *nftables.Set {
 // FORWARD to drop, containers reach the world only if DOCKER-USER accepts it.
 func (n *Network) addRules(c *nftables.Conn) {
 	t := c.AddTable(n.table())
-	published := n.published()
-	// An error would be one of elements, and there are none.
-	_ = c.AddSet(published, nil)
+	var translate [][]expr.Any
+	for _, set := range n.maps() {
+		// An error would be one of elements, and there are none.
+		_ = c.AddSet(set, nil)
+		translate = append(translate, rule(toLocal(), toPublished(set)))
+	}
 
 	chain := func(name string, typ nftables.ChainType, hook *nftables.ChainHook, priority *nftables.ChainPriority, rules ...[]expr.Any) {
 		ch := c.AddChain(&nftables.Chain{Table: t, Name: name, Type: typ, Hooknum: hook, Priority: priority})
@@ -74,13 +89,12 @@ func (n *Network) addRules(c *nftables.Conn) {
 	loopback := netip.MustParsePrefix("127.0.0.0/8")
 	toBridge, notToBridge := groupIs(expr.MetaKeyOIFGROUP, expr.CmpOpEq, n.group), groupIs(expr.MetaKeyOIFGROUP, expr.CmpOpNeq, n.group)
 	drop, masquerade := []expr.Any{&expr.Verdict{Kind: expr.VerdictDrop}}, []expr.Any{&expr.Masq{}}
-	translate := rule(toLocal(), toPublished(published))
 	ours := inPrefix(sourceOffset, n.subnet)
 
 	chain("guard", nftables.ChainTypeFilter, nftables.ChainHookPrerouting, nftables.ChainPriorityRaw,
 		rule(groupIs(expr.MetaKeyIIFGROUP, expr.CmpOpEq, n.group), inPrefix(destinationOffset, loopback), drop))
-	chain("arriving", nftables.ChainTypeNAT, nftables.ChainHookPrerouting, nftables.ChainPriorityNATDest, translate)
-	chain("local", nftables.ChainTypeNAT, nftables.ChainHookOutput, nftables.ChainPriorityNATDest, translate)
+	chain("arriving", nftables.ChainTypeNAT, nftables.ChainHookPrerouting, nftables.ChainPriorityNATDest, translate...)
+	chain("local", nftables.ChainTypeNAT, nftables.ChainHookOutput, nftables.ChainPriorityNATDest, translate...)
 	chain("leaving", nftables.ChainTypeNAT, nftables.ChainHookPostrouting, nftables.ChainPriorityNATSource,
 		rule(ours, notToBridge, masquerade),
 		rule(ours, toBridge, conntrack(expr.CtKeySTATUS, statusDNAT, expr.CmpOpNeq), masquerade),
@@ -134,15 +148,20 @@ func toLocal() []expr.Any {
 	}
 }
 
-// toPublished: dnat ip to meta l4proto . th dport map @published. A packet
-// whose port is not in the map ends the rule.
-func toPublished(published *nftables.Set) []expr.Any {
-	return []expr.Any{
-		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1},
-		&expr.Payload{DestRegister: 9, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2},
-		&expr.Lookup{SourceRegister: 1, DestRegister: 1, IsDestRegSet: true, SetName: published.Name, SetID: published.ID},
-		&expr.NAT{Type: expr.NATTypeDestNAT, Family: unix.NFPROTO_IPV4, RegAddrMin: 1, RegProtoMin: 9},
+// toPublished: dnat ip to meta l4proto . th dport map @published, or with ip
+// daddr before it. A packet whose port is not in the map ends the rule.
+func toPublished(set *nftables.Set) []expr.Any {
+	key := uint32(8)
+	var parts []expr.Any
+	if set.Name == publishedAt {
+		parts = append(parts, &expr.Payload{DestRegister: key, Base: expr.PayloadBaseNetworkHeader, Offset: destinationOffset, Len: 4})
+		key++
 	}
+	return append(parts,
+		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: key},
+		&expr.Payload{DestRegister: key + 1, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2},
+		&expr.Lookup{SourceRegister: 8, DestRegister: 8, IsDestRegSet: true, SetName: set.Name, SetID: set.ID},
+		&expr.NAT{Type: expr.NATTypeDestNAT, Family: unix.NFPROTO_IPV4, RegAddrMin: 8, RegProtoMin: 9})
 }
 
 // statusDNAT is IPS_DST_NAT of the kernel's nf_conntrack_common.h: the

@@ -15,18 +15,35 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
 )
+
+// version is set by scripts/build.
+var version = ""
+
+func buildVersion() string {
+	if version != "" {
+		return version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "unknown"
+}
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
-// The exit codes: a failure of ours is 1, as runc's is; run and exec end with
-// the code of the program.
+// The exit codes are runc's. Run and exec end with the code of the program; so
+// that a failure of ours can be told from one of a program, exec's is 255.
 const (
-	exitFailed = 1
-	exitUsage  = 2
+	exitFailed     = 1
+	exitNoCommand  = 3
+	exitExecFailed = 255
 )
 
 // globals are the options before the command.
@@ -57,8 +74,10 @@ func commands() []command {
 		{"resume", "ID", "let them go on", resume},
 		{"delete", "[--force] ID", "remove a container", remove},
 		{"list", "[--format json] [--quiet]", "list the containers", list},
-		{"ps", "[--format json] ID", "list the processes of a container", ps},
-		{"spec", "[--bundle DIR]", "write a config.json to begin with", spec},
+		{"ps", "[--format json] ID [PS OPTION...]", "list the processes of a container", ps},
+		{"update", "[flags] ID", "change limits of a container", update},
+		{"events", "[--stats] [--interval TIME] ID", "print statistics, as lines of JSON", events},
+		{"spec", "[--bundle DIR] [--rootless]", "write a config.json to begin with", spec},
 		{"features", "", "print what this runtime can, as JSON", features},
 	}
 }
@@ -77,9 +96,12 @@ func run(args []string, stdout, stderr io.Writer) int {
 	fs.BoolVar(&g.debug, "debug", false, "")
 	version := fs.Bool("version", false, "")
 	fs.BoolVar(version, "v", false, "")
-	// Engines pass these. A path of systemd's form is translated either way.
+	// Engines pass these, and they change nothing: a path of systemd's form is
+	// translated either way, who is rootless is seen, and nothing is
+	// checkpointed.
 	fs.Bool("systemd-cgroup", false, "")
 	fs.String("rootless", "auto", "")
+	fs.String("criu", "", "")
 	err := fs.Parse(args)
 	rest := fs.Args()
 	switch {
@@ -89,26 +111,36 @@ func run(args []string, stdout, stderr io.Writer) int {
 	case err != nil:
 		return g.fail(errUsage{err.Error()})
 	case *version:
-		fmt.Fprintf(stdout, "bench-oci version %s\nspec: %s\n", buildVersion(), specVersion)
+		fmt.Fprintf(stdout, "bench-oci version %s\nspec: %s\n", buildVersion(), specs.Version)
 		return 0
 	case len(rest) == 0:
-		help(stderr)
-		return exitUsage
+		help(stdout)
+		return 0
+	case g.logFormat != "text" && g.logFormat != "json":
+		return g.fail(errUsage{fmt.Sprintf("--log-format %q: text or json is expected", g.logFormat)})
 	}
 	all := commands()
 	i := slices.IndexFunc(all, func(c command) bool { return c.name == rest[0] })
 	if i < 0 {
-		return g.fail(errUsage{fmt.Sprintf("there is no command %q", rest[0])})
+		g.fail(errUsage{fmt.Sprintf("there is no command %q", rest[0])})
+		return exitNoCommand
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
-	if c := all[i].name; c == "run" || c == "exec" { // they last as long as the program does
+	if c := all[i].name; c == "run" || c == "exec" || c == "events" { // they last as long as the program does
 		cancel()
 		ctx, cancel = context.WithCancel(context.Background())
 	}
 	defer cancel()
 	code, err := all[i].run(ctx, g, rest[1:])
-	if err != nil {
-		return g.fail(err)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		help(stdout)
+		return 0
+	case err != nil:
+		code = g.fail(err)
+		if all[i].name == "exec" {
+			code = exitExecFailed
+		}
 	}
 	return code
 }
@@ -124,30 +156,47 @@ func flags(name string) *flag.FlagSet {
 // parse reads the flags of a command, which has as many arguments as least and
 // most say.
 func parse(fs *flag.FlagSet, args []string, least, most int) ([]string, error) {
-	if err := fs.Parse(args); err != nil {
-		return nil, errUsage{fmt.Sprintf("%s: %v", fs.Name(), err)}
+	var rest []string
+	for len(args) > 0 { // flags may stand after arguments, as runc's may
+		if err := fs.Parse(args); err != nil {
+			return nil, wrongFlag(fs, err)
+		}
+		next := fs.Args()
+		if n := len(args) - len(next); n > 0 && args[n-1] == "--" {
+			rest = append(rest, next...)
+			break
+		}
+		if len(next) == 0 {
+			break
+		}
+		rest, args = append(rest, next[0]), next[1:]
 	}
-	if n := fs.NArg(); n < least || n > most {
+	if n := len(rest); n < least || n > most {
 		return nil, errUsage{fmt.Sprintf("%s: %d arguments given", fs.Name(), n)}
 	}
-	return fs.Args(), nil
+	return rest, nil
+}
+
+func wrongFlag(fs *flag.FlagSet, err error) error {
+	if errors.Is(err, flag.ErrHelp) {
+		return err
+	}
+	return errUsage{fmt.Sprintf("%s: %v", fs.Name(), err)}
 }
 
 // fail tells an error to people and, where an engine has asked for it, to its
 // log.
 func (g *globals) fail(err error) int {
 	fmt.Fprintln(g.stderr, "bench-oci:", err)
-	code := exitFailed
 	if _, ok := errors.AsType[errUsage](err); ok {
 		fmt.Fprintln(g.stderr, "Try: bench-oci help")
-		code = exitUsage
 	}
 	if g.log != "" {
 		if logErr := g.writeLog(err); logErr != nil {
 			fmt.Fprintln(g.stderr, "bench-oci: writing the log:", logErr)
 		}
 	}
-	return code
+	return exitFailed
 }
 
 func (g *globals) writeLog(err error) error {
@@ -170,8 +219,28 @@ func help(w io.Writer) {
 	for _, c := range commands() {
 		fmt.Fprintf(w, "  %-42s %s\n", c.name+" "+c.args, c.help)
 	}
-	fmt.Fprint(w, "\nFlags of create and run: --bundle DIR, --pid-file FILE, --console-socket SOCKET, --preserve-fds N; of run also --detach, --keep.\n"+
-		"Flags of exec: --process FILE, --cwd DIR, --env NAME=VALUE, --user UID[:GID], --tty, --detach, --pid-file FILE, --console-socket SOCKET.\n")
+	fmt.Fprint(w, `
+Flags of create and run:
+  --bundle DIR             the folder with config.json (-b; default: this one)
+  --pid-file FILE          where to write the PID of the first process
+  --console-socket SOCKET  where to send the terminal
+  --pidfd-socket SOCKET    where to send a pidfd of the first process
+  --preserve-fds N         descriptors, from 3 on, to pass on
+  --no-pivot               for a root that pivot_root(2) refuses, as an initramfs is; less secure
+  --no-new-keyring         leave the container the session keyring of the caller
+  --detach, --keep         of run: do not wait (-d); do not remove it at its end
+Flags of exec:
+  --process FILE           the process as JSON (-p), or:
+  --cwd DIR, --env NAME=VALUE (-e), --user UID[:GID] (-u), --additional-gids GID (-g), --tty (-t),
+  --cap CAPABILITY (-c), --no-new-privs, --apparmor PROFILE, --process-label LABEL
+  --detach (-d), --pid-file, --console-socket, --pidfd-socket, --preserve-fds as above
+  --ignore-paused          wait for the container to be resumed
+  --cgroup [CONTROLLER[,CONTROLLER...]:]PATH   a group below the container's
+Flags of update:
+  --resources FILE         linux.resources as JSON, - for standard input (-r), or:
+  --memory, --memory-reservation, --memory-swap, --pids-limit, --blkio-weight,
+  --cpu-share, --cpu-quota, --cpu-period, --cpu-burst, --cpu-idle, --cpu-rt-runtime, --cpu-rt-period, --cpuset-cpus, --cpuset-mems
+`)
 }
 
 // defaultRoot is where the state of containers is kept.

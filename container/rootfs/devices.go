@@ -30,15 +30,19 @@ func (r *Root) Devices() {
 	p := r.p
 	r.mkdir("dev")
 	dev := r.in("dev", unix.O_PATH|unix.O_DIRECTORY, "O_PATH|O_DIRECTORY")
+	if !r.bind {
+		r.unmasked(func() {
+			for _, d := range devices {
+				r.mknod(dev, d.name, unix.S_IFCHR|0o666, "S_IFCHR|0666", d.major, d.minor)
+			}
+		})
+	}
 	for _, d := range devices {
 		if !r.bind {
-			p.Call("mknodat", unix.SYS_MKNODAT, dev.Arg(), p.Str(d.name), step.Flag(unix.S_IFCHR|0o666, "S_IFCHR|0666"), step.Flag(int(unix.Mkdev(d.major, d.minor)), fmt.Sprintf("makedev(%d, %d)", d.major, d.minor)))
-			p.Allow(syscall.EEXIST)
-			p.Call("fchmodat", unix.SYS_FCHMODAT, dev.Arg(), p.Str(d.name), step.Octal(0o666))
-			continue
+			break // they are made
 		}
 		from := p.Call("open_tree", unix.SYS_OPEN_TREE, step.Cwd(), p.Str("/dev/"+d.name), step.Flag(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC, "OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC"))
-		on := p.Call("openat", unix.SYS_OPENAT, dev.Arg(), p.Str(d.name), step.Flag(unix.O_CREAT|unix.O_NOFOLLOW|unix.O_CLOEXEC, "O_CREAT|O_NOFOLLOW|O_CLOEXEC"), step.Octal(0o666))
+		on := p.Call("openat", unix.SYS_OPENAT, dev.Arg(), p.Str(d.name), step.Flag(unix.O_CREAT|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, "O_CREAT|O_NOFOLLOW|O_NONBLOCK|O_NOCTTY|O_CLOEXEC"), step.Octal(0o666))
 		r.move(from, on)
 	}
 	for _, l := range deviceLinks {
@@ -46,6 +50,22 @@ func (r *Root) Devices() {
 		p.Allow(syscall.EEXIST)
 	}
 	p.Call("close", unix.SYS_CLOSE, dev.Arg())
+}
+
+// mknod makes a device file in the place of what the image may have there: a
+// link, through which a chmod(2) would reach a file of the host.
+func (r *Root) mknod(dir step.Result, name string, mode uint32, text string, major, minor uint32) {
+	p := r.p
+	p.Call("unlinkat", unix.SYS_UNLINKAT, dir.Arg(), p.Str(name), step.Int(0))
+	p.Allow(syscall.ENOENT)
+	p.Call("mknodat", unix.SYS_MKNODAT, dir.Arg(), p.Str(name), step.Flag(int(mode), text), step.Flag(int(unix.Mkdev(major, minor)), fmt.Sprintf("makedev(%d, %d)", major, minor)))
+}
+
+// unmasked appends calls that no umask has a part in.
+func (r *Root) unmasked(calls func()) {
+	r.p.Call("umask", unix.SYS_UMASK, step.Octal(0))
+	calls()
+	r.p.Call("umask", unix.SYS_UMASK, step.Octal(0o022))
 }
 
 // CheckDevice tells what of a device this package cannot make.
@@ -88,9 +108,9 @@ func (r *Root) Device(d specs.LinuxDevice) {
 	t := deviceTypes[d.Type]
 	dir := r.in(path.Dir(name), unix.O_PATH|unix.O_DIRECTORY, "O_PATH|O_DIRECTORY")
 	base := path.Base(name)
-	p.Call("mknodat", unix.SYS_MKNODAT, dir.Arg(), p.Str(base), step.Flag(int(t.mode)|int(mode), fmt.Sprintf("%s|%#o", t.text, mode)), step.Flag(int(unix.Mkdev(uint32(d.Major), uint32(d.Minor))), fmt.Sprintf("makedev(%d, %d)", d.Major, d.Minor)))
-	p.Allow(syscall.EEXIST)
-	p.Call("fchmodat", unix.SYS_FCHMODAT, dir.Arg(), p.Str(base), step.Octal(uint32(mode)))
+	r.unmasked(func() {
+		r.mknod(dir, base, t.mode|uint32(mode), fmt.Sprintf("%s|%#o", t.text, mode), uint32(d.Major), uint32(d.Minor))
+	})
 	p.Call("fchownat", unix.SYS_FCHOWNAT, dir.Arg(), p.Str(base), step.Int(uid), step.Int(gid), step.Flag(unix.AT_SYMLINK_NOFOLLOW, "AT_SYMLINK_NOFOLLOW"))
 	p.Call("close", unix.SYS_CLOSE, dir.Arg())
 }

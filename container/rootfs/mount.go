@@ -3,6 +3,8 @@ package rootfs
 import (
 	"fmt"
 	"path"
+	"slices"
+	"strconv"
 	"strings"
 	"unsafe"
 
@@ -22,14 +24,18 @@ func CheckMount(m specs.Mount) error {
 			return fmt.Errorf("%q holds a NUL", s)
 		}
 	}
-	o, err := parseOptions(m.Options)
+	o, dest := parseOptions(m.Options), path.Clean(m.Destination)
 	switch {
-	case err != nil:
-		return err
+	case dest == "/proc" && m.Type != "proc" && !o.remount && !(o.bind && path.Clean(m.Source) == "/proc"):
+		return fmt.Errorf("/proc can be a mount of the type proc, or the host's bound, and nothing else: programs and runtimes trust what it says")
+	case strings.HasPrefix(dest, "/proc/") && !slices.Contains(procFiles, dest[len("/proc/"):]):
+		return fmt.Errorf("%s is inside /proc, where only these may be mounted: %s", m.Destination, strings.Join(procFiles, ", "))
 	case !IsBind(m) && !o.remount && m.Type == "":
 		return fmt.Errorf("%s has no type, and none of the options bind, rbind and remount", m.Destination)
 	case IsBind(m) && m.Source == "":
 		return fmt.Errorf("%s binds nothing: source is empty", m.Destination)
+	case o.copyUp && m.Type != "tmpfs":
+		return fmt.Errorf("%s: tmpcopyup is for mounts of the type tmpfs", m.Destination)
 	case o.mapped && !IsBind(m):
 		return fmt.Errorf("%s: only a bind mount can be ID-mapped", m.Destination)
 	case (len(m.UIDMappings) > 0) != (len(m.GIDMappings) > 0):
@@ -40,17 +46,24 @@ func CheckMount(m specs.Mount) error {
 	return nil
 }
 
+// procFiles are the files of /proc that lxcfs(1) and the like show in the place
+// of the kernel's: of figures about the machine, for programs that look there for
+// what their container has. Whoever could mount anything else there could hide or
+// redirect what the kernel tells and is told (CVE-2019-16884, CVE-2019-19921).
+// runc has the same list (libcontainer/rootfs_linux.go, checkProcMount).
+var procFiles = []string{"cpuinfo", "diskstats", "meminfo", "stat", "swaps", "uptime", "loadavg", "slabinfo", "sys/kernel/ns_last_pid", "sys/crypto/fips_enabled"}
+
 // IsBind tells whether a mount shows a part of the host's tree. The type is
 // then "bind" or "none", by custom, and has no meaning.
 func IsBind(m specs.Mount) bool {
-	o, _ := parseOptions(m.Options)
+	o := parseOptions(m.Options)
 	return o.bind
 }
 
 // IsMapped tells whether a bind mount is ID-mapped, and whether with all mounts
 // below it.
 func IsMapped(m specs.Mount) (mapped, recursive bool) {
-	o, _ := parseOptions(m.Options)
+	o := parseOptions(m.Options)
 	return o.mapped || len(m.UIDMappings) > 0, o.rmapped
 }
 
@@ -72,9 +85,18 @@ func OpenSource(p *step.Program, source string, recursive bool) step.Result {
 	return p.Call("open_tree", unix.SYS_OPEN_TREE, step.Cwd(), p.Str(source), step.Flag(fl, text))
 }
 
+// OpenRoot is OpenSource for the folder that becomes the root. Where the host's
+// mounts are shared, as systemd makes them, so is the copy: pivot_root(2)
+// refuses that, and so it becomes a slave.
+func OpenRoot(p *step.Program, path string) step.Result {
+	root := OpenSource(p, path, true)
+	setattr(p, root.Arg(), unix.MountAttr{Propagation: unix.MS_SLAVE}, propagationNames[unix.MS_SLAVE], true)
+	return root
+}
+
 // OpenMount is OpenSource for a bind mount of the configuration.
 func OpenMount(p *step.Program, source string, m specs.Mount) step.Result {
-	o, _ := parseOptions(m.Options)
+	o := parseOptions(m.Options)
 	return OpenSource(p, source, o.recursive)
 }
 
@@ -92,10 +114,7 @@ var propagationNames = map[uint64]string{unix.MS_PRIVATE: "MS_PRIVATE", unix.MS_
 // Mount appends the calls for one mount of the configuration. source is for a
 // bind mount.
 func (r *Root) Mount(m specs.Mount, source Source) {
-	o, err := parseOptions(m.Options)
-	if err != nil {
-		panic("rootfs: a mount that was not checked: " + err.Error())
-	}
+	o := parseOptions(m.Options)
 	switch {
 	case o.bind:
 		r.bindMount(m, o, source)
@@ -103,6 +122,8 @@ func (r *Root) Mount(m specs.Mount, source Source) {
 		at := r.in(m.Destination, unix.O_PATH, "O_PATH")
 		r.adjust(at.Arg(), o)
 		r.p.Call("close", unix.SYS_CLOSE, at.Arg())
+	case o.copyUp:
+		r.copyUp(m, o)
 	case m.Type == "cgroup" || m.Type == "cgroup2":
 		r.cgroups(m, o)
 	default:
@@ -130,6 +151,7 @@ func (r *Root) newMount(fstype, source string, o options) step.Result {
 	for _, d := range o.data {
 		set(d[0], d[1])
 	}
+	r.label(fs, fstype)
 	for _, f := range o.flags {
 		p.Call("fsconfig", unix.SYS_FSCONFIG, fs.Arg(), step.Flag(unix.FSCONFIG_SET_FLAG, "FSCONFIG_SET_FLAG"), p.Str(f), step.Null(), step.Int(0))
 	}
@@ -144,6 +166,15 @@ func (r *Root) newMount(fstype, source string, o options) step.Result {
 	m := p.Call("fsmount", unix.SYS_FSMOUNT, fs.Arg(), step.Flag(unix.FSMOUNT_CLOEXEC, "FSMOUNT_CLOEXEC"), step.Flag(int(o.attr.Attr_set), text(names)))
 	p.Call("close", unix.SYS_CLOSE, fs.Arg())
 	return m
+}
+
+// label gives a new file system the container's SELinux context, as runc does:
+// the kernel labels its own ones by other rules.
+func (r *Root) label(fs step.Result, fstype string) {
+	if r.Label == "" || kernelFS[fstype] || fstype == "mqueue" || fstype == "cgroup" || fstype == "cgroup2" {
+		return
+	}
+	r.p.Call("fsconfig", unix.SYS_FSCONFIG, fs.Arg(), step.Flag(unix.FSCONFIG_SET_STRING, "FSCONFIG_SET_STRING"), r.p.Str("context"), r.p.Str(r.Label), step.Int(0))
 }
 
 // mountOn puts a detached mount in its place, with the options that are left.
@@ -193,14 +224,14 @@ func (r *Root) bindMount(m specs.Mount, o options, source Source) {
 // file opens a file to mount upon, and makes it where it is missing.
 func (r *Root) file(dest string) step.Result {
 	how := unix.OpenHow{Flags: unix.O_CREAT | unix.O_CLOEXEC | unix.O_NONBLOCK | unix.O_NOCTTY, Mode: 0o644, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
-	return r.p.Call("openat2", unix.SYS_OPENAT2, r.fd, r.p.Str(dest),
+	return r.p.Call("openat2", unix.SYS_OPENAT2, r.fd, r.p.Str(path.Clean(dest)),
 		step.Struct(r.p, how, "{O_CREAT|O_CLOEXEC|O_NONBLOCK|O_NOCTTY, 0644, RESOLVE_IN_ROOT|RESOLVE_NO_MAGICLINKS}"), step.Int(unsafe.Sizeof(how)))
 }
 
 // ordinary opens a folder to which no symbolic link leads.
 func (r *Root) ordinary(dest string) step.Result {
 	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_SYMLINKS}
-	return r.p.Call("openat2", unix.SYS_OPENAT2, r.fd, r.p.Str(dest),
+	return r.p.Call("openat2", unix.SYS_OPENAT2, r.fd, r.p.Str(path.Clean(dest)),
 		step.Struct(r.p, how, "{O_PATH|O_DIRECTORY|O_CLOEXEC, RESOLVE_IN_ROOT|RESOLVE_NO_SYMLINKS}"), step.Int(unsafe.Sizeof(how)))
 }
 
@@ -210,12 +241,17 @@ type Hierarchy struct {
 	Type    string   // "cgroup" or "cgroup2"
 	Options []string // of a v1 hierarchy: its controllers
 	Links   []string // other names of it: "cpu", "cpuacct"
+	// Group is a detached mount of the container's own cgroup there, for one
+	// without a cgroup namespace, to which the hierarchy would show the host's
+	// groups. 0 for none.
+	Group int
 }
 
 // cgroups appends the calls for a mount of the type cgroup (config-linux.md,
 // "Control groups" tells the file system; cgroup_namespaces(7) what it shows):
 // on version 2 that hierarchy itself; with version 1 a folder with each of
-// them. In a cgroup namespace the container's own cgroup is the root of each.
+// them. In a cgroup namespace the container's own cgroup is the root of each;
+// without one, of version 1 only its folder is shown.
 func (r *Root) cgroups(m specs.Mount, o options) {
 	o.data, o.flags = nil, nil
 	if len(r.Cgroups) == 1 && r.Cgroups[0].Type == "cgroup2" {
@@ -229,6 +265,13 @@ func (r *Root) cgroups(m specs.Mount, o options) {
 	for _, h := range r.Cgroups {
 		at := path.Join(m.Destination, h.Name)
 		r.mkdir(at)
+		if h.Group != 0 {
+			group := step.Flag(h.Group, "cgroup of "+strconv.Quote(h.Name))
+			r.adjust(group, options{attr: o.attr, texts: o.texts})
+			r.attach(group, r.in(at, unix.O_PATH, "O_PATH"))
+			r.link(m.Destination, h)
+			continue
+		}
 		one := o
 		for _, opt := range h.Options {
 			if key, value, ok := strings.Cut(opt, "="); ok {
@@ -238,16 +281,21 @@ func (r *Root) cgroups(m specs.Mount, o options) {
 			}
 		}
 		r.mountOn(r.newMount(h.Type, "cgroup", one), at, one, false)
-		for _, l := range h.Links {
-			on := r.in(m.Destination, unix.O_PATH|unix.O_DIRECTORY, "O_PATH|O_DIRECTORY")
-			r.p.Call("symlinkat", unix.SYS_SYMLINKAT, r.p.Str(h.Name), on.Arg(), r.p.Str(l))
-			r.p.Call("close", unix.SYS_CLOSE, on.Arg())
-		}
+		r.link(m.Destination, h)
 	}
 	if o.attr.Attr_set&unix.MOUNT_ATTR_RDONLY != 0 {
 		at := r.in(m.Destination, unix.O_PATH, "O_PATH")
 		setattr(r.p, at.Arg(), unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}, "MOUNT_ATTR_RDONLY", false)
 		r.p.Call("close", unix.SYS_CLOSE, at.Arg())
+	}
+}
+
+// link gives a hierarchy its other names.
+func (r *Root) link(dir string, h Hierarchy) {
+	for _, l := range h.Links {
+		on := r.in(dir, unix.O_PATH|unix.O_DIRECTORY, "O_PATH|O_DIRECTORY")
+		r.p.Call("symlinkat", unix.SYS_SYMLINKAT, r.p.Str(h.Name), on.Arg(), r.p.Str(l))
+		r.p.Call("close", unix.SYS_CLOSE, on.Arg())
 	}
 }
 

@@ -1,7 +1,6 @@
 package rootfs
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -59,6 +58,7 @@ type options struct {
 	bind      bool
 	recursive bool // rbind
 	remount   bool
+	copyUp    bool // tmpcopyup
 
 	attr, rattr unix.MountAttr // of this mount, and of it and those below
 	texts       []string       // of attr
@@ -71,7 +71,7 @@ type options struct {
 	data            [][2]string
 }
 
-func parseOptions(list []string) (options, error) {
+func parseOptions(list []string) options {
 	var o options
 	apply := func(m *unix.MountAttr, a attribute) {
 		m.Attr_set = m.Attr_set&^a.clear | a.set
@@ -91,7 +91,7 @@ func parseOptions(list []string) (options, error) {
 		case s == "ridmap":
 			o.mapped, o.rmapped = true, true
 		case s == "tmpcopyup":
-			return o, fmt.Errorf("option %q is not supported yet", s)
+			o.copyUp = true
 		case has(attributes, s):
 			apply(&o.attr, attributes[s])
 			o.texts = append(o.texts, attributes[s].text)
@@ -114,7 +114,7 @@ func parseOptions(list []string) (options, error) {
 			}
 		}
 	}
-	return o, nil
+	return o
 }
 
 func has[V any](m map[string]V, k string) bool {
@@ -133,7 +133,7 @@ func text(names []string) string {
 // MountOptions are the options that are known; others are passed on to the file
 // system.
 func MountOptions() []string {
-	list := []string{"bind", "rbind", "remount", "idmap", "ridmap"}
+	list := []string{"bind", "rbind", "remount", "idmap", "ridmap", "tmpcopyup"}
 	for o := range attributes {
 		list = append(list, o, "r"+o)
 	}

@@ -188,14 +188,20 @@ type Root struct {
 	bind bool
 	// Cgroups are the hierarchies of a mount of the type cgroup.
 	Cgroups []Hierarchy
+	// Label is the SELinux context of new file systems, "" for the default
+	// (config-linux.md, "Mount Label").
+	Label string
+	// Copies are what the parent has to fill while the child waits.
+	Copies []Copy
 }
 
 // Overlay appends the calls that join layers with the writable folder dir/upper
 // into a detached mount. The parent makes them ([Run]), with the host's
 // privileges, so that the overlay keeps its marks in trusted.overlay
 // attributes, which any file system has for root and no container can write; or
-// for an ordinary user the child, in its user namespace.
-func Overlay(p *step.Program, l *Layers, dir string) step.Result {
+// for an ordinary user the child, in its user namespace. label is its SELinux
+// context, "" for none.
+func Overlay(p *step.Program, l *Layers, dir, label string) step.Result {
 	p.Phase(overlayPhase)
 	lower := slices.Clone(l.at)
 	if l.dirs != nil {
@@ -224,6 +230,9 @@ func Overlay(p *step.Program, l *Layers, dir string) step.Result {
 	if l.marks {
 		p.Call("fsconfig", unix.SYS_FSCONFIG, fs.Arg(), step.Flag(unix.FSCONFIG_SET_FLAG, "FSCONFIG_SET_FLAG"), p.Str("userxattr"), step.Null(), step.Int(0))
 	}
+	if label != "" {
+		set("context", label)
+	}
 	p.Call("fsconfig", unix.SYS_FSCONFIG, fs.Arg(), step.Flag(unix.FSCONFIG_CMD_CREATE, "FSCONFIG_CMD_CREATE"), step.Null(), step.Null(), step.Int(0))
 	m := p.Call("fsmount", unix.SYS_FSMOUNT, fs.Arg(), step.Flag(unix.FSMOUNT_CLOEXEC, "FSMOUNT_CLOEXEC"), step.Int(0))
 	p.Call("close", unix.SYS_CLOSE, fs.Arg())
@@ -236,6 +245,8 @@ func Overlay(p *step.Program, l *Layers, dir string) step.Result {
 func Attach(p *step.Program, root step.Arg, at string, userns bool) *Root {
 	p.Call("mount", unix.SYS_MOUNT, step.Null(), p.Str("/"), step.Null(), step.Flag(unix.MS_REC|unix.MS_SLAVE, "MS_REC|MS_SLAVE"), step.Null())
 	r := &Root{p: p, fd: root, bind: userns}
+	// A part of a shared tree (as systemd makes the host's) is shared with it.
+	setattr(p, r.fd, unix.MountAttr{Propagation: unix.MS_SLAVE}, "MS_SLAVE", true)
 	p.Call("move_mount", unix.SYS_MOVE_MOUNT, r.fd, p.Str(""), step.Cwd(), p.Str(at), step.Flag(unix.MOVE_MOUNT_F_EMPTY_PATH, "MOVE_MOUNT_F_EMPTY_PATH"))
 	return r
 }
@@ -243,8 +254,15 @@ func Attach(p *step.Program, root step.Arg, at string, userns bool) *Root {
 // in opens a place inside the container, and gives its descriptor.
 func (r *Root) in(dest string, flags int, text string) step.Result {
 	how := unix.OpenHow{Flags: uint64(flags | unix.O_CLOEXEC), Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
-	return r.p.Call("openat2", unix.SYS_OPENAT2, r.fd, r.p.Str(dest),
+	return r.p.Call("openat2", unix.SYS_OPENAT2, r.fd, r.p.Str(path.Clean(dest)),
 		step.Struct(r.p, how, "{"+text+"|O_CLOEXEC, RESOLVE_IN_ROOT|RESOLVE_NO_MAGICLINKS}"), step.Int(unsafe.Sizeof(how)))
+}
+
+// Folder makes a folder, for a process to begin in.
+func (r *Root) Folder(name string) {
+	if path.Clean(name) != "/" {
+		r.mkdir(name)
+	}
 }
 
 // mkdir makes the folder dest and those above it, where they are missing.
@@ -285,15 +303,6 @@ func (r *Root) attach(m step.Arg, to step.Result) {
 	r.p.Call("close", unix.SYS_CLOSE, to.Arg())
 }
 
-// Write appends the calls that write a value to a file of the container, such
-// as one below /proc/sys.
-func (r *Root) Write(name, value string) {
-	p := r.p
-	f := r.in(name, unix.O_WRONLY, "O_WRONLY")
-	p.Call("write", unix.SYS_WRITE, f.Arg(), p.Str(value), step.Int(len(value)))
-	p.Call("close", unix.SYS_CLOSE, f.Arg())
-}
-
 // Mask hides paths: a folder below an empty read-only tmpfs, a file below
 // /dev/null (config-linux.md, "Masked Paths"). A path that is missing needs no
 // hiding. Which of the three it is shows when it is opened.
@@ -304,6 +313,7 @@ func (r *Root) Mask(paths []string) {
 		p.Allow(syscall.ENOENT, syscall.ENOTDIR)
 		p.If(dir, func() {
 			fs := p.Call("fsopen", unix.SYS_FSOPEN, p.Str("tmpfs"), step.Flag(unix.FSOPEN_CLOEXEC, "FSOPEN_CLOEXEC"))
+			r.label(fs, "tmpfs")
 			p.Call("fsconfig", unix.SYS_FSCONFIG, fs.Arg(), step.Flag(unix.FSCONFIG_CMD_CREATE, "FSCONFIG_CMD_CREATE"), step.Null(), step.Null(), step.Int(0))
 			m := p.Call("fsmount", unix.SYS_FSMOUNT, fs.Arg(), step.Flag(unix.FSMOUNT_CLOEXEC, "FSMOUNT_CLOEXEC"), step.Flag(unix.MOUNT_ATTR_RDONLY|unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOEXEC, "MOUNT_ATTR_RDONLY|MOUNT_ATTR_NOSUID|MOUNT_ATTR_NODEV|MOUNT_ATTR_NOEXEC"))
 			p.Call("close", unix.SYS_CLOSE, fs.Arg())
@@ -335,14 +345,22 @@ func (r *Root) Protect(paths []string) {
 
 // Pivot makes the mount the root and lets the host's go (pivot_root(2),
 // "pivot_root(".", ".")"): the old root is stacked upon the new and unmounted.
-func (r *Root) Pivot(readonly bool) {
+// It refuses where the host's root is the kernel's first, rootfs, as in an
+// initramfs: move then lays the mount over it (MS_MOVE, chroot(2)), so that no
+// path leads to the host's tree, which is still there.
+func (r *Root) Pivot(readonly, move bool) {
 	p := r.p
 	if readonly {
 		p.Call("mount_setattr", unix.SYS_MOUNT_SETATTR, r.fd, p.Str(""), step.Flag(unix.AT_EMPTY_PATH, "AT_EMPTY_PATH"),
 			step.Struct(p, unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}, "{MOUNT_ATTR_RDONLY}"), step.Int(unsafe.Sizeof(unix.MountAttr{})))
 	}
 	p.Call("fchdir", unix.SYS_FCHDIR, r.fd)
-	p.Call("pivot_root", unix.SYS_PIVOT_ROOT, p.Str("."), p.Str("."))
-	p.Call("umount2", unix.SYS_UMOUNT2, p.Str("."), step.Flag(unix.MNT_DETACH, "MNT_DETACH"))
+	if move {
+		p.Call("mount", unix.SYS_MOUNT, p.Str("."), p.Str("/"), step.Null(), step.Flag(unix.MS_MOVE, "MS_MOVE"), step.Null())
+		p.Call("chroot", unix.SYS_CHROOT, p.Str("."))
+	} else {
+		p.Call("pivot_root", unix.SYS_PIVOT_ROOT, p.Str("."), p.Str("."))
+		p.Call("umount2", unix.SYS_UMOUNT2, p.Str("."), step.Flag(unix.MNT_DETACH, "MNT_DETACH"))
+	}
 	p.Call("chdir", unix.SYS_CHDIR, p.Str("/"))
 }

@@ -18,3 +18,14 @@ func Default(capabilities []string) (*specs.LinuxSeccomp, error) {
 	}
 	return profile, nil
 }
+
+// Load reads a profile in Docker's format (docs.docker.com/engine/security/seccomp),
+// which tells rules for processes with a capability, or for one architecture,
+// from the others.
+func Load(profile []byte, capabilities []string) (*specs.LinuxSeccomp, error) {
+	p, err := moby.LoadProfile(string(profile), &specs.Spec{Process: &specs.Process{Capabilities: &specs.LinuxCapabilities{Bounding: capabilities}}})
+	if err != nil {
+		return nil, fmt.Errorf("seccomp: %w", err)
+	}
+	return p, nil
+}

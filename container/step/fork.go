@@ -17,7 +17,7 @@ import (
 
 // forks is the number of the call that forks, which the loop leaves to
 // clone_amd64.s: it is none of the kernel's.
-const forks = ^uintptr(0)
+const forks = ^uintptr(1)
 
 // process is the second process of a program that forks.
 type process struct {

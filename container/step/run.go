@@ -88,8 +88,20 @@ func interpret(s *state) {
 				return
 			}
 			e = syscall.Errno(s.refuse)
+		} else if c.nr == holding {
+			// The compiler keeps a load in its loop.
+			word := *(**uint32)(unsafe.Pointer(&c.args[0]))
+			for *word == 0 {
+			}
 		} else {
-			r, _, e = syscall.RawSyscall6(c.nr, c.args[0], c.args[1], c.args[2], c.args[3], c.args[4], c.args[5])
+			// openat2(2) gives a path with ".." up when something is renamed or
+			// mounted meanwhile, anywhere: it cannot know where that leads.
+			for tries := 0; ; tries++ {
+				r, _, e = syscall.RawSyscall6(c.nr, c.args[0], c.args[1], c.args[2], c.args[3], c.args[4], c.args[5])
+				if e != syscall.EAGAIN || c.nr != unix.SYS_OPENAT2 || tries == 10_000 {
+					break
+				}
+			}
 		}
 		if e == 0 && c.zero && r != 0 {
 			e = syscall.EIO
@@ -179,7 +191,13 @@ func (p *Program) closeOpened(n int) {
 func (p *Program) Value(r Result) int { return int(p.calls[r.index].ret) }
 
 // Failure is what a child whose program has failed writes to [Options.Report].
+// An index beyond the last call is that of the last: of the execve.
 type Failure struct{ Index, Errno uintptr }
+
+// Failed is the error that a child has told of.
+func (p *Program) Failed(f Failure) *Error {
+	return p.failure(int(min(f.Index, uintptr(len(p.calls))))-1, syscall.Errno(f.Errno))
+}
 
 // Rest is what is left of a program after a checkpoint, for whoever has only
 // that: the error that each failure is, but for its errno.
@@ -282,6 +300,10 @@ type Options struct {
 	// Report is a descriptor on which the child says that it has failed (a
 	// [Failure]) to whoever listens when its parent is gone; 0 for none.
 	Report int
+	// Thread is called on the thread that makes the child, before it does:
+	// what that thread is when it clones, the child is born with. The thread
+	// ends with the child.
+	Thread func() error
 }
 
 // Child is a process made by [Program.Clone].
@@ -342,7 +364,16 @@ func (p *Program) Clone(ctx context.Context, o Options) (Child, error) {
 		pid, errno = clone3(args, unsafe.Sizeof(*args), s, entry)
 		syscall.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&old)), 0, 8, 0, 0)
 	}
-	onParentThread(clone)
+	if o.Thread == nil {
+		onParentThread(clone)
+	} else if err := onOwnThread(o.Thread, func() int {
+		if clone(); errno != 0 {
+			return -1
+		}
+		return int(s.pidfd)
+	}, s); err != nil {
+		return Child{}, err
+	}
 	if errno != 0 {
 		return Child{}, fmt.Errorf("clone3(%s): %w", CloneFlags(args.flags), syscall.Errno(errno))
 	}
@@ -362,13 +393,14 @@ func (p *Program) Clone(ctx context.Context, o Options) (Child, error) {
 		}
 	}
 	gaveUp := err != nil
-	if gaveUp {
-		unix.PidfdSendSignal(c.PIDFD, unix.SIGKILL, nil, 0)
-	} else if err = p.outcome(s); err == nil && (s.at == 0 || p.calls[s.at-1].nr != unix.SYS_EXECVE) {
-		err = fmt.Errorf("the child was killed before its execve (call %d of %d)", s.at, len(p.calls))
+	if err == nil {
+		if err = p.outcome(s); err == nil && !p.executed(s) {
+			err = fmt.Errorf("the child was killed before its execve (call %d of %d)", s.at, len(p.calls))
+		}
 	}
 	if err != nil {
-		// The child is dead or dying.
+		// The child is dead, dying, or to die.
+		unix.PidfdSendSignal(c.PIDFD, unix.SIGKILL, nil, 0)
 		reap(unix.P_PIDFD, c.PIDFD)
 		unix.Close(c.PIDFD)
 		s.second.kill()
@@ -384,6 +416,15 @@ func (p *Program) Clone(ctx context.Context, o Options) (Child, error) {
 	runtime.KeepAlive(args)
 	runtime.KeepAlive(p)
 	return c, err
+}
+
+// executed tells whether the last call that was made was an execve.
+func (p *Program) executed(s *state) bool {
+	if s.at == 0 {
+		return false
+	}
+	nr := p.calls[s.at-1].nr
+	return nr == unix.SYS_EXECVE || nr == unix.SYS_EXECVEAT
 }
 
 // awaitEnd waits until a process no longer shares this memory, after its execve
@@ -432,31 +473,57 @@ func onParentThread(f func()) {
 	<-done
 }
 
+// onOwnThread runs two functions on a thread that ends with the child that the
+// second makes, whose pidfd it returns, -1 if it has made none; or with the
+// process that this has forked.
+func onOwnThread(prepare func() error, clone func() (pidfd int), s *state) error {
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // and never unlock: so the thread ends with the goroutine
+		if err := prepare(); err != nil {
+			done <- err
+			return
+		}
+		pidfd := clone()
+		if pidfd < 0 {
+			done <- nil
+			return
+		}
+		own, err := unix.FcntlInt(uintptr(pidfd), unix.F_DUPFD_CLOEXEC, 3)
+		done <- nil
+		if err != nil {
+			select {} // better a thread too many than a child that dies with it
+		}
+		awaitPIDFD(own)
+		if pid := loadUint32(&s.second.pid); pid != 0 {
+			if next, err := unix.PidfdOpen(int(pid), 0); err == nil { // else it has ended
+				awaitPIDFD(next)
+			}
+		}
+	}()
+	return <-done
+}
+
+// awaitPIDFD waits for the end of a process, and closes its descriptor.
+func awaitPIDFD(fd int) {
+	defer unix.Close(fd)
+	for {
+		if _, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, -1); err != unix.EINTR {
+			return
+		}
+	}
+}
+
 // OnParentThread runs f, which starts a child with PR_SET_PDEATHSIG, on the
 // thread that lives as long as this process.
 func OnParentThread(f func()) { onParentThread(f) }
 
 // Self is a pidfd of this process, so that a child can see whether its parent
-// still lives. It is a [High] one.
+// still lives.
 var Self = sync.OnceValues(func() (int, error) {
 	fd, err := unix.PidfdOpen(os.Getpid(), 0)
-	if err != nil {
-		return -1, os.NewSyscallError("pidfd_open", err)
-	}
-	defer unix.Close(fd)
-	return High(fd)
+	return fd, os.NewSyscallError("pidfd_open", err)
 })
-
-// High duplicates a descriptor to a number above those that a program of a
-// container is given, so that a child can still use it when it has put those in
-// their places. The caller closes it.
-func High(fd int) (int, error) {
-	n, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 600)
-	if err != nil {
-		return -1, fmt.Errorf("fcntl(F_DUPFD_CLOEXEC, 600): %w (is the limit of open files, ulimit -n, below 1024?)", err)
-	}
-	return n, nil
-}
 
 // CloneFlags names the namespaces among the flags of clone3(2).
 func CloneFlags(flags uint64) string {

@@ -39,6 +39,7 @@ type Program struct {
 	memory      [][]byte
 	gates       []*Gate
 	checkpoints []*Checkpoint
+	holds       []*Hold
 	running     *state
 	fork        *cloneArgs // nil for one that does not
 	cond        int16      // of the calls that are appended now

@@ -11,10 +11,12 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -118,6 +120,17 @@ func do(verb string, args []string) (string, error) {
 		return descriptors()
 	case "loopback":
 		return loopback()
+	case "interfaces":
+		return interfaces()
+	case "serve": // tells one client who it is
+		return "", serve(args[0])
+	case "dial": // and read all
+		c, err := net.Dial("tcp", args[0])
+		if err != nil {
+			return "", err
+		}
+		b, err := io.ReadAll(c)
+		return string(b), err
 	case "allocate": // MiB, and touch them
 		b := make([]byte, number(0)<<20)
 		for i := 0; i < len(b); i += 4096 {
@@ -126,9 +139,35 @@ func do(verb string, args []string) (string, error) {
 		return strconv.Itoa(int(b[len(b)/2])), nil
 	case "fork": // up to n children that wait
 		return fork(number(0))
+	case "orphans": // n processes whose parent has ended before them
+		for range number(0) {
+			cmd := exec.Command("/probe", "orphan")
+			if err := cmd.Run(); err != nil {
+				return "", err
+			}
+		}
+		return "", nil
+	case "orphan": // leaves a child behind, which ends soon after
+		return "", exec.Command("/probe", "sleep 20").Start()
+	case "sleep": // milliseconds
+		time.Sleep(time.Duration(number(0)) * time.Millisecond)
+		return "", nil
+	case "children": // of that process, once there are no more than one
+		return children(number(0))
 	case "pause":
 		fmt.Println("ready")
 		unix.Pause()
+	case "spy": // says what the other processes execute, each once
+		fmt.Println("ready")
+		for seen := map[string]bool{"": true}; ; {
+			entries, _ := os.ReadDir("/proc")
+			for _, e := range entries {
+				if exe, _ := os.Readlink("/proc/" + e.Name() + "/exe"); !seen[exe] && e.Name() != "1" && e.Name() != "self" && e.Name() != "thread-self" {
+					seen[exe] = true
+					fmt.Println(exe)
+				}
+			}
+		}
 	case "term": // ends with a status of its own on SIGTERM
 		c := make(chan os.Signal, 1)
 		signal.Notify(c, syscall.SIGTERM)
@@ -140,6 +179,8 @@ func do(verb string, args []string) (string, error) {
 	case "raise": // as if it came from the kernel: PID 1 cannot send it to itself
 		unix.Kill(os.Getpid(), syscall.Signal(number(0)))
 		*(*int)(nil) = 0
+	case "window": // waits until the terminal has so many rows and columns
+		return window(fmt.Sprint(number(0), " ", number(1)))
 	case "copy":
 		fmt.Fprintln(os.Stderr, "to standard error")
 		_, err := io.Copy(os.Stdout, os.Stdin)
@@ -148,18 +189,31 @@ func do(verb string, args []string) (string, error) {
 	return "", errors.New("unknown operation")
 }
 
+func window(want string) (string, error) {
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		ws, err := unix.IoctlGetWinsize(0, unix.TIOCGWINSZ)
+		if err != nil {
+			return "", err
+		}
+		if is := fmt.Sprint(ws.Row, " ", ws.Col); is == want || time.Now().After(end) {
+			return is, nil
+		}
+	}
+}
+
 func sid() int {
 	id, _ := unix.Getsid(0)
 	return id
 }
 
-// descriptors are the open ones but those of Go's runtime.
+// descriptors are the open ones but those of Go's runtime, which polls, and
+// watches its CPU limit.
 func descriptors() (string, error) {
 	entries, err := os.ReadDir("/proc/self/fd")
 	var fds []string
 	for _, e := range entries {
 		to, err := os.Readlink("/proc/self/fd/" + e.Name())
-		if err != nil || strings.HasPrefix(to, "anon_inode:[event") || strings.HasSuffix(to, "/fd") { // epoll, and the folder itself
+		if err != nil || strings.HasPrefix(to, "anon_inode:[event") || strings.HasPrefix(to, "/sys/fs/cgroup/") || strings.HasSuffix(to, "/fd") { // epoll, and the folder itself
 			continue
 		}
 		fds = append(fds, e.Name())
@@ -184,6 +238,53 @@ func loopback() (string, error) {
 	}
 	b, err := io.ReadAll(c)
 	return string(b), err
+}
+
+func interfaces() (string, error) {
+	list, err := net.Interfaces()
+	var all []string
+	for _, i := range list {
+		addresses, _ := i.Addrs()
+		all = append(all, fmt.Sprint(i.Name, " ", i.Flags&net.FlagUp != 0, " ", i.HardwareAddr, addresses))
+	}
+	return strings.Join(all, "; "), err
+}
+
+func serve(address string) error {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	fmt.Println("ready")
+	c, err := l.Accept()
+	if err != nil {
+		return err
+	}
+	io.WriteString(c, c.RemoteAddr().String())
+	return c.Close()
+}
+
+func children(pid int) (string, error) {
+	n := 0
+	for range 500 {
+		n = 0
+		stats, err := filepath.Glob("/proc/[0-9]*/stat")
+		if err != nil {
+			return "", err
+		}
+		for _, name := range stats {
+			b, _ := os.ReadFile(name) // it may have ended
+			if _, after, ok := strings.Cut(string(b), ") "); ok && strings.Fields(after)[1] == strconv.Itoa(pid) {
+				n++
+			}
+		}
+		if n <= 1 {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return strconv.Itoa(n), nil
 }
 
 func fork(n int) (string, error) {

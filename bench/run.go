@@ -1,0 +1,237 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"vmctr/bench/harness"
+	"vmctr/container"
+	"vmctr/container/network"
+	"vmctr/container/rootfs"
+	"vmctr/container/step"
+)
+
+// runCommand is `docker run`: its flags, its exit codes, its way with signals
+// and terminals. What it lacks is a container that outlives it: the command is
+// the container's owner, and with it all goes, the writable layer too.
+type runCommand struct {
+	Args []string `arg:"" name:"image" passthrough:"partial" help:"The image and, after it, the program and its arguments. An image is 'workload', or a path that begins with a dot or a slash: an OCI image layout (or oci:DIR[:NAME]), an archive of docker save, or a folder that is a root file system."`
+
+	Interactive bool     `short:"i" help:"Pass the standard input on."`
+	TTY         bool     `short:"t" name:"tty" help:"Give the program a terminal."`
+	Name        string   `help:"A name, which no other container has." placeholder:"NAME"`
+	Env         []string `short:"e" sep:"none" help:"A variable of its environment; without a value, with the one it has here." placeholder:"NAME[=VALUE]"`
+	Volume      []string `short:"v" sep:"none" help:"Show a folder or a file of the host; a folder that is missing is made." placeholder:"HOST:CONTAINER[:ro]"`
+	Publish     []string `short:"p" sep:"none" help:"Lead a port of the host into the container." placeholder:"[[IP:]HOST:]CONTAINER[/udp]"`
+	Memory      string   `short:"m" help:"Limit of its memory." placeholder:"BYTES[k|m|g]"`
+	CPUs        string   `name:"cpus" help:"How many CPUs' time it gets, at most." placeholder:"N[.NN]"`
+	PidsLimit   int64    `help:"How many processes and threads it has, at most." placeholder:"N"`
+	Network     string   `aliases:"net" default:"bridge" help:"'bridge': a network of its own with a way to the world; 'none': loopback only; 'host': the host's; 'container:NAME': that of another."`
+	CapAdd      []string `help:"A capability more than Docker's default; ALL of them." placeholder:"CAP"`
+	CapDrop     []string `help:"A capability less." placeholder:"CAP"`
+	SecurityOpt []string `sep:"none" help:"no-new-privileges; seccomp=unconfined, or a profile's file; apparmor=PROFILE." placeholder:"OPTION"`
+	ReadOnly    bool     `help:"Make its root file system read-only."`
+	User        string   `short:"u" help:"Who runs the program, by name or number, as in the image." placeholder:"USER[:GROUP]"`
+	Userns      string   `help:"'host': its root is the host's root. Otherwise it has a user namespace." enum:",host" default:""`
+	Hostname    string   `help:"Its host name." placeholder:"NAME"`
+	Rm          bool     `help:"Accepted, and always so: nothing of a container stays."`
+	Workdir     string   `short:"w" help:"The folder that the program begins in." placeholder:"DIR"`
+	Entrypoint  *string  `help:"The program, in place of the image's." placeholder:"PROGRAM"`
+}
+
+// The exit codes of docker run, beside those of the program.
+const (
+	exitRun         = 125 // the container could not be made
+	exitCannotExec  = 126
+	exitNoSuchThing = 127
+)
+
+func (c *runCommand) Run(s streams) error {
+	code, err := c.run(context.Background(), s)
+	if err != nil {
+		return &exitError{exitOf(err), err}
+	}
+	if code != 0 {
+		return &exitError{code: code}
+	}
+	return nil
+}
+
+// exitOf is the code for a container that did not start.
+func exitOf(err error) int {
+	e, ok := errors.AsType[*step.Error](err)
+	switch {
+	case !ok || !strings.HasPrefix(e.Call, "execve("):
+		return exitRun
+	case e.Errno == unix.ENOENT || e.Errno == unix.ENOTDIR:
+		return exitNoSuchThing
+	}
+	return exitCannotExec
+}
+
+func (c *runCommand) run(ctx context.Context, s streams) (code int, err error) {
+	o, err := c.options()
+	if err != nil {
+		return 0, err
+	}
+	if os.Geteuid() != 0 {
+		return 0, errors.New("a container needs root so far: sudo bench run ...")
+	}
+	// A signal that comes early is kept until there is somebody to get it.
+	signals := forwardable()
+	defer signals.stop()
+	run, err := newRun(ctx, s)
+	if err != nil {
+		return 0, err
+	}
+	b := &box{runCommand: c, options: o, run: run}
+	defer func() {
+		for i := len(b.undo) - 1; i >= 0; i-- {
+			err = errors.Join(err, b.undo[i]())
+		}
+		err = errors.Join(err, run.Close())
+	}()
+	if err := b.prepare(ctx, s); err != nil {
+		return 0, err
+	}
+	io, err := openStreams(s, c.Interactive, c.TTY, b.spec)
+	if err != nil {
+		return 0, err
+	}
+	defer io.close()
+	io.config(&b.cfg)
+	ctr, err := container.Start(ctx, b.cfg)
+	if err != nil {
+		return 0, err
+	}
+	b.undo = append(b.undo, func() error { return ctr.Remove(ctx) })
+	if err := os.WriteFile(filepath.Join(run.Dir, "pid"), []byte(strconv.Itoa(ctr.PID())), 0o600); err != nil {
+		return 0, err
+	}
+	if err := io.started(); err != nil {
+		return 0, err
+	}
+	signals.forward(s, ctr, io.resize)
+	io.finish()
+	status := ctr.Status()
+	if status.OutOfMemory {
+		fmt.Fprintf(s.err, "bench: the container was %v\n", status)
+	}
+	return status.ExitCode(), nil
+}
+
+// box is one container of bench run.
+type box struct {
+	*runCommand
+	options
+	run  *harness.Run
+	spec *specs.Spec
+	cfg  container.Config
+	undo []func() error // what was prepared, to be undone in reverse
+}
+
+// prepare makes all that the container is started from.
+func (b *box) prepare(ctx context.Context, s streams) error {
+	if b.Name != "" {
+		if err := b.run.Claim(b.Name); err != nil {
+			return err
+		}
+	}
+	image, err := openImage(ctx, b.image, filepath.Join(b.run.Dir, "image"))
+	if err != nil {
+		return err
+	}
+	if b.spec, err = b.config(image); err != nil {
+		return err
+	}
+	// The run's group is the container's: no other is in it.
+	b.spec.Linux.CgroupsPath = "/" + b.run.ID
+	var userns *os.File
+	if b.Userns != "host" {
+		if userns, err = container.UserNamespace(ctx, b.spec.Linux); err != nil {
+			return err
+		}
+		defer userns.Close()
+	}
+	layers, err := rootfs.OpenLayers(image.dirs, userns)
+	if err != nil {
+		if userns != nil && errors.Is(err, unix.EINVAL) {
+			err = fmt.Errorf("%w; --userns host does without", err)
+		}
+		return err
+	}
+	b.undo = append(b.undo, layers.Close)
+	b.cfg = container.Config{Spec: b.spec, Layers: layers, Dir: filepath.Join(b.run.Dir, "container")}
+	if err := b.connect(ctx); err != nil {
+		return err
+	}
+	return b.bindFiles(s)
+}
+
+// connect gives the container its network.
+func (b *box) connect(ctx context.Context) error {
+	name, isOther := strings.CutPrefix(b.Network, "container:")
+	switch {
+	case b.Network == "bridge":
+		n, err := network.Open(ctx, b.run.NetworkID(), b.run.Dir, netip.Prefix{})
+		if err != nil {
+			return err
+		}
+		b.undo = append(b.undo, n.Close)
+		if err := n.NAT(); err != nil {
+			return err
+		}
+		if b.cfg.Endpoint, err = n.Endpoint(); err != nil {
+			return err
+		}
+		if len(b.ports) > 0 {
+			return b.cfg.Endpoint.Publish(b.ports)
+		}
+	case b.Network == "host":
+		removeNamespace(b.spec, specs.NetworkNamespace)
+		hostSys(b.spec)
+	case isOther:
+		dir, err := harness.Named(name)
+		if err != nil {
+			return fmt.Errorf("--network %s: %w", b.Network, err)
+		}
+		pid, err := os.ReadFile(filepath.Join(dir, "pid"))
+		if err != nil {
+			return fmt.Errorf("--network %s: it has not started: %w", b.Network, err)
+		}
+		for i := range b.spec.Linux.Namespaces {
+			if n := &b.spec.Linux.Namespaces[i]; n.Type == specs.NetworkNamespace {
+				n.Path = "/proc/" + string(pid) + "/ns/net"
+			}
+		}
+		hostSys(b.spec)
+	}
+	return nil
+}
+
+// hostSys shows the host's /sys: a new sysfs belongs to a network namespace,
+// and only who has power over that may mount one.
+func hostSys(s *specs.Spec) {
+	for i := range s.Mounts {
+		if m := &s.Mounts[i]; m.Destination == "/sys" {
+			*m = specs.Mount{Destination: "/sys", Type: "bind", Source: "/sys", Options: []string{"rbind", "rnosuid", "rnoexec", "rnodev", "rro"}}
+		}
+	}
+}
+
+// containerUser is the host's number of the container's root.
+func containerUser(s *specs.Spec) (uid, gid int) {
+	if len(s.Linux.UIDMappings) > 0 {
+		return int(s.Linux.UIDMappings[0].HostID), int(s.Linux.GIDMappings[0].HostID)
+	}
+	return 0, 0
+}

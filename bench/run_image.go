@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"vmctr/images"
+)
+
+// imageTree is an image ready to run: its layers' folders, the lowest first,
+// and its configuration.
+type imageTree struct {
+	name   string
+	dirs   []string
+	config v1.Config
+}
+
+// openImage finds an image by the name that the user gave. tmp is a folder that
+// it may make.
+func openImage(ctx context.Context, name, tmp string) (imageTree, error) {
+	var img *images.Image
+	var err error
+	switch layout, isLayout := strings.CutPrefix(name, "oci:"); {
+	case name == images.WorkloadName:
+		img, err = workload()
+	case isLayout:
+		dir, tag, _ := strings.Cut(layout, ":")
+		img, err = stored(dir, tag, func() (v1.Image, error) { return images.FromLayout(dir, tag) })
+	case strings.HasPrefix(name, "/") || strings.HasPrefix(name, "."):
+		var st os.FileInfo
+		if st, err = os.Stat(name); err != nil {
+			return imageTree{}, fmt.Errorf("opening the image: %w", err)
+		}
+		switch {
+		case !st.IsDir():
+			img, err = stored(name, "", func() (v1.Image, error) { return images.FromArchive(ctx, name, tmp) })
+		case images.IsLayout(name):
+			img, err = stored(name, "", func() (v1.Image, error) { return images.FromLayout(name, "") })
+		default:
+			dir, err := filepath.Abs(name)
+			return imageTree{name: name, dirs: []string{dir}}, err
+		}
+	default:
+		return imageTree{}, fmt.Errorf("there is no image %q: images are %s, and paths, which begin with a slash or a dot (./%s)", name, images.WorkloadName, name)
+	}
+	if err != nil {
+		return imageTree{}, err
+	}
+	dirs, err := img.Unpack(ctx)
+	if err != nil {
+		return imageTree{}, err
+	}
+	return imageTree{name: name, dirs: dirs, config: img.Config.Config}, nil
+}
+
+// stored puts the image of a path into the store, where its layers are
+// unpacked once.
+func stored(path, tag string, open func() (v1.Image, error)) (*images.Image, error) {
+	img, err := open()
+	if err != nil {
+		return nil, err
+	}
+	store, err := images.Open(filepath.Join(cacheDir(), "images"))
+	if err != nil {
+		return nil, err
+	}
+	if path, err = filepath.Abs(path); err != nil {
+		return nil, err
+	}
+	return store.Put(path+":"+tag, img)
+}
+
+// file reads a file of the image, or nothing if it has none. The image is not
+// trusted: no link leads out of it.
+func (t imageTree) file(name string) []byte {
+	for i := len(t.dirs) - 1; i >= 0; i-- {
+		root, err := os.OpenRoot(t.dirs[i])
+		if err != nil {
+			continue
+		}
+		b, err := root.ReadFile(name)
+		root.Close()
+		if err == nil {
+			return b
+		}
+	}
+	return nil
+}

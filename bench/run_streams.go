@@ -1,0 +1,212 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+	"golang.org/x/term"
+
+	"vmctr/container"
+)
+
+// runStreams join the container's standard streams, or its terminal, with ours.
+// The container never gets ours themselves: with a descriptor of the user's
+// terminal it could read what they type.
+type runStreams struct {
+	streams
+	interactive bool
+	theirs      [3]*os.File // the container's ends; without a terminal
+	ours        [3]*os.File
+	socket      [2]*os.File // the terminal's master comes by this
+	master      *os.File
+	restore     func()
+	copied      sync.WaitGroup
+}
+
+func openStreams(s streams, interactive, tty bool, spec *specs.Spec) (_ *runStreams, err error) {
+	r := &runStreams{streams: s, interactive: interactive, restore: func() {}}
+	defer func() {
+		if err != nil {
+			r.close()
+		}
+	}()
+	if tty {
+		fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			return nil, os.NewSyscallError("socketpair", err)
+		}
+		r.socket = [2]*os.File{os.NewFile(uintptr(fds[0]), "console"), os.NewFile(uintptr(fds[1]), "console")}
+		if w, h, err := term.GetSize(int(os.Stdin.Fd())); err == nil {
+			spec.Process.ConsoleSize = &specs.Box{Height: uint(h), Width: uint(w)}
+		}
+	}
+	uid, gid := containerUser(spec)
+	uid, gid = uid+int(spec.Process.User.UID), gid+int(spec.Process.User.GID)
+	for i := range r.theirs {
+		if i == 0 && !interactive || tty {
+			if r.theirs[i], err = os.OpenFile(os.DevNull, os.O_RDWR, 0); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		read, write, err := os.Pipe()
+		if err != nil {
+			return nil, err
+		}
+		if r.ours[i], r.theirs[i] = read, write; i == 0 {
+			r.ours[i], r.theirs[i] = write, read
+		}
+		// So that it can open /dev/stdout.
+		if err := r.theirs[i].Chown(uid, gid); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+func (r *runStreams) config(c *container.Config) {
+	c.Stdin, c.Stdout, c.Stderr, c.Console = r.theirs[0], r.theirs[1], r.theirs[2], r.socket[1]
+}
+
+// started begins to copy, once the container runs.
+func (r *runStreams) started() error {
+	for i, f := range r.theirs {
+		f.Close()
+		r.theirs[i] = nil
+	}
+	if r.socket[0] != nil {
+		r.socket[1].Close()
+		var err error
+		if r.master, err = receiveMaster(r.socket[0]); err != nil {
+			return fmt.Errorf("receiving the container's terminal: %w", err)
+		}
+		if r.interactive {
+			state, err := term.MakeRaw(int(os.Stdin.Fd()))
+			if err != nil {
+				return fmt.Errorf("making the terminal raw: %w", err)
+			}
+			r.restore = func() { term.Restore(int(os.Stdin.Fd()), state) }
+			go io.Copy(r.master, os.Stdin) // for as long as bench runs
+		}
+		r.resize()
+		r.copied.Go(func() { io.Copy(r.out, r.master) })
+		return nil
+	}
+	if r.interactive {
+		go func() {
+			io.Copy(r.ours[0], os.Stdin)
+			r.ours[0].Close()
+		}()
+	}
+	for i, w := range []io.Writer{r.out, r.err} {
+		r.copied.Go(func() {
+			io.Copy(w, r.ours[i+1])
+			// Who reads no more is told so: the next write fails.
+			r.ours[i+1].Close()
+		})
+	}
+	return nil
+}
+
+// receiveMaster takes the descriptor that package container sends.
+func receiveMaster(socket *os.File) (*os.File, error) {
+	text, control := make([]byte, 64), make([]byte, unix.CmsgSpace(4))
+	_, n, _, _, err := unix.Recvmsg(int(socket.Fd()), text, control, unix.MSG_CMSG_CLOEXEC)
+	if err != nil {
+		return nil, os.NewSyscallError("recvmsg", err)
+	}
+	messages, err := unix.ParseSocketControlMessage(control[:n])
+	if err != nil || len(messages) != 1 {
+		return nil, errors.New("the message holds no descriptor")
+	}
+	fds, err := unix.ParseUnixRights(&messages[0])
+	if err != nil || len(fds) != 1 {
+		return nil, errors.New("the message holds no descriptor")
+	}
+	return os.NewFile(uintptr(fds[0]), "terminal"), nil
+}
+
+// resize gives the container's terminal the size of ours.
+func (r *runStreams) resize() {
+	if r.master == nil {
+		return
+	}
+	if w, h, err := term.GetSize(int(os.Stdin.Fd())); err == nil {
+		unix.IoctlSetWinsize(int(r.master.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: uint16(h), Col: uint16(w)})
+	}
+}
+
+// finish waits until all that the container wrote is copied. When its first
+// process has ended, so have the others, and nobody writes any more.
+func (r *runStreams) finish() {
+	done := make(chan struct{})
+	go func() { r.copied.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(10 * time.Second): // our own output is stuck
+	}
+	r.restore()
+}
+
+func (r *runStreams) close() {
+	r.restore()
+	for _, f := range slices.Concat(r.theirs[:], r.ours[1:], r.socket[:], []*os.File{r.master}) {
+		if f != nil {
+			f.Close()
+		}
+	}
+}
+
+// runSignals are the signals that we get.
+type runSignals chan os.Signal
+
+func forwardable() runSignals {
+	s := make(runSignals, 64)
+	signal.Notify(s)
+	return s
+}
+
+func (s runSignals) stop() { signal.Stop(s) }
+
+// patience is how often a user asks before a container that does not listen is
+// killed: as PID 1 of its namespace the program gets only signals that it
+// handles (pid_namespaces(7)).
+const patience = 3
+
+// forward passes signals on until the container has ended.
+func (s runSignals) forward(out streams, c *container.Container, resize func()) {
+	asked := 0
+	for {
+		select {
+		case <-c.Done():
+			return
+		case sig := <-s:
+			n, ok := sig.(syscall.Signal)
+			switch {
+			case !ok:
+			case slices.Contains([]syscall.Signal{unix.SIGCHLD, unix.SIGURG, unix.SIGPIPE, unix.SIGCONT, unix.SIGTTIN, unix.SIGTTOU}, n):
+				// They are about us.
+			case n == unix.SIGWINCH:
+				resize()
+			default:
+				if n == unix.SIGINT || n == unix.SIGTERM {
+					asked++
+				}
+				if asked >= patience {
+					fmt.Fprintln(out.err, "bench: the program handles no such signal; killing it")
+					n = unix.SIGKILL
+				}
+				c.Signal(n)
+			}
+		}
+	}
+}

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// resolveUser finds who USER[:GROUP] is, each a name or a number, in the
+// contents of /etc/passwd and /etc/group of an image (passwd(5), group(5)), as
+// Docker does: a user that is a number needs no entry, and is then in group 0.
+func resolveUser(who string, passwd, group []byte) (u specs.User, home string, err error) {
+	name, groupName, hasGroup := strings.Cut(who, ":")
+	if name == "" {
+		name = "0"
+	}
+	home = "/"
+	entry := entryOf(passwd, name, 7)
+	switch n, numErr := strconv.ParseUint(name, 10, 31); {
+	case entry != nil:
+		uid, e1 := strconv.ParseUint(entry[2], 10, 32)
+		gid, e2 := strconv.ParseUint(entry[3], 10, 32)
+		if e1 != nil || e2 != nil {
+			return u, "", fmt.Errorf("user %s: the image's /etc/passwd has no numbers for it: %q", name, strings.Join(entry, ":"))
+		}
+		u.UID, u.GID = uint32(uid), uint32(gid)
+		if name = entry[0]; entry[5] != "" {
+			home = entry[5]
+		}
+	case numErr == nil:
+		u.UID = uint32(n)
+	default:
+		return u, "", fmt.Errorf("user %s: there is none of that name in the image's /etc/passwd", name)
+	}
+	if hasGroup {
+		entry := entryOf(group, groupName, 4)
+		number := groupName
+		if entry != nil {
+			number = entry[2]
+		}
+		n, err := strconv.ParseUint(number, 10, 31)
+		if err != nil {
+			return u, "", fmt.Errorf("group %s: there is none of that name in the image's /etc/group", groupName)
+		}
+		u.GID = uint32(n)
+		return u, home, nil
+	}
+	for line := range strings.Lines(string(group)) {
+		f := strings.Split(strings.TrimSpace(line), ":")
+		if len(f) == 4 && slices.Contains(strings.Split(f[3], ","), name) {
+			if n, err := strconv.ParseUint(f[2], 10, 32); err == nil && uint32(n) != u.GID {
+				u.AdditionalGids = append(u.AdditionalGids, uint32(n))
+			}
+		}
+	}
+	return u, home, nil
+}
+
+// entryOf finds the line whose first field or third, the number, is key.
+func entryOf(file []byte, key string, fields int) []string {
+	for line := range strings.Lines(string(file)) {
+		if f := strings.Split(strings.TrimSpace(line), ":"); len(f) >= fields && (f[0] == key || f[2] == key) {
+			return f
+		}
+	}
+	return nil
+}

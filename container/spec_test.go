@@ -1,0 +1,237 @@
+package container
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"vmctr/container/rootfs"
+)
+
+// What of runtime-spec 1.3 few containers use, each field with a real one.
+
+// TestMemoryPolicy: which nodes memory comes from (numa_maps of proc(5)).
+func TestMemoryPolicy(t *testing.T) {
+	needRoot(t)
+	if _, err := os.Stat("/proc/self/numa_maps"); err != nil {
+		t.Skip("this kernel knows no NUMA:", err)
+	}
+	l := layersOf(t)
+	for _, tt := range []struct {
+		policy specs.LinuxMemoryPolicy
+		want   string
+	}{
+		{specs.LinuxMemoryPolicy{Mode: specs.MpolBind, Nodes: "0"}, " bind:0 "},
+		{specs.LinuxMemoryPolicy{Mode: specs.MpolInterleave, Nodes: "0", Flags: []specs.MemoryPolicyFlagType{specs.MpolFStaticNodes}}, " interleave=static:0 "},
+		{specs.LinuxMemoryPolicy{Mode: specs.MpolLocal}, " local "},
+	} {
+		s := sample("cat /proc/self/numa_maps")
+		s.Linux.MemoryPolicy = &tt.policy
+		if got := do(t, l, s)["cat /proc/self/numa_maps"]; !strings.Contains(got.Out, tt.want) {
+			t.Errorf("%+v: %+v", tt.policy, got)
+		}
+	}
+	s := sample("who")
+	s.Linux.MemoryPolicy = &specs.LinuxMemoryPolicy{Mode: specs.MpolBind, Nodes: "900"}
+	if _, err := tryBox(t, l, s); !errors.Is(err, unix.EINVAL) || !strings.Contains(err.Error(), "set_mempolicy(MPOL_BIND, [900]") {
+		t.Errorf("a node that is not there: %v", err)
+	}
+}
+
+// TestExecCPUAffinity: a second program's CPUs; the first one's are its
+// parent's.
+func TestExecCPUAffinity(t *testing.T) {
+	needRoot(t)
+	var all unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &all); err != nil || all.Count() < 2 || !all.IsSet(0) || !all.IsSet(1) {
+		t.Skip("needs the CPUs 0 and 1")
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	dev := null(t)
+	s := sample("pause")
+	s.Process.ExecCPUAffinity = &specs.CPUAffinity{Initial: "0", Final: "1"}
+	h, err := Create(t.Context(), filepath.Join(t.TempDir(), "state"), Config{ID: "cpus", Spec: s, Layers: layersOf(t), Dir: filepath.Join(t.TempDir(), "c"), Stdin: dev, Stdout: dev, Stderr: dev})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Delete(context.Background(), true)
+	if err := h.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var first unix.CPUSet
+	if err := unix.SchedGetaffinity(h.Pid, &first); err != nil || first != all {
+		t.Errorf("the first program's CPUs: %v, %v", first, err)
+	}
+	for _, tt := range []struct{ initial, final, want string }{{"0", "1", "1"}, {"1", "", "1"}, {"", "0", "0"}, {"", "0-1", "0-1"}} {
+		p := *s.Process
+		p.Args = []string{"/probe", "cat /proc/self/status"}
+		p.ExecCPUAffinity = &specs.CPUAffinity{Initial: tt.initial, Final: tt.final}
+		e, err := h.Exec(t.Context(), Exec{Process: &p, Stdin: dev, Stdout: w, Stderr: dev})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := e.Wait(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		b := make([]byte, 1<<16)
+		n, _ := r.Read(b)
+		// On version 1 the initial ones stay, on 2 the cgroup's come.
+		if got := string(b[:n]); !strings.Contains(got, `Cpus_allowed_list:\t`+tt.want+`\n`) {
+			t.Errorf("%+v: %s", tt, got)
+		}
+	}
+	w.Close()
+	p := *s.Process
+	p.ExecCPUAffinity = &specs.CPUAffinity{Initial: "999"}
+	if _, err := h.Exec(t.Context(), Exec{Process: &p, Stdin: dev, Stdout: dev, Stderr: dev}); err == nil || !strings.Contains(err.Error(), "process.execCPUAffinity.initial") {
+		t.Errorf("a CPU that is not there: %v", err)
+	}
+}
+
+// TestNetDevices: an interface of the host that a container borrows, with its
+// addresses; a start that fails gives it back.
+func TestNetDevices(t *testing.T) {
+	needRoot(t)
+	a, b := fmt.Sprintf("bt%da", os.Getpid()), fmt.Sprintf("bt%db", os.Getpid())
+	err := netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: a}, PeerName: b})
+	if errors.Is(err, unix.EOPNOTSUPP) {
+		t.Skip("no veth in this kernel, or its module is not loaded")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if l, err := netlink.LinkByName(a); err == nil {
+			netlink.LinkDel(l)
+		}
+	})
+	link, err := netlink.LinkByName(a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{"192.0.2.7/24", "2001:db8::7/64"} {
+		addr, err := netlink.ParseAddr(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := netlink.AddrAdd(link, addr); err != nil && !strings.Contains(text, ":") { // IPv6 may be off
+			t.Fatal(err)
+		}
+	}
+	if err := netlink.LinkSetUp(link); err != nil {
+		t.Fatal(err)
+	}
+	host := func() string {
+		t.Helper()
+		i, err := net.InterfaceByName(a)
+		if err != nil {
+			return err.Error()
+		}
+		addrs, err := i.Addrs()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var global []string
+		for _, a := range addrs {
+			if !strings.HasPrefix(a.String(), "fe80") {
+				global = append(global, a.String())
+			}
+		}
+		return fmt.Sprint(i.Flags&net.FlagUp, global)
+	}
+	before := host()
+	l := layersOf(t)
+	start := func(name, program string) (*box, error) {
+		s := sample("interfaces", "cat /proc/net/dev")
+		s.Process.Args[0] = program
+		s.Linux.NetDevices = map[string]specs.LinuxNetDevice{a: {Name: name}}
+		return tryBox(t, l, s)
+	}
+	if _, err := start("lent0", "/no/program"); !errors.Is(err, unix.ENOENT) {
+		t.Errorf("a start that must fail: %v", err)
+	}
+	if after := host(); after != before {
+		t.Errorf("after a start that failed it is %s, and was %s", after, before)
+	}
+	box, err := start("lent%d", "/probe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, _, _ := box.end(t)
+	if !strings.Contains(out, "lent0 true") || !strings.Contains(out, "192.0.2.7/24") {
+		t.Errorf("inside: %s", out)
+	}
+	if strings.Contains(before, "2001:") && !strings.Contains(out, "2001:db8::7/64") {
+		t.Errorf("inside: %s", out)
+	}
+	if err := box.Remove(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if _, err := start("lent0", "/probe"); err == nil || !strings.Contains(err.Error(), "linux.netDevices."+a) || !errors.Is(err, unix.ENODEV) {
+		t.Errorf("an interface that is gone: %v", err)
+	}
+}
+
+// TestCopyUp: a tmpfs that begins with what the image has in its place, owners
+// and all; with and without a user namespace.
+func TestCopyUp(t *testing.T) {
+	needRoot(t)
+	dir := layer(t, map[string]string{"data/sub/file": "content", "data/top": "x", "data/private/y": "y"})
+	for _, err := range []error{
+		os.Symlink("sub/file", filepath.Join(dir, "data/link")), unix.Mknod(filepath.Join(dir, "data/fifo"), unix.S_IFIFO|0o640, 0),
+		os.Chown(filepath.Join(dir, "data/sub"), 5, 6), os.Lchown(filepath.Join(dir, "data/link"), 7, 8), os.Chown(filepath.Join(dir, "data/private"), 5, 5),
+		os.Chmod(filepath.Join(dir, "data/private"), 0o700), os.Chmod(filepath.Join(dir, "data/top"), 0o751|os.ModeSetuid), os.Chmod(filepath.Join(dir, "data"), 0o750|os.ModeSticky),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := map[string]string{
+		"ls /data": "fifo link private sub top", "cat /data/sub/file": "content", "readlink /data/link": "sub/file", "cat /data/link": "content",
+		"stat /data/sub": "40755 0:0 owner 5:6", "stat /data/link": "120777 0:0 owner 7:8", "stat /data/fifo": "10640 0:0 owner 0:0", "stat /data/top": "104751 0:0 owner 0:0",
+		"stat /data/private": "40700 0:0 owner 5:5", "cat /data/private/y": "y", "stat /data": "41750 0:0 owner 0:0", "stat /ro": "40711 0:0 owner 0:0",
+		"cat /ro/sub/file": "content", "write /ro/x y": "!EROFS", "write /data/top y": "",
+	}
+	above := layer(t, map[string]string{"ro/sub/file": "content"})
+	mapped := layersOf(t, dir, above)
+	plain, err := rootfs.OpenLayers([]string{probe(t), dir, above}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer plain.Close()
+	for name, s := range map[string]*specs.Spec{"user namespace": sample(keys(want)...), "none": without(sample(keys(want)...), specs.UserNamespace)} {
+		l := mapped
+		if name == "none" {
+			l = plain
+		}
+		s.Mounts = append(s.Mounts,
+			specs.Mount{Destination: "/data", Type: "tmpfs", Source: "tmpfs", Options: []string{"tmpcopyup"}},
+			specs.Mount{Destination: "/ro", Type: "tmpfs", Source: "tmpfs", Options: []string{"tmpcopyup", "ro", "mode=711", "nosuid"}})
+		t.Run(name, func(t *testing.T) { wants(t, do(t, l, s), want) })
+	}
+	if b, err := os.ReadFile(filepath.Join(dir, "data/top")); err != nil || string(b) != "x" {
+		t.Errorf("the image holds %q, %v", b, err)
+	}
+	s := sample("exit 0")
+	s.Mounts = append(s.Mounts, specs.Mount{Destination: "/data", Type: "tmpfs", Source: "tmpfs", Options: []string{"tmpcopyup", "nr_inodes=3"}})
+	own := t.TempDir()
+	dev := null(t)
+	before := footprintOf(t, own)
+	if _, err := Start(t.Context(), Config{Spec: s, Layers: mapped, Dir: filepath.Join(own, "c"), Stdin: dev, Stdout: dev, Stderr: dev}); !errors.Is(err, unix.ENOSPC) || !strings.Contains(err.Error(), "tmpcopyup of /data") {
+		t.Errorf("more than fits: %v", err)
+	}
+	before.check(t, own, "more than fits")
+}
