@@ -78,8 +78,14 @@ func compile(s *specs.Spec, fds descriptors) (*step.Program, gates) {
 		l = &specs.Linux{}
 	}
 
-	p.Phase("namespaces")
+	if isNew(s, specs.UserNamespace) {
+		p.Phase("id maps")
+	} else {
+		p.Phase("namespaces")
+	}
+	p.Step("end with the parent", "")
 	dieWithParent(p, fds.self)
+	p.Step("wait until the parent is ready, and has mapped the users", "")
 	g.born = p.Gate(10 * time.Second)
 	if joins(s, specs.PIDNamespace) {
 		hide(p)
@@ -93,6 +99,7 @@ func compile(s *specs.Spec, fds descriptors) (*step.Program, gates) {
 	}
 
 	p.Phase("cgroup")
+	p.Step("enter the control group, and take it for the root of all", "")
 	for _, fd := range fds.tasks {
 		p.Call("write", unix.SYS_WRITE, step.Flag(fd, "tasks"), p.Str("0"), step.Int(1))
 	}
@@ -108,6 +115,7 @@ func compile(s *specs.Spec, fds descriptors) (*step.Program, gates) {
 	}
 
 	p.Phase("file system")
+	p.Step("the tree, in a mount namespace that the host's mounts come into and none leave", "")
 	// The usual mask of a container, whatever its parent's is: mount points are
 	// made with it, and the program gets it unless it asks for another.
 	p.Call("umask", unix.SYS_UMASK, step.Octal(0o022))
@@ -119,10 +127,12 @@ func compile(s *specs.Spec, fds descriptors) (*step.Program, gates) {
 		root.Cgroups, root.Label = fds.cgroups, l.MountLabel
 	}
 	if userns {
+		p.Step("become the root of the user namespace", "")
 		setUser(p, specs.User{}, fds.rootless)
 		// The signal went with the old user.
 		dieWithParent(p, fds.self)
 	}
+	p.Step("a session of its own, apart from the parent's terminal", "")
 	p.Call("setsid", unix.SYS_SETSID)
 	files := arguments(fds.files)
 	switch {
@@ -136,13 +146,17 @@ func compile(s *specs.Spec, fds descriptors) (*step.Program, gates) {
 	p.Phase("network")
 	switch {
 	case fds.endpoint != nil:
+		p.Step("wait for the veth pair, then in one message: addresses, interfaces up, default route", "")
 		g.network = network.Configure(p, fds.endpoint)
 	case isNew(s, specs.NetworkNamespace):
+		p.Step("loopback comes up", "")
 		network.Loopback(p)
 	}
 	if len(l.NetDevices) > 0 {
+		p.Step("wait for the interfaces that the host lends", "")
 		g.devices = p.Gate(10 * time.Second)
 	}
+	p.Step("the host's name", "")
 	if s.Hostname != "" {
 		p.Call("sethostname", unix.SYS_SETHOSTNAME, p.Str(s.Hostname), step.Int(len(s.Hostname)))
 	}
@@ -151,6 +165,7 @@ func compile(s *specs.Spec, fds descriptors) (*step.Program, gates) {
 	}
 
 	if limited(s.Process) {
+		p.Step("wait until the parent has set resource limits", "")
 		// Late: with few descriptors or little memory left, nothing above would work.
 		g.limits = p.Gate(10 * time.Second)
 	}
@@ -181,6 +196,7 @@ func compile(s *specs.Spec, fds descriptors) (*step.Program, gates) {
 
 	p.Phase("exec")
 	if g.network != nil {
+		p.Step("wait until the bridge forwards", "")
 		g.network.Settle(p)
 	}
 	self := fds.self
@@ -210,16 +226,25 @@ func fileSystem(p *step.Program, root *rootfs.Root, s *specs.Spec, l *specs.Linu
 			root.Device(d)
 		}
 	}
+	p.Step("the folder to begin in", "")
 	root.Folder(s.Process.Cwd) // as runc does
 	if s.Process.Terminal {
+		p.Step("a terminal, whose other side is sent to the parent", "")
 		tty := openTerminal(p, root.Terminal(), s.Process, fds.console)
 		root.Console(tty)
-		*files = []step.Arg{tty.Arg(), tty.Arg(), tty.Arg()}
+		// At once: an engine waits until nobody has the streams of `create`
+		// open, and a created container may never be started.
+		for i := range 3 {
+			p.Call("dup3", unix.SYS_DUP3, tty.Arg(), step.Int(i), step.Int(0))
+			(*files)[i] = step.Flag(i, "terminal")
+		}
 	}
 	for _, key := range sortedKeys(l.Sysctl) {
+		p.Step("set the kernel parameter", key)
 		setSysctl(p, key, l.Sysctl[key])
 	}
 	if h := s.Hooks; h != nil && len(prestart(h))+len(h.CreateRuntime)+len(h.CreateContainer) > 0 {
+		p.Step("wait for the hooks", "")
 		g.hooks = p.Gate(hooksPatience)
 	}
 	root.Mask(l.MaskedPaths)

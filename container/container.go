@@ -58,6 +58,10 @@ type Config struct {
 	// its signals on to it and reaps orphans (docker run --init).
 	Init bool
 
+	// Trace, if there is one, is filled in with what is done and how long it
+	// takes.
+	Trace *Trace
+
 	// For tests: the calls that fail, as step.Program.FailAt, when the root is
 	// made and in the child.
 	failOverlayAt, failAt int
@@ -167,8 +171,12 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 		fds.console = int(cfg.Console.Fd())
 	}
 	if s.Linux != nil && s.Linux.Seccomp != nil {
+		at := now()
 		if fds.filter, err = seccomp.Compile(s.Linux.Seccomp); err != nil {
 			return nil, fmt.Errorf("config.json: %w", err)
+		}
+		if t := cfg.Trace; t != nil {
+			t.Add("filter", "the rules on system calls become a program for the kernel", fmt.Sprintf("no system call: %d instructions of BPF", len(fds.filter.Program)), at)
 		}
 	}
 	if fds.joins, err = openNamespaces(s, &opened); err != nil {
@@ -197,6 +205,9 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 		}
 		if err := delegate(c.group, s); err != nil {
 			return nil, err
+		}
+		if t := cfg.Trace; t != nil {
+			t.Add("make cgroup", "a control group with its limits", describeGroup(s), groupAt)
 		}
 		folder, tasks, err := c.group.Entrances()
 		if err != nil {
@@ -247,11 +258,19 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 	}
 	p, gates := compile(s, fds)
 	p.FailAt = cfg.failAt
+	cfg.Trace.trace(p)
+	if gates.network != nil && cfg.Trace != nil {
+		gates.network.Observe = func(what, call string, begin int64) { cfg.Trace.Add("network", what, call, begin) }
+	}
 	o.Until = gates.ready
 	o.Ready = func(pid int) error {
 		if isNew(s, specs.UserNamespace) {
+			at := now()
 			if err := mapIDs(pid, s.Linux); err != nil {
 				return err
+			}
+			if t := cfg.Trace; t != nil {
+				t.Add("id maps", "who on the host its users are", describeMaps(pid, s.Linux), at)
 			}
 		}
 		gates.born.Open()
@@ -275,9 +294,11 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 			if err := gates.hooks.Await(ctx); err != nil {
 				return err
 			}
+			at := now()
 			if err := c.hooksBeforePivot(ctx, pid); err != nil {
 				return err
 			}
+			cfg.Trace.Add("file system", "hooks", "clone3, execve of each", at)
 			gates.hooks.Open()
 		}
 		if gates.network != nil {
@@ -319,6 +340,7 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 		clone = cloneInto
 	}
 	child, err := clone(ctx, p, s.Process, o)
+	cfg.Trace.program(p, o, child.PID)
 	if err != nil {
 		if gates.network != nil {
 			err = gates.network.Explain(err)
@@ -331,7 +353,10 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 	c.pid, c.pidfd, c.program = child.PID, child.PIDFD, p
 	if told.r != nil {
 		closeAll(&opened)
-		if err := told.await(ctx, p); err != nil {
+		at := now()
+		err := told.await(ctx, p)
+		cfg.Trace.detour(cfg, at, err)
+		if err != nil {
 			unix.PidfdSendSignal(c.pidfd, unix.SIGKILL, nil, 0)
 			reapChild(c.pidfd)
 			return nil, fmt.Errorf("starting %q: %w", s.Process.Args[0], explain(err, s.Process))

@@ -60,6 +60,9 @@ func TestInGuest(t *testing.T) {
 		t.Fatal(err)
 	}
 	command("go", "build", "-o", dir+"/disk.d/probe/probe", "./testdata/probe")
+	cc, err := exec.LookPath("cc")
+	require(err, "peers")
+	command(cc, "-O2", "-static", "-o", dir+"/disk.d/probe/true", "testdata/true.c")
 	command("go", "test", "-c", "-o", layer+"/container.test", ".")
 	command("go", "build", "-o", dir+"/pid1", "vmctr/vm/guest")
 	pid1, err := os.ReadFile(dir + "/pid1")

@@ -44,6 +44,7 @@ func (t *tree) openBinds(p *step.Program, mounts []specs.Mount) map[int]step.Res
 	opened := map[int]step.Result{}
 	for i, m := range mounts {
 		if source, ok := t.binds[i]; ok {
+			p.Step("what will be shown at", m.Destination)
 			opened[i] = rootfs.OpenMount(p, source, m)
 		}
 	}
@@ -60,7 +61,7 @@ func (t *tree) openRoot(p *step.Program) step.Result {
 
 // inside appends the calls by which the child makes the tree itself.
 func (t *tree) inside(p *step.Program, mounts []specs.Mount) (root step.Arg, sources []rootfs.Source) {
-	p.Phase("sources")
+	p.Phase("binds")
 	sources = make([]rootfs.Source, len(mounts))
 	for i, r := range t.openBinds(p, mounts) {
 		sources[i] = rootfs.Source{Mount: r.Arg(), Dir: t.dirs[i]}
@@ -75,9 +76,11 @@ func (c *Container) prepareTree(fds *descriptors, opened *[]int) (*step.Program,
 	t := c.tree()
 	fds.at = t.at
 	if t.layers != nil {
+		at := now()
 		if err := c.writableLayer(); err != nil {
 			return nil, fmt.Errorf("making the writable layer: %w", err)
 		}
+		c.cfg.Trace.Add("start", "an empty layer that the container can write to", "mkdir, chmod and chown of upper, work and rootfs", at)
 	}
 	for _, m := range s.Mounts {
 		if m.Type == "cgroup" || m.Type == "cgroup2" {
@@ -100,15 +103,19 @@ func (c *Container) prepareTree(fds *descriptors, opened *[]int) (*step.Program,
 		return nil, nil
 	}
 
-	p := step.New()
-	p.Phase("sources")
-	binds := t.openBinds(p, s.Mounts)
-	if err := p.Run(); err != nil {
+	b, p := step.New(), step.New()
+	c.cfg.Trace.trace(b)
+	c.cfg.Trace.trace(p)
+	b.Phase("binds")
+	binds := t.openBinds(b, s.Mounts)
+	err := b.Run()
+	c.cfg.Trace.parents(b)
+	if err != nil {
 		return nil, fmt.Errorf("opening what is bound: %w", err)
 	}
 	fds.sources = make([]rootfs.Source, len(s.Mounts))
 	for i, r := range binds {
-		fd := p.Value(r)
+		fd := b.Value(r)
 		*opened = append(*opened, fd)
 		var st unix.Stat_t
 		if err := unix.Fstat(fd, &st); err != nil {
@@ -120,15 +127,19 @@ func (c *Container) prepareTree(fds *descriptors, opened *[]int) (*step.Program,
 		}
 	}
 
-	p = step.New()
+	// Where layers are joined there is a mount namespace of its own.
 	p.FailAt = c.cfg.failOverlayAt
 	root := t.openRoot(p)
 	if t.layers != nil {
-		if err := rootfs.Run(p); err != nil {
-			return nil, fmt.Errorf("joining the layers: %w", err)
+		if err = rootfs.Run(p); err != nil {
+			err = fmt.Errorf("joining the layers: %w", err)
 		}
-	} else if err := p.Run(); err != nil {
-		return nil, fmt.Errorf("opening the root: %w", err)
+	} else if err = p.Run(); err != nil {
+		err = fmt.Errorf("opening the root: %w", err)
+	}
+	c.cfg.Trace.parents(p)
+	if err != nil {
+		return nil, err
 	}
 	fds.root = p.Value(root)
 	*opened = append(*opened, fds.root)
