@@ -58,7 +58,7 @@ type gates struct {
 	copies   []rootfs.Copy          // mounts that the parent fills
 	hooks    *step.Gate             // for the hooks before pivot_root; nil without any
 	network  *network.Configuration // for its interface; nil with loopback alone
-	devices  *step.Gate             // for interfaces of the host; nil without any
+	devices  *network.Borrower      // for interfaces of the host; nil without any
 	limits   *step.Gate             // for the limits of the process; nil without any
 	ready    *step.Checkpoint       // created, and not started; nil if it starts at once
 	listener *listener              // for the descriptor of its filter; nil for none
@@ -141,7 +141,7 @@ func compile(s *specs.Spec, fds descriptors) (*step.Program, gates) {
 	}
 	if len(l.NetDevices) > 0 {
 		p.Step("wait for the interfaces that the host lends", "")
-		g.devices = p.Gate(10 * time.Second)
+		g.devices = network.Borrow(p)
 	}
 	p.Step("the host's name", "")
 	if s.Hostname != "" {
@@ -219,7 +219,12 @@ func fileSystem(p *step.Program, root *rootfs.Root, s *specs.Spec, l *specs.Linu
 		p.Step("a terminal, whose other side is sent to the parent", "")
 		tty := openTerminal(p, root.Terminal(), s.Process, fds.console)
 		root.Console(tty)
-		*files = []step.Arg{tty.Arg(), tty.Arg(), tty.Arg()}
+		// At once: an engine waits until nobody has the streams of `create`
+		// open, and a created container may never be started.
+		for i := range 3 {
+			p.Call("dup3", unix.SYS_DUP3, tty.Arg(), step.Int(i), step.Int(0))
+			(*files)[i] = step.Flag(i, "terminal")
+		}
 	}
 	for _, key := range sortedKeys(l.Sysctl) {
 		p.Step("set the kernel parameter", key)

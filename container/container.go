@@ -81,6 +81,7 @@ type Container struct {
 	status  Status
 	program *step.Program     // kept while a created child needs its memory
 	devices []*network.Device // lent to it, while it starts
+	hooked  bool              // hooks were run, and so poststop's have to be
 
 	mu    sync.Mutex
 	pidfd int // -1 when closed; reap uses it without mu, and Remove waits for reap
@@ -120,7 +121,21 @@ func (s Status) ExitCode() int {
 //
 // Cancelling ctx aborts a start, and does not end a container that runs.
 func Start(ctx context.Context, cfg Config) (*Container, error) {
-	return launch(ctx, cfg, nil)
+	var hooks specs.Hooks
+	if cfg.Spec != nil && cfg.Spec.Hooks != nil {
+		hooks = *cfg.Spec.Hooks
+	}
+	if len(hooks.StartContainer) > 0 {
+		return nil, errors.New("config.json: hooks.startContainer: a container that starts at once is never created and not started: Create makes one that is")
+	}
+	c, err := launch(ctx, cfg, nil)
+	if err != nil {
+		return nil, err
+	}
+	if err := runHooks(ctx, "poststart", hooks.Poststart, state(&cfg, specs.StateRunning, c.pid), outside); err != nil {
+		return nil, errors.Join(err, c.Remove(ctx))
+	}
+	return c, nil
 }
 
 // launch makes a container. With a gate, what it returns is created and not
@@ -133,6 +148,9 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, c.returnDevices(), c.clean(context.WithoutCancel(ctx)))
+			if c.hooked {
+				err = errors.Join(err, poststop(context.WithoutCancel(ctx), s, state(&cfg, specs.StateStopped, 0)))
+			}
 		}
 	}()
 	defer closeAll(&opened)
@@ -300,13 +318,9 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 			}
 		}
 		if gates.devices != nil {
-			if err := gates.devices.Await(ctx); err != nil {
+			if err := c.moveDevices(ctx, gates.devices, pid); err != nil {
 				return err
 			}
-			if err := c.moveDevices(pid); err != nil {
-				return err
-			}
-			gates.devices.Open()
 		}
 		if gates.limits != nil {
 			if err := gates.limits.Await(ctx); err != nil {
@@ -352,6 +366,7 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 	c.Timeline = append(c.Timeline, step.Mark{Phase: "make cgroup", Ns: groupAt}, step.Mark{Phase: "clone", Ns: cloneAt})
 	c.Timeline = append(c.Timeline, p.Marks()...)
 	c.keepDevices()
+	c.hooked = true
 	go c.reap()
 	return c, nil
 }
@@ -543,7 +558,7 @@ func (c *Container) Signal(sig syscall.Signal) error {
 }
 
 // Remove kills the container if it runs, and removes all that it left on the
-// host.
+// host. A Warning says that a poststop hook has failed.
 func (c *Container) Remove(ctx context.Context) error {
 	if err := c.Signal(unix.SIGKILL); err != nil {
 		return fmt.Errorf("killing process %d: %w", c.pid, err)
@@ -555,7 +570,12 @@ func (c *Container) Remove(ctx context.Context) error {
 	case <-ctx.Done():
 		return fmt.Errorf("process %d does not end after SIGKILL", c.pid)
 	}
-	return c.clean(ctx)
+	err := c.clean(ctx)
+	if c.hooked {
+		c.hooked = false
+		err = errors.Join(err, poststop(ctx, c.cfg.Spec, state(&c.cfg, specs.StateStopped, 0)))
+	}
+	return err
 }
 
 // clean removes what is not a process. With the first process of a PID

@@ -82,6 +82,8 @@ type Exec struct {
 	// Cgroups are groups below the container's for the program, by controller;
 	// that of "" is for all others.
 	Cgroups map[string]string
+
+	file string // the program, if it is not what Process.Args[0] names
 }
 
 // A Process is a program that was started in a container.
@@ -217,7 +219,7 @@ func (h *Handle) Exec(ctx context.Context, e Exec) (*Process, error) {
 	if s.Process.Terminal {
 		master := p.Call("openat", unix.SYS_OPENAT, step.Cwd(), p.Str("/dev/pts/ptmx"), step.Flag(unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, "O_RDWR|O_NOCTTY|O_CLOEXEC"))
 		tty := openTerminal(p, master, s.Process, int(e.Console.Fd()))
-		files = []step.Arg{tty.Arg(), tty.Arg(), tty.Arg()}
+		files[0], files[1], files[2] = tty.Arg(), tty.Arg(), tty.Arg()
 	}
 	passFiles(p, files)
 	listener := privileges(p, &s, descriptors{uid: os.Geteuid(), gid: os.Getegid()}.keepsUser(&s), filter)
@@ -240,7 +242,11 @@ func (h *Handle) Exec(ctx context.Context, e Exec) (*Process, error) {
 			return nil, err
 		}
 	}
-	execute(p, s.Process, end)
+	programs := candidates(s.Process.Args[0], s.Process.Env)
+	if e.file != "" {
+		programs = []string{e.file}
+	}
+	executeFile(p, programs, s.Process.Args, s.Process.Env, s.Process.Cwd, end)
 
 	o.Ready = func(pid int) error {
 		if limits != nil {

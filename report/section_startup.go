@@ -310,6 +310,7 @@ var phaseMeans = map[string]map[string]string{
 		"network":     "the veth's address and route, host name",
 		"privileges":  "capabilities and user",
 		"exec":        "the kernel starts the program",
+		"runtime":     "the runtime's command does all else, until the program runs",
 	},
 	"vm": {
 		"start":    "the host starts QEMU",
