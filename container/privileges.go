@@ -25,6 +25,9 @@ var capabilityNumbers = func() map[string]int {
 	return m
 }()
 
+// CapabilityNumber is the number of a capability that Features names.
+func CapabilityNumber(name string) int { return capabilityNumbers[name] }
+
 // DefaultCapabilities are what Docker leaves a container's root (moby,
 // oci/caps/defaults.go).
 var DefaultCapabilities = []string{
