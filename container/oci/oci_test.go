@@ -274,6 +274,30 @@ func TestBadConfig(t *testing.T) {
 	}
 }
 
+// TestDelegatedCgroup: a container that may write to its cgroups manages those
+// below its own, on version 2 also as an ordinary user.
+func TestDelegatedCgroup(t *testing.T) {
+	dir := "/sys/fs/cgroup"
+	if _, err := os.Stat(dir + "/cgroup.controllers"); err != nil {
+		dir += "/unified"
+		if _, err := os.Stat(dir); err != nil {
+			t.Skip("this host has no cgroup v2; TestInGuest of package container boots one that has")
+		}
+	}
+	for option, want := range map[string]string{"rw": `"Err":""`, "ro": `"Err":"EROFS"`} {
+		b := newBundle(t, "mkdir "+dir+"/below")
+		b.change(func(s *specs.Spec) {
+			s.Process.User.UID = 1234
+			for i, m := range s.Mounts {
+				if m.Destination == "/sys/fs/cgroup" {
+					s.Mounts[i].Options = []string{"nosuid", "noexec", "nodev", option}
+				}
+			}
+		})
+		b.must(want, "run", "c")
+	}
+}
+
 // TestPreserveFDs: descriptors of the caller's, and those of a service manager.
 func TestPreserveFDs(t *testing.T) {
 	b := newBundle(t, "fds", "env")
