@@ -58,6 +58,10 @@ type Config struct {
 	// its signals on to it and reaps orphans (docker run --init).
 	Init bool
 
+	// Trace, if there is one, is filled in with what is done and how long it
+	// takes.
+	Trace *Trace
+
 	// For tests: the calls that fail, as step.Program.FailAt, when the root is
 	// made and in the child.
 	failOverlayAt, failAt int
@@ -77,6 +81,7 @@ type Container struct {
 	status  Status
 	program *step.Program     // kept while a created child needs its memory
 	devices []*network.Device // lent to it, while it starts
+	hooked  bool              // hooks were run, and so poststop's have to be
 
 	mu    sync.Mutex
 	pidfd int // -1 when closed; reap uses it without mu, and Remove waits for reap
@@ -116,7 +121,21 @@ func (s Status) ExitCode() int {
 //
 // Cancelling ctx aborts a start, and does not end a container that runs.
 func Start(ctx context.Context, cfg Config) (*Container, error) {
-	return launch(ctx, cfg, nil)
+	var hooks specs.Hooks
+	if cfg.Spec != nil && cfg.Spec.Hooks != nil {
+		hooks = *cfg.Spec.Hooks
+	}
+	if len(hooks.StartContainer) > 0 {
+		return nil, errors.New("config.json: hooks.startContainer: a container that starts at once is never created and not started: Create makes one that is")
+	}
+	c, err := launch(ctx, cfg, nil)
+	if err != nil {
+		return nil, err
+	}
+	if err := runHooks(ctx, "poststart", hooks.Poststart, state(&cfg, specs.StateRunning, c.pid), outside); err != nil {
+		return nil, errors.Join(err, c.Remove(ctx))
+	}
+	return c, nil
 }
 
 // launch makes a container. With a gate, what it returns is created and not
@@ -129,6 +148,9 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, c.returnDevices(), c.clean(context.WithoutCancel(ctx)))
+			if c.hooked {
+				err = errors.Join(err, poststop(context.WithoutCancel(ctx), s, state(&cfg, specs.StateStopped, 0)))
+			}
 		}
 	}()
 	defer closeAll(&opened)
@@ -161,8 +183,12 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 		fds.console = int(cfg.Console.Fd())
 	}
 	if s.Linux != nil && s.Linux.Seccomp != nil {
+		at := now()
 		if fds.filter, err = seccomp.Compile(s.Linux.Seccomp); err != nil {
 			return nil, fmt.Errorf("config.json: %w", err)
+		}
+		if t := cfg.Trace; t != nil {
+			t.Add("filter", "the rules on system calls become a program for the kernel", fmt.Sprintf("no system call: %d instructions of BPF", len(fds.filter.Program)), at)
 		}
 	}
 	if fds.joins, err = openNamespaces(s, &opened); err != nil {
@@ -190,6 +216,9 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 		}
 		if err := delegate(c.group, s); err != nil {
 			return nil, err
+		}
+		if t := cfg.Trace; t != nil {
+			t.Add("make cgroup", "a control group with its limits", describeGroup(s), groupAt)
 		}
 		folder, tasks, err := c.group.Entrances()
 		if err != nil {
@@ -240,11 +269,19 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 	}
 	p, gates := compile(s, fds)
 	p.FailAt = cfg.failAt
+	cfg.Trace.trace(p)
+	if gates.network != nil && cfg.Trace != nil {
+		gates.network.Observe = func(what, call string, begin int64) { cfg.Trace.Add("network", what, call, begin) }
+	}
 	o.Until = gates.ready
 	o.Ready = func(pid int) error {
 		if isNew(s, specs.UserNamespace) {
+			at := now()
 			if err := mapIDs(pid, s.Linux); err != nil {
 				return err
+			}
+			if t := cfg.Trace; t != nil {
+				t.Add("id maps", "who on the host its users are", describeMaps(pid, s.Linux), at)
 			}
 		}
 		gates.born.Open()
@@ -262,9 +299,11 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 			if err := gates.hooks.Await(ctx); err != nil {
 				return err
 			}
+			at := now()
 			if err := c.hooksBeforePivot(ctx, pid); err != nil {
 				return err
 			}
+			cfg.Trace.Add("file system", "hooks", "clone3, execve of each", at)
 			gates.hooks.Open()
 		}
 		if gates.network != nil {
@@ -279,13 +318,9 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 			}
 		}
 		if gates.devices != nil {
-			if err := gates.devices.Await(ctx); err != nil {
+			if err := c.moveDevices(ctx, gates.devices, pid); err != nil {
 				return err
 			}
-			if err := c.moveDevices(pid); err != nil {
-				return err
-			}
-			gates.devices.Open()
 		}
 		if gates.limits != nil {
 			if err := gates.limits.Await(ctx); err != nil {
@@ -302,6 +337,7 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 		return nil
 	}
 	child, err := p.Clone(ctx, o)
+	cfg.Trace.program(p, o, child.PID)
 	if err != nil {
 		if gates.network != nil {
 			err = gates.network.Explain(err)
@@ -314,7 +350,10 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 	c.pid, c.pidfd, c.program = child.PID, child.PIDFD, p
 	if told.r != nil {
 		closeAll(&opened)
-		if err := told.await(ctx, p); err != nil {
+		at := now()
+		err := told.await(ctx, p)
+		cfg.Trace.detour(cfg, at, err)
+		if err != nil {
 			unix.PidfdSendSignal(c.pidfd, unix.SIGKILL, nil, 0)
 			reapChild(c.pidfd)
 			return nil, fmt.Errorf("starting %q: %w", s.Process.Args[0], explain(err, s.Process))
@@ -327,6 +366,7 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 	c.Timeline = append(c.Timeline, step.Mark{Phase: "make cgroup", Ns: groupAt}, step.Mark{Phase: "clone", Ns: cloneAt})
 	c.Timeline = append(c.Timeline, p.Marks()...)
 	c.keepDevices()
+	c.hooked = true
 	go c.reap()
 	return c, nil
 }
@@ -372,9 +412,11 @@ func (c *Container) prepareTree(fds *descriptors, opened *[]int) (*step.Program,
 	p.FailAt = c.cfg.failOverlayAt
 	var root step.Result
 	if c.cfg.Layers != nil {
+		at := now()
 		if err := c.writableLayer(); err != nil {
 			return nil, fmt.Errorf("making the writable layer: %w", err)
 		}
+		c.cfg.Trace.Add("start", "an empty layer that the container can write to", "mkdir, chmod and chown of upper, work and rootfs", at)
 		fds.at = filepath.Join(c.cfg.Dir, "rootfs")
 		root = rootfs.Overlay(p, c.cfg.Layers, c.cfg.Dir, mountLabel(s))
 	} else {
@@ -384,22 +426,33 @@ func (c *Container) prepareTree(fds *descriptors, opened *[]int) (*step.Program,
 	}
 	// Not where layers are joined, which has a mount namespace of its own.
 	b := step.New()
+	c.cfg.Trace.trace(p)
+	c.cfg.Trace.trace(b)
+	b.Phase("binds")
 	binds := map[int]step.Result{}
 	for i, m := range s.Mounts {
 		if rootfs.IsBind(m) {
+			b.Step("what will be shown at", m.Destination)
 			binds[i] = rootfs.OpenMount(b, c.path(m.Source), m)
 		}
 	}
+	var err error
 	if c.cfg.Layers != nil {
-		if err := rootfs.Run(p); err != nil {
-			return nil, fmt.Errorf("joining the layers: %w", err)
+		if err = rootfs.Run(p); err != nil {
+			err = fmt.Errorf("joining the layers: %w", err)
 		}
-	} else if err := p.Run(); err != nil {
-		return nil, fmt.Errorf("opening the root: %w", err)
+	} else if err = p.Run(); err != nil {
+		err = fmt.Errorf("opening the root: %w", err)
+	}
+	c.cfg.Trace.parents(p)
+	if err != nil {
+		return nil, err
 	}
 	fds.root = p.Value(root)
 	*opened = append(*opened, fds.root)
-	if err := b.Run(); err != nil {
+	err = b.Run()
+	c.cfg.Trace.parents(b)
+	if err != nil {
 		return nil, fmt.Errorf("opening what is bound: %w", err)
 	}
 	fds.sources = make([]rootfs.Source, len(s.Mounts))
@@ -505,7 +558,7 @@ func (c *Container) Signal(sig syscall.Signal) error {
 }
 
 // Remove kills the container if it runs, and removes all that it left on the
-// host.
+// host. A Warning says that a poststop hook has failed.
 func (c *Container) Remove(ctx context.Context) error {
 	if err := c.Signal(unix.SIGKILL); err != nil {
 		return fmt.Errorf("killing process %d: %w", c.pid, err)
@@ -517,7 +570,12 @@ func (c *Container) Remove(ctx context.Context) error {
 	case <-ctx.Done():
 		return fmt.Errorf("process %d does not end after SIGKILL", c.pid)
 	}
-	return c.clean(ctx)
+	err := c.clean(ctx)
+	if c.hooked {
+		c.hooked = false
+		err = errors.Join(err, poststop(ctx, c.cfg.Spec, state(&c.cfg, specs.StateStopped, 0)))
+	}
+	return err
 }
 
 // clean removes what is not a process. With the first process of a PID

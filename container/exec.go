@@ -17,6 +17,7 @@ import (
 // passFiles appends the calls that put descriptors on 0, 1, 2 and so on. They
 // are first copied above those, since they can be among them in another order.
 func passFiles(p *step.Program, files []step.Arg) {
+	p.Step("standard input, output and error", "")
 	copies := make([]step.Result, len(files))
 	for i, f := range files {
 		copies[i] = p.Call("fcntl", unix.SYS_FCNTL, f, step.Flag(unix.F_DUPFD_CLOEXEC, "F_DUPFD_CLOEXEC"), step.Int(len(files)))
@@ -76,6 +77,7 @@ func execute(p *step.Program, proc *specs.Process, e ending) {
 
 // executeFile executes the first of files that there is.
 func executeFile(p *step.Program, files, args, env []string, cwd string, e ending) {
+	p.Step("nothing of the parent's stays open, and no signal blocked", "")
 	if e.parent >= 0 {
 		dieWithParent(p, e.parent)
 	}
@@ -84,6 +86,7 @@ func executeFile(p *step.Program, files, args, env []string, cwd string, e endin
 	closeOthers(p, e.nfiles, e.report, e.first)
 	p.Call("chdir", unix.SYS_CHDIR, p.Str(cwd))
 	p.Call("rt_sigprocmask", unix.SYS_RT_SIGPROCMASK, step.Flag(unix.SIG_SETMASK, "SIG_SETMASK"), step.Struct(p, [8]byte{}, "[]"), step.Null(), step.Int(8))
+	p.Step("become the program", "")
 	// Of the environment, like strace, only the size: it can hold secrets.
 	envp := p.Vector(env, fmt.Sprintf("[/* %d vars */]", len(env)))
 	if e.first > 0 {

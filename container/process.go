@@ -82,6 +82,8 @@ type Exec struct {
 	// Cgroups are groups below the container's for the program, by controller;
 	// that of "" is for all others.
 	Cgroups map[string]string
+
+	file string // the program, if it is not what Process.Args[0] names
 }
 
 // A Process is a program that was started in a container.
@@ -245,7 +247,11 @@ func (h *Handle) Exec(ctx context.Context, e Exec) (*Process, error) {
 			return nil, err
 		}
 	}
-	execute(p, s.Process, end)
+	programs := candidates(s.Process.Args[0], s.Process.Env)
+	if e.file != "" {
+		programs = []string{e.file}
+	}
+	executeFile(p, programs, s.Process.Args, s.Process.Env, s.Process.Cwd, end)
 
 	o.Ready = func(pid int) error {
 		if limits != nil {

@@ -46,6 +46,8 @@ type options struct {
 	again  int // how often many are started
 	seed   uint64
 	out    string
+
+	programs string // where scripts/peers has built them
 }
 
 func main() {
@@ -65,8 +67,14 @@ func main() {
 		fmt.Fprintln(os.Stderr, "peers: rounds, n and again are numbers (n at most 1000), and there are no arguments; try: scripts/peers -h")
 		os.Exit(2)
 	}
+	exe, err := os.Executable()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "peers:", err)
+		os.Exit(1)
+	}
+	o.programs = filepath.Dir(exe)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
-	failed, err := measure(ctx, o)
+	failed, err := measure(ctx, o, os.Stdout)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "peers:", err)
@@ -77,7 +85,7 @@ func main() {
 }
 
 // measure does all, and tells how many samples failed.
-func measure(ctx context.Context, o options) (failed int, err error) {
+func measure(ctx context.Context, o options, stdout io.Writer) (failed int, err error) {
 	if os.Geteuid() != 0 {
 		return 0, errors.New("containers with limits need root: sudo scripts/peers")
 	}
@@ -93,7 +101,7 @@ func measure(ctx context.Context, o options) (failed int, err error) {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, run.Close()) }()
-	s, err := newSetup(ctx, run)
+	s, err := newSetup(ctx, run, o.programs)
 	if err != nil {
 		return 0, err
 	}
@@ -106,7 +114,7 @@ func measure(ctx context.Context, o options) (failed int, err error) {
 		return 0, err
 	}
 	defer text.Close()
-	w := io.MultiWriter(os.Stdout, text)
+	w := io.MultiWriter(stdout, text)
 	raw, err := newRaw(filepath.Join(o.out, "samples.csv"))
 	if err != nil {
 		return 0, err

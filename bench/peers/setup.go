@@ -38,6 +38,8 @@ type setup struct {
 	run      *harness.Run
 	programs string // the folder of bench-oci and the C programs
 	spec     *specs.Spec
+	dirs     []string       // the image's layers
+	userns   *os.File       // they are mapped into
 	layers   *rootfs.Layers // the library's
 	room     *peer.Room     // the others'
 	config   *peer.Config
@@ -49,45 +51,47 @@ type setup struct {
 	missing  []string // why a peer is not measured
 }
 
-func newSetup(ctx context.Context, run *harness.Run) (_ *setup, err error) {
-	exe, err := os.Executable()
-	if err != nil {
-		return nil, err
+// newSetup finds bench-oci and the C programs in the folder programs, and tries
+// every runtime.
+func newSetup(ctx context.Context, run *harness.Run, programs string) (*setup, error) {
+	s := &setup{run: run, programs: programs}
+	err := s.prepare(ctx)
+	if err == nil {
+		err = s.findRuntimes(ctx)
 	}
-	s := &setup{run: run, programs: filepath.Dir(exe)}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, s.close())
-		}
-	}()
+	if err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	return s, nil
+}
+
+// prepare makes all but the runtimes ready.
+func (s *setup) prepare(ctx context.Context) (err error) {
 	if s.spec, err = spec(); err != nil {
-		return nil, err
+		return err
 	}
-	dirs, err := s.image()
-	if err != nil {
-		return nil, err
+	if s.dirs, err = s.image(); err != nil {
+		return err
 	}
-	ns, err := container.UserNamespace(ctx, s.spec.Linux)
-	if err != nil {
-		return nil, err
+	if s.userns, err = container.UserNamespace(ctx, s.spec.Linux); err != nil {
+		return err
 	}
-	defer ns.Close()
-	if s.layers, err = rootfs.OpenLayers(dirs, ns); err != nil {
-		return nil, err
+	if s.layers, err = rootfs.OpenLayers(s.dirs, s.userns); err != nil {
+		return err
 	}
-	if s.network, err = network.Open(ctx, run.NetworkID(), run.Dir, netip.Prefix{}); err != nil {
-		return nil, err
+	if s.network, err = network.Open(ctx, s.run.NetworkID(), s.run.Dir, netip.Prefix{}); err != nil {
+		return err
 	}
 	if err := s.groupOptions(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	if s.config, err = peer.NewConfig(s.spec, s.owner()); err != nil {
-		return nil, err
+		return err
 	}
-	if err := s.open(ctx, dirs, ns); err != nil {
-		return nil, err
+	if err := s.openRoom(true); err != nil {
+		return err
 	}
-	return s, s.compileFilter()
+	return s.compileFilter()
 }
 
 func (s *setup) owner() int { return int(s.spec.Linux.UIDMappings[0].HostID) }
@@ -99,6 +103,9 @@ func (s *setup) close() error {
 	}
 	if s.layers != nil {
 		errs = append(errs, s.layers.Close())
+	}
+	if s.userns != nil {
+		errs = append(errs, s.userns.Close())
 	}
 	if s.network != nil {
 		errs = append(errs, s.network.Close())
@@ -227,9 +234,29 @@ func number(n *int64) string {
 	return fmt.Sprint(*n)
 }
 
-// open makes the room and tries every runtime in it. If one cannot live with a
-// hybrid host, all get a room without version 2.
-func (s *setup) open(ctx context.Context, dirs []string, ns *os.File) error {
+// openRoom makes the room, in the place of the one before it.
+func (s *setup) openRoom(unified bool) error {
+	if s.room != nil {
+		if err := s.room.Close(); err != nil {
+			return err
+		}
+		s.room = nil
+	}
+	dir := filepath.Join(s.run.Dir, "room")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	room, err := peer.NewRoom(dir, unified)
+	if err != nil {
+		return err
+	}
+	s.room, s.hidden = room, !unified
+	return room.Layers(s.dirs, s.userns)
+}
+
+// findRuntimes tries every runtime. If one cannot live with a hybrid host, all
+// get a room without version 2.
+func (s *setup) findRuntimes(ctx context.Context) error {
 	all := []peer.Runtime{{Name: "bench-oci", Path: filepath.Join(s.programs, "bench-oci")}}
 	for _, name := range []string{"crun", "runc"} {
 		rt, err := peer.Find(name)
@@ -239,38 +266,12 @@ func (s *setup) open(ctx context.Context, dirs []string, ns *os.File) error {
 		}
 		all = append(all, rt)
 	}
-	var failures []error
-	for _, unified := range []bool{true, false} {
-		if !unified && !peer.Hybrid() {
-			break
-		}
-		if s.room != nil {
-			if err := s.room.Close(); err != nil {
-				return err
-			}
-		}
-		dir := filepath.Join(s.run.Dir, "room")
-		if err := os.MkdirAll(dir, 0o700); err != nil {
+	failures := s.tryAll(ctx, all)
+	if len(failures) > 0 && peer.Hybrid() {
+		if err := s.openRoom(false); err != nil {
 			return err
 		}
-		var err error
-		if s.room, err = peer.NewRoom(dir, unified); err != nil {
-			return err
-		}
-		if err := s.room.Layers(dirs, ns); err != nil {
-			return err
-		}
-		s.hidden, s.runtimes, failures = !unified, nil, nil
-		for _, rt := range all {
-			if err := s.try(ctx, rt); err != nil {
-				failures = append(failures, err)
-				continue
-			}
-			s.runtimes = append(s.runtimes, rt)
-		}
-		if len(failures) == 0 {
-			break
-		}
+		failures = s.tryAll(ctx, all)
 	}
 	for _, err := range failures {
 		s.missing = append(s.missing, err.Error())
@@ -279,6 +280,19 @@ func (s *setup) open(ctx context.Context, dirs []string, ns *os.File) error {
 		return errors.Join(failures...)
 	}
 	return nil
+}
+
+// tryAll keeps the runtimes that run a container in this room.
+func (s *setup) tryAll(ctx context.Context, all []peer.Runtime) (failures []error) {
+	s.runtimes = nil
+	for _, rt := range all {
+		if err := s.try(ctx, rt); err != nil {
+			failures = append(failures, err)
+			continue
+		}
+		s.runtimes = append(s.runtimes, rt)
+	}
+	return failures
 }
 
 func (s *setup) try(ctx context.Context, rt peer.Runtime) error {

@@ -28,7 +28,7 @@ func init() {
 type other struct{ name string }
 
 func (p other) Info() Info {
-	return Info{Name: p.name, Title: "container of " + p.name + " (the same bundle, loopback)", Kind: "container", Optional: true}
+	return Info{Name: p.name, Title: "container of the command " + p.name + " (the same bundle, loopback)", Kind: "container", Optional: true}
 }
 
 func (p other) Available(ctx context.Context) error {
