@@ -165,7 +165,7 @@ func TestExec(t *testing.T) {
 		{5, "", []string{"c", "/probe", "exit 5"}},
 		{255, "no such program", []string{"c", "/no/such"}},
 		{255, "--user", []string{"-u", "root", "c", "/probe"}},
-		{255, "either a program", []string{"c"}},
+		{255, "neither a program", []string{"c"}},
 		{255, "unknown capability", []string{"--cap", "CAP_FLY", "c", "/probe"}},
 		{255, "does not exist", []string{"other", "/probe"}},
 		{255, "no such file", []string{"--cgroup", "none", "c", "/probe"}},
