@@ -158,7 +158,12 @@ func (h *Handle) Exec(ctx context.Context, e Exec) (*Process, error) {
 	}
 	var tasks []int
 	if group, err := h.group(); err == nil {
-		if group, err = group.Below(e.Cgroups); err != nil {
+		if len(e.Cgroups) == 0 {
+			group, err = group.With(h.Pid)
+		} else {
+			group, err = group.Below(e.Cgroups)
+		}
+		if err != nil {
 			return nil, err
 		}
 		folder, files, err := group.Entrances()
