@@ -3,6 +3,7 @@ package container
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path"
 	"slices"
@@ -49,9 +50,10 @@ func check(s *specs.Spec, layers bool) error {
 		field string
 		list  []string
 	}{
-		{"hostname", []string{s.Hostname}}, {"root.path", []string{s.Root.Path}}, {"process.cwd", []string{s.Process.Cwd}},
+		{"hostname", []string{s.Hostname}}, {"domainname", []string{s.Domainname}}, {"root.path", []string{s.Root.Path}}, {"process.cwd", []string{s.Process.Cwd}},
 		{"process.args", s.Process.Args}, {"process.env", s.Process.Env}, {"linux.cgroupsPath", []string{l.CgroupsPath}},
-		{"linux.maskedPaths", l.MaskedPaths}, {"linux.readonlyPaths", l.ReadonlyPaths},
+		{"linux.maskedPaths", l.MaskedPaths}, {"linux.readonlyPaths", l.ReadonlyPaths}, {"linux.sysctl", slices.Collect(maps.Values(l.Sysctl))},
+		{"linux.mountLabel", []string{l.MountLabel}}, {"process.apparmorProfile", []string{s.Process.ApparmorProfile}}, {"process.selinuxLabel", []string{s.Process.SelinuxLabel}},
 	} {
 		for _, v := range f.list {
 			if strings.IndexByte(v, 0) >= 0 {
@@ -139,6 +141,9 @@ func check(s *specs.Spec, layers bool) error {
 			return fmt.Errorf("config.json: %w", err)
 		}
 	}
+	if err := checkRdt(l.IntelRdt); err != nil {
+		return fmt.Errorf("config.json: %w", err)
+	}
 	if err := checkMemoryPolicy(l.MemoryPolicy); err != nil {
 		return fmt.Errorf("config.json: %w", err)
 	}
@@ -174,16 +179,6 @@ func check(s *specs.Spec, layers bool) error {
 	if r := l.Resources; r != nil && r.Memory != nil && r.Memory.Limit != nil && *r.Memory.Limit >= 0 {
 		if least := leastMemory(s.Process); *r.Memory.Limit < least {
 			return bad("linux.resources.memory.limit", "%d bytes are too few to start in; the least is %d", *r.Memory.Limit, least)
-		}
-	}
-	for _, f := range []struct {
-		field string
-		set   bool
-	}{
-		{"linux.intelRdt", l.IntelRdt != nil},
-	} {
-		if f.set {
-			return bad(f.field, "is not supported yet")
 		}
 	}
 	return nil

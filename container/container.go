@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -77,6 +78,7 @@ type Container struct {
 	status  Status
 	program *step.Program     // kept while a created child needs its memory
 	devices []*network.Device // lent to it, while it starts
+	rdt     []string          // folders of resctrl that a start has made
 	hooked  bool              // hooks were run, and so poststop's have to be
 
 	mu    sync.Mutex
@@ -144,6 +146,8 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, c.returnDevices(), c.clean(context.WithoutCancel(ctx)))
+			slices.Reverse(c.rdt)
+			err = errors.Join(err, removeRdt(c.rdt))
 			if c.hooked {
 				err = errors.Join(err, poststop(context.WithoutCancel(ctx), s, state(&cfg, specs.StateStopped, 0)))
 			}
@@ -260,6 +264,9 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 		o.Report = fds.report
 	}
 	p, gates := compile(s, fds)
+	if p.Len() > step.MaxLen {
+		return nil, fmt.Errorf("config.json: so many mounts, devices and paths need %d system calls, and %d are the most", p.Len(), step.MaxLen)
+	}
 	p.FailAt = cfg.failAt
 	o.Until = gates.ready
 	o.Ready = func(pid int) error {
@@ -268,6 +275,11 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 				return err
 			}
 		}
+		made, err := enterRdt(s, cfg.ID, pid)
+		if err != nil {
+			return err
+		}
+		c.rdt = made
 		gates.born.Open()
 		if wait != nil {
 			if err := wait.born(pid, p.Rest(gates.ready)); err != nil {
@@ -535,7 +547,7 @@ func (c *Container) Remove(ctx context.Context) error {
 	case <-ctx.Done():
 		return fmt.Errorf("process %d does not end after SIGKILL", c.pid)
 	}
-	err := c.clean(ctx)
+	err := errors.Join(c.clean(ctx), endRdt(c.cfg.Spec, c.cfg.ID))
 	if c.hooked {
 		c.hooked = false
 		err = errors.Join(err, poststop(ctx, c.cfg.Spec, state(&c.cfg, specs.StateStopped, 0)))

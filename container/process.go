@@ -249,6 +249,9 @@ func (h *Handle) Exec(ctx context.Context, e Exec) (*Process, error) {
 	executeFile(p, programs, s.Process.Args, s.Process.Env, s.Process.Cwd, end)
 
 	o.Ready = func(pid int) error {
+		if _, err := enterRdt(&s, h.ID, pid); err != nil {
+			return err
+		}
 		if limits != nil {
 			if err := limits.Await(ctx); err != nil {
 				return err
