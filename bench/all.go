@@ -29,7 +29,7 @@ import (
 type allCommand struct {
 	Out         string   `help:"Folder for the results: the journal, the report, the plots. It must not hold another run. Default: results-DATE-TIME." placeholder:"DIR"`
 	Profile     string   `help:"How long to measure: ${profiles}." default:"quick"`
-	Platforms   []string `help:"On what to measure, of ${platforms}. Default: all." placeholder:"NAME"`
+	Platforms   []string `help:"On what to measure, of ${platforms}. Default: all, other OCI runtimes if they are installed." placeholder:"NAME"`
 	Experiments []string `help:"What to measure, of ${experiments}. Default: all." placeholder:"NAME"`
 	Rounds      int      `help:"Rounds of each experiment, at most. Default: as many as the profile's time allows." placeholder:"N"`
 	Seed        *uint64  `help:"Seed of the random order, to run the same order again." placeholder:"N"`
@@ -109,6 +109,11 @@ func (c *allCommand) validate() (choice, error) {
 		return ch, err
 	}
 	ch.platforms = platforms
+	if len(c.Platforms) == 0 {
+		ch.platforms = slices.DeleteFunc(platforms, func(p platform.Platform) bool {
+			return p.Info().Optional && p.Available(context.Background()) != nil
+		})
+	}
 	experiments, err := pick("experiment", c.Experiments, experiment.All(), func(e experiment.Experiment) string { return e.Name })
 	if err != nil {
 		return ch, err

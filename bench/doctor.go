@@ -27,6 +27,8 @@ type finding struct {
 	ok   bool
 	text string // what was found, or what is wrong
 	fix  string
+
+	optional bool // nobody misses it
 }
 
 // Run looks at all that `bench all` needs, then starts one instance on each
@@ -38,6 +40,9 @@ func (c *doctorCommand) Run(s streams) error {
 		mark := "ok  "
 		if !f.ok {
 			mark = "MISS"
+		}
+		if !f.ok && f.optional {
+			mark = "–   "
 		}
 		fmt.Fprintf(s.out, "%s  %-16s %s\n", mark, f.what, f.text)
 		if f.fix != "" {
@@ -53,7 +58,7 @@ func (c *doctorCommand) Run(s streams) error {
 	failed := 0
 	starts, err := c.starts(ctx, s)
 	for _, f := range starts {
-		if !f.ok {
+		if !f.ok && !f.optional {
 			failed++
 		}
 		say(f)
@@ -91,7 +96,7 @@ func (c *doctorCommand) starts(ctx context.Context, s streams) (found []finding,
 			err = tryOut(ctx, p, workloadFor(run, p, image, process, c.Kernel))
 		}
 		if u, ok := errors.AsType[*platform.UnavailableError](err); ok {
-			f.text, f.fix = u.Reason, u.Fix
+			f.text, f.fix, f.optional = u.Reason, u.Fix, p.Info().Optional
 		} else if err != nil {
 			f.text = err.Error()
 		} else {

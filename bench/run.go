@@ -43,16 +43,18 @@ type runCommand struct {
 	User        string   `short:"u" help:"Who runs the program, by name or number, as in the image." placeholder:"USER[:GROUP]"`
 	Userns      string   `help:"'host': its root is the host's root. Otherwise it has a user namespace." enum:",host" default:""`
 	Hostname    string   `help:"Its host name." placeholder:"NAME"`
+	Init        bool     `help:"Put a small init before the program, which sends it signals and reaps what it leaves."`
 	Rm          bool     `help:"Accepted, and always so: nothing of a container stays."`
 	Workdir     string   `short:"w" help:"The folder that the program begins in." placeholder:"DIR"`
+	Explain     bool     `help:"Show on the standard error how the container is made: each system call, and the microseconds that it took."`
 	Entrypoint  *string  `help:"The program, in place of the image's." placeholder:"PROGRAM"`
 }
 
 // The exit codes of docker run, beside those of the program.
 const (
-	exitRun         = 125 // the container could not be made
-	exitCannotExec  = 126
-	exitNoSuchThing = 127
+	exitRun        = 125 // the container could not be made
+	exitCannotExec = 126
+	exitNotFound   = 127
 )
 
 func (c *runCommand) Run(s streams) error {
@@ -70,10 +72,10 @@ func (c *runCommand) Run(s streams) error {
 func exitOf(err error) int {
 	e, ok := errors.AsType[*step.Error](err)
 	switch {
-	case !ok || !strings.HasPrefix(e.Call, "execve("):
+	case !ok || !strings.HasPrefix(e.Call, "execve"): // or execveat
 		return exitRun
 	case e.Errno == unix.ENOENT || e.Errno == unix.ENOTDIR:
-		return exitNoSuchThing
+		return exitNotFound
 	}
 	return exitCannotExec
 }
@@ -84,7 +86,7 @@ func (c *runCommand) run(ctx context.Context, s streams) (code int, err error) {
 		return 0, err
 	}
 	if os.Geteuid() != 0 {
-		return 0, errors.New("a container needs root so far: sudo bench run ...")
+		return 0, errors.New("a container needs root so far: sudo bench run")
 	}
 	// A signal that comes early is kept until there is somebody to get it.
 	signals := forwardable()
@@ -94,12 +96,16 @@ func (c *runCommand) run(ctx context.Context, s streams) (code int, err error) {
 		return 0, err
 	}
 	b := &box{runCommand: c, options: o, run: run}
+	if c.Explain {
+		b.trace = &container.Trace{}
+	}
 	defer func() {
 		for i := len(b.undo) - 1; i >= 0; i-- {
 			err = errors.Join(err, b.undo[i]())
 		}
 		err = errors.Join(err, run.Close())
 	}()
+	begin := harness.Now()
 	if err := b.prepare(ctx, s); err != nil {
 		return 0, err
 	}
@@ -110,6 +116,11 @@ func (c *runCommand) run(ctx context.Context, s streams) (code int, err error) {
 	defer io.close()
 	io.config(&b.cfg)
 	ctr, err := container.Start(ctx, b.cfg)
+	if c.Explain {
+		// Not before: to print meanwhile would be measured too.
+		explain(s.err, explainWidth(s.err), isTerminal(s.err), b.trace.Events, begin)
+		io.explained = func(at int64) { fmt.Fprintf(s.err, "\nIts first output came after %s.\n\n", milliseconds(at-begin)) }
+	}
 	if err != nil {
 		return 0, err
 	}
@@ -133,10 +144,11 @@ func (c *runCommand) run(ctx context.Context, s streams) (code int, err error) {
 type box struct {
 	*runCommand
 	options
-	run  *harness.Run
-	spec *specs.Spec
-	cfg  container.Config
-	undo []func() error // what was prepared, to be undone in reverse
+	run   *harness.Run
+	spec  *specs.Spec
+	cfg   container.Config
+	trace *container.Trace // nil without --explain
+	undo  []func() error   // what was prepared, to be undone in reverse
 }
 
 // prepare makes all that the container is started from.
@@ -156,12 +168,15 @@ func (b *box) prepare(ctx context.Context, s streams) error {
 	// The run's group is the container's: no other is in it.
 	b.spec.Linux.CgroupsPath = "/" + b.run.ID
 	var userns *os.File
+	at := harness.Now()
 	if b.Userns != "host" {
 		if userns, err = container.UserNamespace(ctx, b.spec.Linux); err != nil {
 			return err
 		}
 		defer userns.Close()
+		b.trace.Add("image", "a user namespace, with nobody in it, to map the owners of the image's files", "clone3(NEWUSER), write uid_map and gid_map, open /proc/PID/ns/user", at)
 	}
+	at = harness.Now()
 	layers, err := rootfs.OpenLayers(image.dirs, userns)
 	if err != nil {
 		if userns != nil && errors.Is(err, unix.EINVAL) {
@@ -170,7 +185,8 @@ func (b *box) prepare(ctx context.Context, s streams) error {
 		return err
 	}
 	b.undo = append(b.undo, layers.Close)
-	b.cfg = container.Config{Spec: b.spec, Layers: layers, Dir: filepath.Join(b.run.Dir, "container")}
+	b.trace.Add("image", "the layers of "+image.name, fmt.Sprintf("open_tree, mount_setattr(MOUNT_ATTR_RDONLY|MOUNT_ATTR_IDMAP), move_mount of each (%d)", len(image.dirs)), at)
+	b.cfg = container.Config{Spec: b.spec, Layers: layers, Dir: filepath.Join(b.run.Dir, "container"), Init: b.Init, Trace: b.trace}
 	if err := b.connect(ctx); err != nil {
 		return err
 	}
@@ -182,19 +198,29 @@ func (b *box) connect(ctx context.Context) error {
 	name, isOther := strings.CutPrefix(b.Network, "container:")
 	switch {
 	case b.Network == "bridge":
+		at := harness.Now()
 		n, err := network.Open(ctx, b.run.NetworkID(), b.run.Dir, netip.Prefix{})
 		if err != nil {
 			return err
 		}
 		b.undo = append(b.undo, n.Close)
+		b.trace.Add("bridge", "a bridge", fmt.Sprintf("sendto(netlink, [a bridge, with the first address of %s, up])", n.Subnet()), at)
+		at = harness.Now()
 		if err := n.NAT(); err != nil {
 			return err
 		}
+		b.trace.Add("bridge", "address translation", "sendto(netlink, [a table of nftables: masquerade, dnat]), write net.ipv4.ip_forward", at)
+		at = harness.Now()
 		if b.cfg.Endpoint, err = n.Endpoint(); err != nil {
 			return err
 		}
+		b.trace.Add("bridge", "the container's address: "+b.cfg.Endpoint.Addr().String(), "flock, a bit in a shared file", at)
 		if len(b.ports) > 0 {
-			return b.cfg.Endpoint.Publish(b.ports)
+			at = harness.Now()
+			if err := b.cfg.Endpoint.Publish(b.ports); err != nil {
+				return err
+			}
+			b.trace.Add("bridge", fmt.Sprintf("published ports: %v", b.ports), "sendto(netlink, [elements of the map of nftables])", at)
 		}
 	case b.Network == "host":
 		removeNamespace(b.spec, specs.NetworkNamespace)

@@ -129,6 +129,10 @@ func TestRunShell(t *testing.T) {
 		{"over its memory", []string{"-m", "16m", root, "tail", "/dev/zero"}, "", "over its memory limit", 137},
 		{"not found", []string{root, "nothere"}, "", "no such program", 127},
 		{"not found by path", []string{root, "/nothere"}, "", "no such file", 127},
+		{"not found, with the host's users", []string{"--userns", "host", root, "nothere"}, "", "no such program", 127},
+		{"no program, with the host's users", []string{"--userns", "host", root, "/etc"}, "", "permission denied", 126},
+		{"init", []string{"--init", root, "sh", "-c", "echo $$"}, "2\n", "", 0},
+		{"not found, with an init", []string{"--init", root, "nothere"}, "", "no such program", 127},
 		{"no program", []string{root, "/etc"}, "", "permission denied", 126},
 		{"no user", []string{"-u", "bob", root, "id"}, "", "user bob", 125},
 		{"nothing to run", []string{root}, "", "names no program", 125},
@@ -248,7 +252,7 @@ func TestRunSignals(t *testing.T) {
 		}
 	})
 	t.Run("not handled", func(t *testing.T) {
-		cmd, out := started(t, nil, root, "sh", "-c", "echo ready; exec sleep 100")
+		cmd, out := started(t, nil, root, "sh", "-c", "trap '' INT; echo ready; exec sleep 100")
 		for range patience {
 			cmd.Process.Signal(os.Interrupt)
 			time.Sleep(50 * time.Millisecond) // two that wait at once are one
@@ -258,6 +262,16 @@ func TestRunSignals(t *testing.T) {
 		}
 		expect(t, out, "killing it")
 	})
+}
+
+// TestRunInit: with an init Ctrl-C ends a program that does not handle it.
+func TestRunInit(t *testing.T) {
+	root := shell(t)
+	cmd, _ := started(t, nil, "--init", root, "sh", "-c", "echo ready; exec sleep 100")
+	cmd.Process.Signal(os.Interrupt)
+	if code := exitCode(t, cmd); code != 130 {
+		t.Errorf("status %d, want 130", code)
+	}
 }
 
 // TestRunKilled: of a bench run that is killed no process stays, and the rest

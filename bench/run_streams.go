@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 
+	"vmctr/bench/harness"
 	"vmctr/container"
 )
 
@@ -30,6 +31,26 @@ type runStreams struct {
 	master      *os.File
 	restore     func()
 	copied      sync.WaitGroup
+
+	explained func(at int64) // is told when the first output came; nil if nobody asks
+	first     sync.Once
+}
+
+// copy copies the container's output.
+func (r *runStreams) copy(to io.Writer, from io.Reader) {
+	if r.explained != nil {
+		b := make([]byte, 32<<10)
+		n, err := from.Read(b)
+		at := harness.Now()
+		if n > 0 {
+			r.first.Do(func() { r.explained(at) })
+			to.Write(b[:n])
+		}
+		if err != nil {
+			return
+		}
+	}
+	io.Copy(to, from)
 }
 
 func openStreams(s streams, interactive, tty bool, spec *specs.Spec) (_ *runStreams, err error) {
@@ -98,7 +119,7 @@ func (r *runStreams) started() error {
 			go io.Copy(r.master, os.Stdin) // for as long as bench runs
 		}
 		r.resize()
-		r.copied.Go(func() { io.Copy(r.out, r.master) })
+		r.copied.Go(func() { r.copy(r.out, r.master) })
 		return nil
 	}
 	if r.interactive {
@@ -109,7 +130,7 @@ func (r *runStreams) started() error {
 	}
 	for i, w := range []io.Writer{r.out, r.err} {
 		r.copied.Go(func() {
-			io.Copy(w, r.ours[i+1])
+			r.copy(w, r.ours[i+1])
 			// Who reads no more is told so: the next write fails.
 			r.ours[i+1].Close()
 		})

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+
+	"vmctr/container/rootfs"
 )
 
 // BenchmarkStart is a container's start, up to the first instruction of its
@@ -29,6 +31,11 @@ func BenchmarkStart(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer l.Close()
+	b.Run("loopback", func(b *testing.B) { benchmarkStart(b, l, dir, nil) })
+	b.Run("network", func(b *testing.B) { benchmarkStart(b, l, dir, openNetwork(b)) })
+}
+
+func benchmarkStart(b *testing.B, l *rootfs.Layers, dir string, n *testNetwork) {
 	dev := null(b)
 	phases := map[string][]int64{}
 	var order []string
@@ -39,7 +46,7 @@ func BenchmarkStart(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		c, err := Start(context.Background(), Config{Spec: s, Layers: l, Dir: filepath.Join(dir, "c"), Stdin: dev, Stdout: w, Stderr: dev})
+		c, err := Start(context.Background(), Config{Spec: s, Layers: l, Dir: filepath.Join(dir, "c"), Stdin: dev, Stdout: w, Stderr: dev, Endpoint: n.endpoint(b)})
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -31,8 +31,8 @@ type descriptors struct {
 	// start before it goes on, and outlives its parent.
 	start  int  // 0 for none
 	report int  // where it says that it cannot: 0 for nowhere
-	detour int  // the program that it becomes first: 0 for none
-	init   bool // that is the init
+	first  int  // the program that it becomes first (first.go), which needs report: 0 for none
+	init   bool // that stays, as its init
 
 	cgroups  []rootfs.Hierarchy // for mounts of the type cgroup
 	endpoint *network.Endpoint  // nil for a container with loopback alone
@@ -74,8 +74,14 @@ func compile(s *specs.Spec, fds descriptors) (*step.Program, gates) {
 		l = &specs.Linux{}
 	}
 
-	p.Phase("namespaces")
+	if isNew(s, specs.UserNamespace) {
+		p.Phase("id maps")
+	} else {
+		p.Phase("namespaces")
+	}
+	p.Step("end with the parent", "")
 	dieWithParent(p, fds.self)
+	p.Step("wait until the parent is ready, and has mapped the users", "")
 	g.born = p.Gate(10 * time.Second)
 	if joins(s, specs.PIDNamespace) {
 		hide(p)
@@ -87,6 +93,7 @@ func compile(s *specs.Spec, fds descriptors) (*step.Program, gates) {
 	}
 
 	p.Phase("cgroup")
+	p.Step("enter the control group, and take it for the root of all", "")
 	for _, fd := range fds.tasks {
 		p.Call("write", unix.SYS_WRITE, step.Flag(fd, "tasks"), p.Str("0"), step.Int(1))
 	}
@@ -95,6 +102,7 @@ func compile(s *specs.Spec, fds descriptors) (*step.Program, gates) {
 	}
 
 	p.Phase("file system")
+	p.Step("the tree, in a mount namespace that the host's mounts come into and none leave", "")
 	// The usual mask of a container, whatever its parent's is: mount points are
 	// made with it, and the program gets it unless it asks for another.
 	p.Call("umask", unix.SYS_UMASK, step.Octal(0o022))
@@ -106,10 +114,12 @@ func compile(s *specs.Spec, fds descriptors) (*step.Program, gates) {
 		root.Cgroups, root.Label = fds.cgroups, l.MountLabel
 	}
 	if userns {
+		p.Step("become the root of the user namespace", "")
 		setUser(p, 0, 0, nil)
 		// The signal went with the old user.
 		dieWithParent(p, fds.self)
 	}
+	p.Step("a session of its own, apart from the parent's terminal", "")
 	p.Call("setsid", unix.SYS_SETSID)
 	files := arguments(fds.files)
 	switch {
@@ -123,13 +133,17 @@ func compile(s *specs.Spec, fds descriptors) (*step.Program, gates) {
 	p.Phase("network")
 	switch {
 	case fds.endpoint != nil:
+		p.Step("wait for the veth pair, then in one message: addresses, interfaces up, default route", "")
 		g.network = network.Configure(p, fds.endpoint)
 	case isNew(s, specs.NetworkNamespace):
+		p.Step("loopback comes up", "")
 		network.Loopback(p)
 	}
 	if len(l.NetDevices) > 0 {
+		p.Step("wait for the interfaces that the host lends", "")
 		g.devices = network.Borrow(p)
 	}
+	p.Step("the host's name", "")
 	if s.Hostname != "" {
 		p.Call("sethostname", unix.SYS_SETHOSTNAME, p.Str(s.Hostname), step.Int(len(s.Hostname)))
 	}
@@ -138,15 +152,16 @@ func compile(s *specs.Spec, fds descriptors) (*step.Program, gates) {
 	}
 
 	if limited(s.Process) {
+		p.Step("wait until the parent has set resource limits", "")
 		// Late: with few descriptors or little memory left, nothing above would work.
 		g.limits = p.Gate(10 * time.Second)
 	}
 	created := func() {
 		p.Phase("created")
+		findProgram(p, s.Process)
 		// It may wait for long, and what else it was born with, such as the
 		// streams of others, would stay open meanwhile.
-		closeOthers(p, len(files), keptFile{fds.start, "start"}, keptFile{fds.report, "failed"}, keptFile{fds.detour, "detour"})
-		findProgram(p, s.Process)
+		closeOthers(p, len(files), fds.start, fds.report, fds.first)
 		p.Call("prctl", unix.SYS_PRCTL, step.Flag(unix.PR_SET_PDEATHSIG, "PR_SET_PDEATHSIG"), step.Int(0))
 		g.ready = p.Checkpoint()
 		p.Call("read", unix.SYS_READ, step.Flag(fds.start, "start"), p.Bytes(make([]byte, 1), "byte"), step.Int(1))
@@ -168,13 +183,14 @@ func compile(s *specs.Spec, fds descriptors) (*step.Program, gates) {
 
 	p.Phase("exec")
 	if g.network != nil {
+		p.Step("wait until the bridge forwards", "")
 		g.network.Settle(p)
 	}
 	self := fds.self
 	if fds.start != 0 {
 		self = -1
 	}
-	execute(p, s.Process, ending{nfiles: len(files), parent: self, report: fds.report, detour: fds.detour, init: fds.init})
+	execute(p, s.Process, ending{nfiles: len(files), parent: self, report: fds.report, first: fds.first, init: fds.init})
 	return p, g
 }
 
@@ -197,16 +213,25 @@ func fileSystem(p *step.Program, root *rootfs.Root, s *specs.Spec, l *specs.Linu
 			root.Device(d)
 		}
 	}
+	p.Step("the folder to begin in", "")
 	root.Folder(s.Process.Cwd) // as runc does
 	if s.Process.Terminal {
+		p.Step("a terminal, whose other side is sent to the parent", "")
 		tty := openTerminal(p, root.Terminal(), s.Process, fds.console)
 		root.Console(tty)
-		*files = []step.Arg{tty.Arg(), tty.Arg(), tty.Arg()}
+		// At once: an engine waits until nobody has the streams of `create`
+		// open, and a created container may never be started.
+		for i := range 3 {
+			p.Call("dup3", unix.SYS_DUP3, tty.Arg(), step.Int(i), step.Int(0))
+			(*files)[i] = step.Flag(i, "terminal")
+		}
 	}
 	for _, key := range sortedKeys(l.Sysctl) {
+		p.Step("set the kernel parameter", key)
 		setSysctl(p, key, l.Sysctl[key])
 	}
 	if h := s.Hooks; h != nil && len(prestart(h))+len(h.CreateRuntime)+len(h.CreateContainer) > 0 {
+		p.Step("wait for the hooks", "")
 		g.hooks = p.Gate(hooksPatience)
 	}
 	root.Mask(l.MaskedPaths)

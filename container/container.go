@@ -44,9 +44,6 @@ type Config struct {
 	// Console is a connected UNIX socket to which the terminal's master is
 	// sent, if Spec.Process.Terminal asks for one.
 	Console *os.File
-	// Init makes the first process a small one that starts the program, sends
-	// its signals on to it and reaps orphans (docker run --init).
-	Init bool
 	// Endpoint is the container's place in a network, for one with a new network
 	// namespace; nil leaves it with loopback alone. It is the container's from
 	// then on: a start that fails gives it back, and so does Remove.
@@ -58,6 +55,13 @@ type Config struct {
 	// KeepKeyring leaves the container the session keyring of its parent
 	// (session-keyring(7)), where one with an ID otherwise gets its own.
 	KeepKeyring bool
+	// Init makes the first process a small one that starts the program, sends
+	// its signals on to it and reaps orphans (docker run --init).
+	Init bool
+
+	// Trace, if there is one, is filled in with what is done and how long it
+	// takes.
+	Trace *Trace
 
 	// For tests: the calls that fail, as step.Program.FailAt, when the root is
 	// made and in the child.
@@ -183,8 +187,12 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 		fds.console = int(cfg.Console.Fd())
 	}
 	if s.Linux != nil && s.Linux.Seccomp != nil {
+		at := now()
 		if fds.filter, err = seccomp.Compile(s.Linux.Seccomp); err != nil {
 			return nil, fmt.Errorf("config.json: %w", err)
+		}
+		if t := cfg.Trace; t != nil {
+			t.Add("filter", "the rules on system calls become a program for the kernel", fmt.Sprintf("no system call: %d instructions of BPF", len(fds.filter.Program)), at)
 		}
 	}
 	if fds.joins, err = openNamespaces(s, &opened); err != nil {
@@ -213,6 +221,9 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 		if err := delegate(c.group, s); err != nil {
 			return nil, err
 		}
+		if t := cfg.Trace; t != nil {
+			t.Add("make cgroup", "a control group with its limits", describeGroup(s), groupAt)
+		}
 		folder, tasks, err := c.group.Entrances()
 		if err != nil {
 			return nil, err
@@ -228,12 +239,9 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 	}
 
 	var told report
-	if fds.init = cfg.Init; cfg.Init || needsDetour(s) && !cfg.straight {
-		open := openDetour
-		if cfg.Init {
-			open = openInit
-		}
-		if fds.detour, err = open(len(fds.files), &opened); err != nil {
+	if cfg.Init || needsDetour(s) && !cfg.straight {
+		fds.init = cfg.Init
+		if fds.first, err = openFirst(len(fds.files), &opened); err != nil {
 			return nil, err
 		}
 		if wait == nil {
@@ -268,11 +276,19 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 		return nil, fmt.Errorf("config.json: so many mounts, devices and paths need %d system calls, and %d are the most", p.Len(), step.MaxLen)
 	}
 	p.FailAt = cfg.failAt
+	cfg.Trace.trace(p)
+	if gates.network != nil && cfg.Trace != nil {
+		gates.network.Observe = func(what, call string, begin int64) { cfg.Trace.Add("network", what, call, begin) }
+	}
 	o.Until = gates.ready
 	o.Ready = func(pid int) error {
 		if isNew(s, specs.UserNamespace) {
+			at := now()
 			if err := mapIDs(pid, s.Linux); err != nil {
 				return err
+			}
+			if t := cfg.Trace; t != nil {
+				t.Add("id maps", "who on the host its users are", describeMaps(pid, s.Linux), at)
 			}
 		}
 		made, err := enterRdt(s, cfg.ID, pid)
@@ -295,9 +311,11 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 			if err := gates.hooks.Await(ctx); err != nil {
 				return err
 			}
+			at := now()
 			if err := c.hooksBeforePivot(ctx, pid); err != nil {
 				return err
 			}
+			cfg.Trace.Add("file system", "hooks", "clone3, execve of each", at)
 			gates.hooks.Open()
 		}
 		if gates.network != nil {
@@ -331,6 +349,7 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 		return nil
 	}
 	child, err := p.Clone(ctx, o)
+	cfg.Trace.program(p, o, child.PID)
 	if err != nil {
 		if gates.network != nil {
 			err = gates.network.Explain(err)
@@ -343,7 +362,10 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 	c.pid, c.pidfd, c.program = child.PID, child.PIDFD, p
 	if told.r != nil {
 		closeAll(&opened)
-		if err := told.await(ctx, p); err != nil {
+		at := now()
+		err := told.await(ctx, p)
+		cfg.Trace.detour(cfg, at, err)
+		if err != nil {
 			unix.PidfdSendSignal(c.pidfd, unix.SIGKILL, nil, 0)
 			reapChild(c.pidfd)
 			return nil, fmt.Errorf("starting %q: %w", s.Process.Args[0], explain(err, s.Process))
@@ -402,9 +424,11 @@ func (c *Container) prepareTree(fds *descriptors, opened *[]int) (*step.Program,
 	p.FailAt = c.cfg.failOverlayAt
 	var root step.Result
 	if c.cfg.Layers != nil {
+		at := now()
 		if err := c.writableLayer(); err != nil {
 			return nil, fmt.Errorf("making the writable layer: %w", err)
 		}
+		c.cfg.Trace.Add("start", "an empty layer that the container can write to", "mkdir, chmod and chown of upper, work and rootfs", at)
 		fds.at = filepath.Join(c.cfg.Dir, "rootfs")
 		root = rootfs.Overlay(p, c.cfg.Layers, c.cfg.Dir, mountLabel(s))
 	} else {
@@ -414,22 +438,33 @@ func (c *Container) prepareTree(fds *descriptors, opened *[]int) (*step.Program,
 	}
 	// Not where layers are joined, which has a mount namespace of its own.
 	b := step.New()
+	c.cfg.Trace.trace(p)
+	c.cfg.Trace.trace(b)
+	b.Phase("binds")
 	binds := map[int]step.Result{}
 	for i, m := range s.Mounts {
 		if rootfs.IsBind(m) {
+			b.Step("what will be shown at", m.Destination)
 			binds[i] = rootfs.OpenMount(b, c.path(m.Source), m)
 		}
 	}
+	var err error
 	if c.cfg.Layers != nil {
-		if err := rootfs.Run(p); err != nil {
-			return nil, fmt.Errorf("joining the layers: %w", err)
+		if err = rootfs.Run(p); err != nil {
+			err = fmt.Errorf("joining the layers: %w", err)
 		}
-	} else if err := p.Run(); err != nil {
-		return nil, fmt.Errorf("opening the root: %w", err)
+	} else if err = p.Run(); err != nil {
+		err = fmt.Errorf("opening the root: %w", err)
+	}
+	c.cfg.Trace.parents(p)
+	if err != nil {
+		return nil, err
 	}
 	fds.root = p.Value(root)
 	*opened = append(*opened, fds.root)
-	if err := b.Run(); err != nil {
+	err = b.Run()
+	c.cfg.Trace.parents(b)
+	if err != nil {
 		return nil, fmt.Errorf("opening what is bound: %w", err)
 	}
 	fds.sources = make([]rootfs.Source, len(s.Mounts))

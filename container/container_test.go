@@ -189,6 +189,13 @@ func startBox(t testing.TB, l *rootfs.Layers, s *specs.Spec, change ...func(*Con
 
 func tryBox(t testing.TB, l *rootfs.Layers, s *specs.Spec, change ...func(*Config)) (*box, error) {
 	t.Helper()
+	return boxOf(t, Config{Spec: s, Layers: l}, change...)
+}
+
+// boxOf starts a container of a configuration that lacks what belongs to it
+// alone.
+func boxOf(t testing.TB, cfg Config, change ...func(*Config)) (*box, error) {
+	t.Helper()
 	var ours, theirs [3]*os.File
 	for i := range ours {
 		r, w, err := os.Pipe()
@@ -202,7 +209,7 @@ func tryBox(t testing.TB, l *rootfs.Layers, s *specs.Spec, change ...func(*Confi
 		t.Cleanup(func() { ours[i].Close() })
 		defer theirs[i].Close()
 	}
-	cfg := Config{Spec: s, Layers: l, Dir: filepath.Join(t.TempDir(), "c"), Stdin: theirs[0], Stdout: theirs[1], Stderr: theirs[2]}
+	cfg.Dir, cfg.Stdin, cfg.Stdout, cfg.Stderr = filepath.Join(t.TempDir(), "c"), theirs[0], theirs[1], theirs[2]
 	for _, f := range change {
 		f(&cfg)
 	}

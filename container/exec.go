@@ -17,6 +17,7 @@ import (
 // passFiles appends the calls that put descriptors on 0, 1, 2 and so on. They
 // are first copied above those, since they can be among them in another order.
 func passFiles(p *step.Program, files []step.Arg) {
+	p.Step("standard input, output and error", "")
 	copies := make([]step.Result, len(files))
 	for i, f := range files {
 		copies[i] = p.Call("fcntl", unix.SYS_FCNTL, f, step.Flag(unix.F_DUPFD_CLOEXEC, "F_DUPFD_CLOEXEC"), step.Int(len(files)))
@@ -65,8 +66,8 @@ type ending struct {
 	nfiles int  // it keeps its descriptors below this
 	parent int  // pidfd of its parent, with which it ends; -1 if it outlives that
 	report int  // where it says that it could not: 0 for nowhere
-	detour int  // the program that it becomes first (detour.go), which needs a report; 0 for none
-	init   bool // that is the init (init.go)
+	first  int  // the program of first.go, which it becomes first and which needs a report; 0 for none
+	init   bool // that stays, as an init
 }
 
 // execute appends the last calls: the process becomes its program.
@@ -76,25 +77,20 @@ func execute(p *step.Program, proc *specs.Process, e ending) {
 
 // executeFile executes the first of files that there is.
 func executeFile(p *step.Program, files, args, env []string, cwd string, e ending) {
+	p.Step("nothing of the parent's stays open, and no signal blocked", "")
 	if e.parent >= 0 {
 		dieWithParent(p, e.parent)
 	}
 	// No other descriptor of ours goes in, neither by itself nor, by way of
 	// /proc/self/fd, as the working directory: in CVE-2024-21626 both did.
-	closeOthers(p, e.nfiles, keptFile{e.report, "failed"}, keptFile{e.detour, "detour"})
+	closeOthers(p, e.nfiles, e.report, e.first)
 	p.Call("chdir", unix.SYS_CHDIR, p.Str(cwd))
 	p.Call("rt_sigprocmask", unix.SYS_RT_SIGPROCMASK, step.Flag(unix.SIG_SETMASK, "SIG_SETMASK"), step.Struct(p, [8]byte{}, "[]"), step.Null(), step.Int(8))
+	p.Step("become the program", "")
 	// Of the environment, like strace, only the size: it can hold secrets.
 	envp := p.Vector(env, fmt.Sprintf("[/* %d vars */]", len(env)))
-	if e.detour != 0 {
-		p.Call("fcntl", unix.SYS_FCNTL, step.Flag(e.report, "failed"), step.Flag(unix.F_SETFD, "F_SETFD"), step.Int(0))
-		all := detourArguments(e.report, files, args)
-		if e.init {
-			all = append([]string{"init"}, all...)
-			// Where it is not PID 1, orphans still come to it.
-			p.Call("prctl", unix.SYS_PRCTL, step.Flag(unix.PR_SET_CHILD_SUBREAPER, "PR_SET_CHILD_SUBREAPER"), step.Int(1))
-		}
-		p.Call("execveat", unix.SYS_EXECVEAT, step.Flag(e.detour, "detour"), p.Str(""), p.Vector(all, fmt.Sprintf("%q", all)), envp, step.Flag(unix.AT_EMPTY_PATH, "AT_EMPTY_PATH"))
+	if e.first > 0 {
+		executeFirst(p, files, args, envp, e)
 		return
 	}
 	argv := p.Vector(args, fmt.Sprintf("%q", args))
@@ -106,26 +102,21 @@ func executeFile(p *step.Program, files, args, env []string, cwd string, e endin
 	}
 }
 
-type keptFile struct {
-	fd   int // 0 for none
-	name string
-}
-
-// closeOthers appends the calls that close all descriptors but those below n
-// and those that are kept.
-func closeOthers(p *step.Program, n int, kept ...keptFile) {
-	first, from := n, step.Int(n)
-	closeTo := func(to step.Arg) { p.Call("close_range", unix.SYS_CLOSE_RANGE, from, to, step.Int(0)) }
-	slices.SortFunc(kept, func(a, b keptFile) int { return a.fd - b.fd })
-	for _, k := range kept {
-		if k.fd > 0 {
-			if k.fd > first {
-				closeTo(step.Flag(k.fd-1, k.name+"-1"))
-			}
-			first, from = k.fd+1, step.Flag(k.fd+1, k.name+"+1")
+// closeOthers appends the calls that close all descriptors but those below
+// nfiles and those that are kept, of which 0 is none.
+func closeOthers(p *step.Program, nfiles int, kept ...int) {
+	slices.Sort(kept)
+	from, arg := nfiles, step.Int(nfiles)
+	for _, fd := range kept {
+		if fd <= 0 {
+			continue
 		}
+		if fd > from {
+			p.Call("close_range", unix.SYS_CLOSE_RANGE, arg, step.Flag(fd-1, "kept-1"), step.Int(0))
+		}
+		from, arg = fd+1, step.Flag(fd+1, "kept+1")
 	}
-	closeTo(step.Flag(1<<32-1, "~0"))
+	p.Call("close_range", unix.SYS_CLOSE_RANGE, arg, step.Flag(1<<32-1, "~0"), step.Int(0))
 }
 
 // candidates are the files that a command may name, as execvp(3) tries them.

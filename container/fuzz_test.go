@@ -50,7 +50,7 @@ func configure(t *testing.T, b []byte) {
 		}
 		return
 	}
-	fds := descriptors{root: 10, at: "/at", self: 5, files: []int{6, 7, 8}, report: 11, detour: 12, sources: make([]rootfs.Source, len(s.Mounts))}
+	fds := descriptors{root: 10, at: "/at", self: 5, files: []int{6, 7, 8}, report: 11, first: 12, sources: make([]rootfs.Source, len(s.Mounts))}
 	if s.Linux != nil && s.Linux.Seccomp != nil {
 		filter, err := seccomp.Compile(s.Linux.Seccomp)
 		if err != nil {

@@ -83,6 +83,14 @@ func helper() {
 		fail(err)
 		fail(c.Remove(context.Background()))
 		fmt.Println("survived")
+	case "true":
+		for range 20 {
+			c, err := startTrue(Config{Layers: l, Dir: filepath.Join(os.Getenv("CONTAINER_TEST_DIR"), "true"), Stdin: null, Stdout: null, Stderr: null})
+			fail(err)
+			<-c.Done()
+			fmt.Println(c.Status())
+			fail(c.Remove(context.Background()))
+		}
 	case "pause":
 		c, err := start("pause", "pause")
 		fail(err)

@@ -31,7 +31,7 @@ func needInit(t *testing.T) {
 // withInit is tryBox with an init.
 func withInit(t *testing.T, l *rootfs.Layers, ops ...string) (*box, error) {
 	t.Helper()
-	b, err := tryBox(t, l, sample(ops...), func(c *Config) { c.Init = true })
+	b, err := boxOf(t, Config{Spec: sample(ops...), Layers: l, Init: true})
 	if err == nil {
 		t.Cleanup(func() {
 			if err := b.Remove(context.Background()); err != nil {
@@ -48,7 +48,7 @@ func TestInitExecutable(t *testing.T) {
 	if runtime.GOARCH != "amd64" {
 		t.Skip("amd64 only")
 	}
-	b := executable(initCode())
+	b := executable(firstCode())
 	f, err := elf.NewFile(bytes.NewReader(b))
 	if err != nil {
 		t.Fatal(err)
@@ -59,7 +59,7 @@ func TestInitExecutable(t *testing.T) {
 	if f.Entry != f.Progs[0].Vaddr+64+2*56 || len(b) > 4096 || len(b) < 400 {
 		t.Errorf("entry %#x, %d bytes", f.Entry, len(b))
 	}
-	fd, err := initFile()
+	fd, err := firstFile()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,8 +153,8 @@ func TestInitMemory(t *testing.T) {
 // and nothing is left.
 func TestInitCannotStart(t *testing.T) {
 	needInit(t)
-	l, dir, dev := layersOf(t, layer(t, map[string]string{"text": "no program", "script": "#!/no/such/shell\n"})), t.TempDir(), null(t)
-	initFile()
+	l, dir, dev := layersOf(t, layer(t, map[string]string{"text": "no program"})), t.TempDir(), null(t)
+	firstFile()
 	before := footprintOf(t, dir)
 	for _, tt := range []struct {
 		args  []string
@@ -177,13 +177,13 @@ func TestInitCannotStart(t *testing.T) {
 	}
 	// And so when it is created first.
 	s := sample()
-	s.Process.Args = []string{"/script"}
+	s.Process.Args = []string{"/text"}
 	root := t.TempDir()
 	h, err := Create(t.Context(), root, Config{ID: "init", Spec: s, Layers: l, Dir: filepath.Join(dir, "c"), Stdin: dev, Stdout: dev, Stderr: dev, Init: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := h.Start(t.Context()); !errors.Is(err, unix.ENOENT) {
+	if err := h.Start(t.Context()); !errors.Is(err, unix.ENOEXEC) {
 		t.Errorf("created and started: %v", err)
 	}
 	if err := h.Delete(t.Context(), true); err != nil {

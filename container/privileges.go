@@ -77,6 +77,7 @@ func privileges(p *step.Program, s *specs.Spec, keepUser bool, filter *seccomp.F
 		setMemoryPolicy(p, l.MemoryPolicy)
 	}
 	if filter != nil && !proc.NoNewPrivileges {
+		p.Step("the filter on system calls", "")
 		l = install(p, filter)
 	}
 	if c := proc.Capabilities; c != nil {
@@ -88,12 +89,14 @@ func privileges(p *step.Program, s *specs.Spec, keepUser bool, filter *seccomp.F
 			}
 		}
 		sort.Slice(drop, func(i, j int) bool { return capabilityNumbers[drop[i]] < capabilityNumbers[drop[j]] })
+		p.Step("capabilities that nothing it executes can ever have", "")
 		for _, name := range drop {
 			p.Call("prctl", unix.SYS_PRCTL, step.Flag(unix.PR_CAPBSET_DROP, "PR_CAPBSET_DROP"), step.Flag(capabilityNumbers[name], name))
 			p.Allow(unix.EINVAL) // a kernel that has no such capability
 		}
 		p.Call("prctl", unix.SYS_PRCTL, step.Flag(unix.PR_SET_KEEPCAPS, "PR_SET_KEEPCAPS"), step.Int(1))
 	}
+	p.Step("the user", "")
 	if !keepUser {
 		setUser(p, int(proc.User.UID), int(proc.User.GID), proc.User.AdditionalGids)
 	}
@@ -104,6 +107,7 @@ func privileges(p *step.Program, s *specs.Spec, keepUser bool, filter *seccomp.F
 		eff, _ := capabilityMask(c.Effective)
 		perm, _ := capabilityMask(c.Permitted)
 		inh, _ := capabilityMask(c.Inheritable)
+		p.Step("the capabilities that it has", "")
 		header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 		data := [2]unix.CapUserData{
 			{Effective: uint32(eff), Permitted: uint32(perm), Inheritable: uint32(inh)},
@@ -117,8 +121,10 @@ func privileges(p *step.Program, s *specs.Spec, keepUser bool, filter *seccomp.F
 		}
 	}
 	if proc.NoNewPrivileges {
+		p.Step("no more privileges by what it executes", "")
 		p.Call("prctl", unix.SYS_PRCTL, step.Flag(unix.PR_SET_NO_NEW_PRIVS, "PR_SET_NO_NEW_PRIVS"), step.Int(1), step.Int(0), step.Int(0), step.Int(0))
 		if filter != nil {
+			p.Step("the filter on system calls", "")
 			l = install(p, filter)
 		}
 	}

@@ -219,7 +219,7 @@ func (h *Handle) Exec(ctx context.Context, e Exec) (*Process, error) {
 	if s.Process.Terminal {
 		master := p.Call("openat", unix.SYS_OPENAT, step.Cwd(), p.Str("/dev/pts/ptmx"), step.Flag(unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, "O_RDWR|O_NOCTTY|O_CLOEXEC"))
 		tty := openTerminal(p, master, s.Process, int(e.Console.Fd()))
-		files = []step.Arg{tty.Arg(), tty.Arg(), tty.Arg()}
+		files[0], files[1], files[2] = tty.Arg(), tty.Arg(), tty.Arg()
 	}
 	passFiles(p, files)
 	listener := privileges(p, &s, descriptors{uid: os.Geteuid(), gid: os.Getegid()}.keepsUser(&s), filter)
@@ -231,7 +231,7 @@ func (h *Handle) Exec(ctx context.Context, e Exec) (*Process, error) {
 	end := ending{nfiles: len(files), parent: self}
 	var told report
 	if needsDetour(&s) {
-		if end.detour, err = openDetour(len(fds), &opened); err != nil {
+		if end.first, err = openFirst(len(fds), &opened); err != nil {
 			return nil, err
 		}
 		if told, err = newReport(); err != nil {

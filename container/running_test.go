@@ -187,7 +187,7 @@ func TestNamespaces(t *testing.T) {
 		}
 		last = m.Ns
 	}
-	if diff := cmp.Diff([]string{"start", "overlay", "make cgroup", "clone", "namespaces", "cgroup", "file system", "network", "privileges", "exec"}, order); diff != "" {
+	if diff := cmp.Diff([]string{"start", "overlay", "make cgroup", "clone", "id maps", "cgroup", "file system", "network", "privileges", "exec"}, order); diff != "" {
 		t.Errorf("phases: -want +got:\n%s", diff)
 	}
 }

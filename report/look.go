@@ -41,8 +41,20 @@ var (
 	faint = color.NRGBA{0xee, 0xee, 0xee, 0xff}
 )
 
+// Of several platforms of a kind, those after the first have another tone of its
+// colour: of Paul Tol's medium-contrast palette, which has a light and a dark
+// one of each. Their marks are those that no kind begins with.
+var (
+	tones = map[string][]color.NRGBA{
+		"process":   {{0x66, 0x99, 0xCC, 0xff}, {0x00, 0x44, 0x88, 0xff}},
+		"container": {{0xEE, 0x99, 0xAA, 0xff}, {0x99, 0x44, 0x55, 0xff}},
+		"vm":        {{0x99, 0x77, 0x00, 0xff}, {0xEE, 0xCC, 0x66, 0xff}},
+	}
+	otherMarks = []mark{diamond, wedge}
+)
+
 // lookOf gives the look of the i-th platform of a kind. Several of a kind share
-// the colour and differ in the dash.
+// the hue, and differ in its tone, the mark and the dash.
 func lookOf(kind string, i int) look {
 	l := look{Fill: grey, Mark: diamond, Dash: dash(1, 2)}
 	switch kind {
@@ -55,7 +67,10 @@ func lookOf(kind string, i int) look {
 	}
 	if i > 0 {
 		l.Dash = dash(float64(1+i), 1.5)
-		l.Mark = mark((int(l.Mark) + i) % 5)
+		l.Mark = otherMarks[(i-1)%len(otherMarks)]
+		if t := tones[kind]; t != nil {
+			l.Fill = t[(i-1)%len(t)]
+		}
 	}
 	l.Edge = darker(l.Fill)
 	l.Faint = l.Fill

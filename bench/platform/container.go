@@ -64,6 +64,14 @@ func limits(w Workload) *specs.LinuxResources {
 	}
 }
 
+// configuration is that of the workload's containers, whatever the runtime is.
+func configuration(w Workload) (s *specs.Spec, err error) {
+	s = container.DefaultSpec(w.Process.Args, w.Process.Env, w.Process.Cwd)
+	s.Linux.Resources = limits(w)
+	s.Linux.Seccomp, err = seccomp.Default(container.DefaultCapabilities)
+	return s, err
+}
+
 // Prepare unpacks the image's layers, each into a folder of its own, maps
 // their owners into the containers' user namespace, and makes a bridge.
 func (ours) Prepare(ctx context.Context, w Workload) (Prepared, error) {
@@ -71,9 +79,8 @@ func (ours) Prepare(ctx context.Context, w Workload) (Prepared, error) {
 	if err != nil {
 		return nil, err
 	}
-	spec := container.DefaultSpec(w.Process.Args, w.Process.Env, w.Process.Cwd)
-	spec.Linux.Resources = limits(w)
-	if spec.Linux.Seccomp, err = seccomp.Default(container.DefaultCapabilities); err != nil {
+	spec, err := configuration(w)
+	if err != nil {
 		return nil, err
 	}
 	ns, err := container.UserNamespace(ctx, spec.Linux)

@@ -38,6 +38,9 @@ type Info struct {
 	Name  string // "process", "container", "vm-q35"
 	Title string // for people
 	Kind  string // "process", "container" or "vm"
+	// Optional platforms are measured where they are: that one is missing is
+	// no failure.
+	Optional bool
 }
 
 // Prepared is what the instances of one workload share.

@@ -23,6 +23,10 @@ type Configuration struct {
 	attached *step.Gate       // the child waits for Attach
 	done     *step.Checkpoint // it is configured
 	settled  *step.Gate       // it waits until its port forwards; nil if it does not
+
+	// Observe is told what Connect has done, by which system call, and when that
+	// began (CLOCK_MONOTONIC).
+	Observe func(what, call string, begin int64)
 }
 
 // Configure appends the calls that give the container its address, its default
@@ -72,8 +76,12 @@ func (c *Configuration) Settle(p *step.Program) { c.settled = p.Gate(patience) }
 // endpoint to the network namespace of the process pid, and lets the program in
 // it go on.
 func (c *Configuration) Connect(ctx context.Context, pid int) error {
+	begin := c.now()
 	if err := c.endpoint.Attach(pid); err != nil {
 		return unlessEnded(pid, err)
+	}
+	if e := c.endpoint; c.Observe != nil {
+		c.Observe("a cable from the container to the bridge", fmt.Sprintf("sendto(netlink, [veth pair: %s, up, a port of the bridge; %s in the network namespace of %d])", e.network.name(kindVeth, e.addr), inside, pid), begin)
 	}
 	c.attached.Open()
 	if c.settled == nil {
@@ -82,11 +90,25 @@ func (c *Configuration) Connect(ctx context.Context, pid int) error {
 	if err := c.done.Await(ctx); err != nil {
 		return err
 	}
+	begin = c.now()
 	if err := c.endpoint.settle(); err != nil {
 		return unlessEnded(pid, err)
 	}
+	if c.Observe != nil {
+		c.Observe("make the bridge see at once that its port is connected", fmt.Sprintf("ioctl(netlink, SIOCETHTOOL, {%q, ETHTOOL_GLINK})", c.endpoint.network.name(kindVeth, c.endpoint.addr)), begin)
+	}
 	c.settled.Open()
 	return nil
+}
+
+// now is the time, where it is asked for.
+func (c *Configuration) now() int64 {
+	if c.Observe == nil {
+		return 0
+	}
+	var ts unix.Timespec
+	unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts)
+	return ts.Nano()
 }
 
 // unlessEnded drops an error that comes from the end of the child: why that has

@@ -48,7 +48,7 @@ type terminal struct {
 	seen bytes.Buffer
 }
 
-// openTerminal starts a command at a new terminal, which has a minute.
+// openTerminal starts a command at a new terminal, which has 20 seconds.
 func openTerminal(t *testing.T, cmd *exec.Cmd) *terminal {
 	t.Helper()
 	fd, err := unix.Open("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
@@ -77,7 +77,7 @@ func openTerminal(t *testing.T, cmd *exec.Cmd) *terminal {
 		t.Fatal(err)
 	}
 	term := &terminal{t: t, cmd: cmd, master: master, ended: make(chan struct{})}
-	late := time.AfterFunc(time.Minute, func() { cmd.Process.Kill() })
+	late := time.AfterFunc(20*time.Second, func() { cmd.Process.Kill() })
 	go func() {
 		defer close(term.ended)
 		for b := make([]byte, 4096); ; {
@@ -115,7 +115,7 @@ func (t *terminal) send(s string) {
 // expect waits until the terminal has shown this so many times.
 func (t *terminal) expect(times int, s string) {
 	t.t.Helper()
-	for end := time.Now().Add(20 * time.Second); strings.Count(t.text(), s) < times; time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(10 * time.Second); strings.Count(t.text(), s) < times; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.t.Fatalf("%v: no %q at the terminal:\n%s", t.cmd.Args, s, t.text())
 		}
@@ -126,6 +126,7 @@ func (t *terminal) wait() int {
 	if t.cmd.ProcessState == nil {
 		t.cmd.Wait()
 	}
+	t.master.SetReadDeadline(time.Now().Add(5 * time.Second)) // others may have it open
 	<-t.ended
 	return t.cmd.ProcessState.ExitCode()
 }

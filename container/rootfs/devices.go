@@ -29,6 +29,7 @@ var deviceLinks = [][2]string{
 // Devices fills /dev.
 func (r *Root) Devices() {
 	p := r.p
+	p.Step("/dev/null and the other devices that every container has", "")
 	r.mkdir("dev")
 	dev := r.in("dev", unix.O_PATH|unix.O_DIRECTORY, "O_PATH|O_DIRECTORY")
 	if !r.bind {

@@ -117,16 +117,20 @@ func (r *Root) Mount(m specs.Mount, source Source) {
 	o := parseOptions(m.Options)
 	switch {
 	case o.bind:
+		r.p.Step("show a part of the host at", m.Destination)
 		r.bindMount(m, o, source)
 	case o.remount:
+		r.p.Step("change the options of", m.Destination)
 		at := r.in(m.Destination, unix.O_PATH, "O_PATH")
 		r.adjust(at.Arg(), o)
 		r.p.Call("close", unix.SYS_CLOSE, at.Arg())
 	case o.copyUp:
 		r.copyUp(m, o)
 	case m.Type == "cgroup" || m.Type == "cgroup2":
+		r.p.Step("mount the control groups at", m.Destination)
 		r.cgroups(m, o)
 	default:
+		r.p.Step("mount", m.Destination)
 		r.mkdir(m.Destination)
 		r.mountOn(r.newMount(m.Type, m.Source, o), m.Destination, o, kernelFS[m.Type])
 	}

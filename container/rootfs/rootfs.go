@@ -142,6 +142,7 @@ type Root struct {
 // label is its SELinux context, "" for none.
 func Overlay(p *step.Program, l *Layers, dir, label string) step.Result {
 	p.Phase("overlay")
+	p.Step("the image's layers below it, as one tree", "")
 	// Names are then short, and without the commas that Linux before 6.5 refuses.
 	p.Call("chdir", unix.SYS_CHDIR, p.Str(dir))
 	fs := p.Call("fsopen", unix.SYS_FSOPEN, p.Str("overlay"), step.Flag(unix.FSOPEN_CLOEXEC, "FSOPEN_CLOEXEC"))
@@ -242,6 +243,7 @@ func (r *Root) attach(m step.Arg, to step.Result) {
 func (r *Root) Mask(paths []string) {
 	p := r.p
 	for _, masked := range paths {
+		p.Step("hide", masked)
 		dir := r.in(masked, unix.O_PATH|unix.O_DIRECTORY, "O_PATH|O_DIRECTORY")
 		p.Allow(syscall.ENOENT, syscall.ENOTDIR)
 		p.If(dir, func() {
@@ -267,6 +269,7 @@ func (r *Root) Mask(paths []string) {
 func (r *Root) Protect(paths []string) {
 	p := r.p
 	for _, path := range paths {
+		p.Step("make read-only", path)
 		to := r.in(path, unix.O_PATH, "O_PATH")
 		p.Allow(syscall.ENOENT, syscall.ENOTDIR)
 		m := p.Call("open_tree", unix.SYS_OPEN_TREE, to.Arg(), p.Str(""), step.Flag(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, "OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC|AT_EMPTY_PATH|AT_RECURSIVE"))
@@ -283,6 +286,7 @@ func (r *Root) Protect(paths []string) {
 // path leads to the host's tree, which is still there.
 func (r *Root) Pivot(readonly, move bool) {
 	p := r.p
+	p.Step("the tree becomes the root, and the host's is let go", "")
 	if readonly {
 		p.Call("mount_setattr", unix.SYS_MOUNT_SETATTR, r.fd, p.Str(""), step.Flag(unix.AT_EMPTY_PATH, "AT_EMPTY_PATH"),
 			step.Struct(p, unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}, "{MOUNT_ATTR_RDONLY}"), step.Int(unsafe.Sizeof(unix.MountAttr{})))

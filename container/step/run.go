@@ -23,9 +23,10 @@ type state struct {
 	at     uintptr // 1 + the index of the call that is being made
 	failed uintptr // 1 + the index of the call that failed
 	errno  uintptr
-	tid    uint32 // futex: the kernel clears and wakes it at exec or exit
-	pidfd  int32  // CLONE_PIDFD
-	report int32  // where a child whose parent is gone says that it failed; 0 for none
+	tid    uint32         // futex: the kernel clears and wakes it at exec or exit
+	pidfd  int32          // CLONE_PIDFD
+	report int32          // where a child whose parent is gone says that it failed; 0 for none
+	stamps unsafe.Pointer // of a traced program: an array of struct timespec
 }
 
 const callSize = unsafe.Sizeof(call{})
@@ -41,6 +42,9 @@ const notMade = ^uintptr(syscall.ECANCELED - 1)
 //go:norace
 //go:nocheckptr
 func interpret(s *state) {
+	if s.stamps != nil {
+		stamp(s, 0)
+	}
 	for i := uintptr(0); i < s.n; i++ {
 		c := (*call)(unsafe.Add(s.calls, i*callSize))
 		skip := false
@@ -91,6 +95,9 @@ func interpret(s *state) {
 				}
 			}
 		}
+		if s.stamps != nil {
+			stamp(s, i+1)
+		}
 		if e == 0 && c.zero && r != 0 {
 			e = syscall.EIO
 		}
@@ -123,7 +130,13 @@ func child(s *state) {
 }
 
 func (p *Program) state() *state {
-	return &state{calls: unsafe.Pointer(unsafe.SliceData(p.calls)), n: uintptr(len(p.calls)), failAt: uintptr(p.FailAt)}
+	s := &state{calls: unsafe.Pointer(unsafe.SliceData(p.calls)), n: uintptr(len(p.calls)), failAt: uintptr(p.FailAt)}
+	if p.traced {
+		p.stamps = make([]unix.Timespec, len(p.calls)+1)
+		s.stamps = unsafe.Pointer(&p.stamps[0])
+	}
+	p.running = s
+	return s
 }
 
 func (p *Program) outcome(s *state) error {
@@ -199,7 +212,9 @@ func (p *Program) Checkpoint() *Checkpoint {
 	p.checkpoints = append(p.checkpoints, c)
 	// The child cannot write memory, but the kernel can: the time is not 0.
 	p.Call("clock_gettime", unix.SYS_CLOCK_GETTIME, Flag(unix.CLOCK_MONOTONIC, "CLOCK_MONOTONIC"), Arg{value: uintptr(unsafe.Pointer(&c.at)), text: "&reached"})
+	p.own()
 	p.Call("futex", unix.SYS_FUTEX, Arg{value: uintptr(unsafe.Pointer(&c.at)), text: "&reached"}, Flag(1, "FUTEX_WAKE"), Int(1))
+	p.own()
 	return c
 }
 
@@ -316,7 +331,6 @@ func (p *Program) Clone(ctx context.Context, o Options) (Child, error) {
 	}
 	s := p.state()
 	s.report = int32(o.Report)
-	p.running = s
 	// Kept by p, and so on the heap: a goroutine's stack could move.
 	stack := make([]byte, 16<<10)
 	p.memory = append(p.memory, stack)
@@ -342,7 +356,9 @@ func (p *Program) Clone(ctx context.Context, o Options) (Child, error) {
 			all.Val[i] = ^uint64(0)
 		}
 		syscall.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&all)), uintptr(unsafe.Pointer(&old)), 8, 0, 0)
+		p.cloned[0] = monotonic(p.traced)
 		pid, errno = clone3(args, unsafe.Sizeof(*args), s, entry)
+		p.cloned[1] = monotonic(p.traced)
 		syscall.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&old)), 0, 8, 0, 0)
 	}
 	if o.Thread == nil {
@@ -370,6 +386,7 @@ func (p *Program) Clone(ctx context.Context, o Options) (Child, error) {
 	}
 	if err == nil || errors.Is(err, errEnded) {
 		err = p.awaitExec(ctx, s, uint32(pid))
+		p.executedAt = monotonic(p.traced)
 	}
 	if err == nil {
 		if err = p.outcome(s); err == nil && !p.executed(s) {

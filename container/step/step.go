@@ -42,6 +42,13 @@ type Program struct {
 	holds       []*Hold
 	running     *state
 	cond        int16 // of the calls that are appended now
+
+	steps      []namedStep
+	traced     bool
+	stamps     []unix.Timespec // when it began, and when each call ended
+	cloned     [2]int64        // when the parent began to make the child, and had
+	executedAt int64           // when the parent saw that it had executed its program
+
 	// FailAt makes the call of this number fail with EIO without making it:
 	// for tests. Calls count from 1; 0 is none.
 	FailAt int
@@ -65,6 +72,7 @@ type call struct {
 type name struct {
 	call, args string
 	note       string
+	own        bool // it does nothing for the container
 }
 
 type mark struct {
@@ -85,7 +93,7 @@ type Result struct{ index int }
 
 // New returns an empty program.
 func New() *Program {
-	return &Program{calls: make([]call, 0, 192), names: make([]name, 0, 192)}
+	return &Program{calls: make([]call, 0, 192), names: make([]name, 0, 192), steps: make([]namedStep, 0, 64)}
 }
 
 // MaxLen is how many calls a program may have: they are named by 15 bits.
@@ -145,6 +153,7 @@ func (p *Program) Phase(title string) {
 	b := unsafe.Slice((*byte)(unsafe.Pointer(ts)), unsafe.Sizeof(*ts))
 	p.memory = append(p.memory, b)
 	p.Call("clock_gettime", unix.SYS_CLOCK_GETTIME, Flag(unix.CLOCK_MONOTONIC, "CLOCK_MONOTONIC"), Arg{value: uintptr(unsafe.Pointer(ts)), text: "&" + strconv.Quote(title)})
+	p.own()
 	p.marks = append(p.marks, mark{title, len(p.calls) - 1, ts})
 }
 

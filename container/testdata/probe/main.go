@@ -245,28 +245,6 @@ func loopback() (string, error) {
 	return string(b), err
 }
 
-func children(pid int) (string, error) {
-	n := 0
-	for range 500 {
-		n = 0
-		stats, err := filepath.Glob("/proc/[0-9]*/stat")
-		if err != nil {
-			return "", err
-		}
-		for _, name := range stats {
-			b, _ := os.ReadFile(name) // it may have ended
-			if _, after, ok := strings.Cut(string(b), ") "); ok && strings.Fields(after)[1] == strconv.Itoa(pid) {
-				n++
-			}
-		}
-		if n <= 1 {
-			break
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	return strconv.Itoa(n), nil
-}
-
 func interfaces() (string, error) {
 	list, err := net.Interfaces()
 	var all []string
@@ -290,6 +268,28 @@ func serve(address string) error {
 	}
 	io.WriteString(c, c.RemoteAddr().String())
 	return c.Close()
+}
+
+func children(pid int) (string, error) {
+	n := 0
+	for range 500 {
+		n = 0
+		stats, err := filepath.Glob("/proc/[0-9]*/stat")
+		if err != nil {
+			return "", err
+		}
+		for _, name := range stats {
+			b, _ := os.ReadFile(name) // it may have ended
+			if _, after, ok := strings.Cut(string(b), ") "); ok && strings.Fields(after)[1] == strconv.Itoa(pid) {
+				n++
+			}
+		}
+		if n <= 1 {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return strconv.Itoa(n), nil
 }
 
 func fork(n int) (string, error) {

@@ -1,12 +1,12 @@
 #include "textflag.h"
 
-// The program of init.go, which copies these instructions into an executable
+// The program of first.go, which copies these instructions into an executable
 // file. It has no stack frame, no data and no address of its own, and calls only
 // the kernel: it runs wherever it is put. System calls change AX, CX and R11.
 //
 // R12 is the argument vector, R13 the environment, R14 the program's PID, R15
 // the descriptor for a failure, and, later, the exit status.
-TEXT ·initProgram(SB),NOSPLIT|NOFRAME,$0
+TEXT ·firstProgram(SB),NOSPLIT|NOFRAME,$0
 	// On the stack: argc, argv..., NULL, envp... (elf(5)).
 	LEAQ	8(SP), R12
 	MOVQ	0(SP), AX
@@ -24,16 +24,18 @@ digit:
 	INCQ	SI
 	JMP	digit
 parsed:
+	MOVQ	(R12), SI
 	ADDQ	$16, R12 // the first file to try
+	SUBQ	$8, SP
+	CMPB	(SI), $'i'
+	JNE	execute
 
-	// Its name is argv[0]: prctl(PR_SET_NAME, "init").
+	// An init. Its name is argv[0]: prctl(PR_SET_NAME, "init").
 	MOVL	$15, DI
-	MOVQ	-16(R12), SI
 	MOVL	$157, AX
 	SYSCALL
 
 	// All signals wait until they are asked for: rt_sigprocmask(SIG_SETMASK, all).
-	SUBQ	$8, SP
 	MOVQ	$-1, 0(SP)
 	MOVL	$2, DI
 	MOVQ	SP, SI
@@ -118,19 +120,28 @@ program:
 	SYSCALL
 	MOVL	$39, AX
 	SYSCALL
-	SUBQ	$8, SP
 	MOVQ	AX, 0(SP)
 	XORL	DI, DI
 	MOVL	$0x5410, SI
 	MOVQ	SP, DX
 	MOVL	$16, AX
 	SYSCALL
+
 	// fcntl(failure, F_SETFD, FD_CLOEXEC): a program that runs has not failed.
+	// Where its system call filter forbids that, close(failure) says the same now.
+execute:
 	MOVQ	R15, DI
 	MOVL	$2, SI
 	MOVL	$1, DX
 	MOVL	$72, AX
 	SYSCALL
+	TESTQ	AX, AX
+	JZ	unmask
+	MOVL	$3, AX
+	SYSCALL
+	TESTQ	AX, AX
+	JNZ	failed
+unmask:
 	// rt_sigprocmask(SIG_SETMASK, none)
 	MOVQ	$0, 0(SP)
 	MOVL	$2, DI
@@ -188,8 +199,8 @@ exit:
 	BYTE	$0xf4; BYTE $0xf4; BYTE $0xf4; BYTE $0xf4
 	RET
 
-// func initAddress() unsafe.Pointer
-TEXT ·initAddress(SB),NOSPLIT,$0-8
-	LEAQ	·initProgram(SB), AX
+// func firstAddress() unsafe.Pointer
+TEXT ·firstAddress(SB),NOSPLIT,$0-8
+	LEAQ	·firstProgram(SB), AX
 	MOVQ	AX, ret+0(FP)
 	RET

@@ -2,9 +2,7 @@ package container
 
 import (
 	"bufio"
-	"bytes"
 	"context"
-	"debug/elf"
 	"errors"
 	"io"
 	"os"
@@ -105,16 +103,8 @@ func TestHiddenParent(t *testing.T) {
 	}
 }
 
-// TestDetour: it is a program that the ELF reader knows, tries the files in
-// turn, and tells which errno the last one had.
+// TestDetour: it tries the files in turn, and tells which errno the last one had.
 func TestDetour(t *testing.T) {
-	f, err := elf.NewFile(bytes.NewReader(detour()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if f.Type != elf.ET_EXEC || f.Machine != elf.EM_X86_64 || len(f.Progs) != 1 || f.Entry != f.Progs[0].Vaddr+64+56 {
-		t.Errorf("%+v", f.FileHeader)
-	}
 	needRoot(t)
 	l := layersOf(t, layer(t, map[string]string{"text": "neither ELF nor script\n", "bin/x": ""}))
 	for _, tt := range []struct {

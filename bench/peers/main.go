@@ -1,0 +1,149 @@
+// Peers measures how fast package container starts containers, beside its
+// peers: runc and crun, and a C program that does the same as fast as plain C
+// can (testdata/limit.c), which is the limit.
+//
+//	scripts/peers            command to first instruction and to exit
+//	scripts/peers -n 500     and how the 500th start and the memory grow
+//
+// All start the same: the configuration of container.DefaultSpec (all
+// namespaces, users mapped, an overlay of two ID-mapped layers, the usual
+// mounts, masked and read-only paths, Docker's capabilities and its seccomp
+// profile, no_new_privs) with limits of memory, CPU and PIDs and rules for
+// devices; and in it a static program of a few instructions. The overlay is
+// mounted within the time that is measured, for every peer.
+//
+// Commands are compared with commands: `bench-oci run`, `runc run`, `crun run`
+// and the C program, each executed for each container. None of them makes a
+// veth, which is an engine's part, so these containers have loopback alone. The
+// library, within this process, is compared with the C program as a process that
+// starts many, with loopback and with a veth into a bridge.
+//
+// Rounds, not batches: each round starts every subject once, in a new random
+// order. A series goes back to back, another idles before each start. A sample
+// counts if the program's line came, and nothing else, and the status was 0;
+// what fails is written down, counted and shown, and nothing is tried again.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"vmctr/bench/harness"
+)
+
+type options struct {
+	rounds int
+	idle   time.Duration
+	many   int // containers that idle; 0 to leave growth out
+	again  int // how often many are started
+	seed   uint64
+	out    string
+
+	programs string // where scripts/peers has built them
+}
+
+func main() {
+	var o options
+	flag.IntVar(&o.rounds, "rounds", 100, "rounds of each series")
+	flag.DurationVar(&o.idle, "idle", 100*time.Millisecond, "how long the second series idles before each start")
+	flag.IntVar(&o.many, "n", 0, "also start so many containers, and measure the last start and the memory")
+	flag.IntVar(&o.again, "again", 3, "how often -n starts them, with each subject")
+	flag.Uint64Var(&o.seed, "seed", uint64(time.Now().UnixNano())&(1<<32-1), "seed of the random order")
+	flag.StringVar(&o.out, "out", "results-peers-"+time.Now().Format("20060102-150405"), "folder for the raw samples and the tables")
+	flag.Usage = func() {
+		fmt.Fprintln(flag.CommandLine.Output(), "Usage: scripts/peers [FLAGS]   compares the start of containers with runc, crun and a C program")
+		flag.PrintDefaults()
+	}
+	flag.Parse()
+	if flag.NArg() > 0 || o.rounds < 0 || o.many < 0 || o.many > 1000 || o.again < 1 {
+		fmt.Fprintln(os.Stderr, "peers: rounds, n and again are numbers (n at most 1000), and there are no arguments; try: scripts/peers -h")
+		os.Exit(2)
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "peers:", err)
+		os.Exit(1)
+	}
+	o.programs = filepath.Dir(exe)
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	failed, err := measure(ctx, o, os.Stdout)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "peers:", err)
+	}
+	if err != nil || failed > 0 {
+		os.Exit(1)
+	}
+}
+
+// measure does all, and tells how many samples failed.
+func measure(ctx context.Context, o options, stdout io.Writer) (failed int, err error) {
+	if os.Geteuid() != 0 {
+		return 0, errors.New("containers with limits need root: sudo scripts/peers")
+	}
+	swept, err := harness.Sweep(ctx)
+	for _, what := range swept {
+		fmt.Fprintln(os.Stderr, "peers: removed what an earlier run left:", what)
+	}
+	if err != nil {
+		return 0, err
+	}
+	run, err := harness.NewRun()
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, run.Close()) }()
+	s, err := newSetup(ctx, run, o.programs)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	if err := os.MkdirAll(o.out, 0o755); err != nil {
+		return 0, err
+	}
+	text, err := os.Create(filepath.Join(o.out, "peers.txt"))
+	if err != nil {
+		return 0, err
+	}
+	defer text.Close()
+	w := io.MultiWriter(stdout, text)
+	raw, err := newRaw(filepath.Join(o.out, "samples.csv"))
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, raw.close()) }()
+
+	fmt.Fprintf(w, "%s\nseed %d, %d rounds\n", s.describe(ctx), o.seed, o.rounds)
+	if o.rounds > 0 {
+		samples, err := s.rounds(ctx, o, raw)
+		if err != nil {
+			return 0, err
+		}
+		failed += samples.failed()
+		if err := samples.print(w, o.seed); err != nil {
+			return failed, err
+		}
+	}
+	if o.many > 0 {
+		g, err := s.growth(ctx, o, raw)
+		if err != nil {
+			return failed, err
+		}
+		if err := g.print(w, o); err != nil {
+			return failed, err
+		}
+	}
+	fmt.Fprintf(w, "\nRaw samples: %s\n", filepath.Join(o.out, "samples.csv"))
+	if failed > 0 {
+		fmt.Fprintf(w, "%d samples FAILED; samples.csv says how.\n", failed)
+	}
+	return failed, nil
+}
