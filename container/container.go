@@ -412,6 +412,9 @@ func openNamespaces(s *specs.Spec, opened *[]int) ([]int, error) {
 		if kind, err := unix.IoctlRetInt(fd, unix.NS_GET_NSTYPE); err != nil || uint64(kind) != namespaceFlags[n.Type] {
 			return nil, fmt.Errorf("config.json: linux.namespaces[%d].path: %s is no %s namespace", i, n.Path, n.Type)
 		}
+		if err := checkJoined(s, n.Type, fd); err != nil {
+			return nil, err
+		}
 	}
 	return fds, nil
 }
