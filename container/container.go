@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -81,6 +82,7 @@ type Container struct {
 	status  Status
 	program *step.Program     // kept while a created child needs its memory
 	devices []*network.Device // lent to it, while it starts
+	rdt     []string          // folders of resctrl that a start has made
 	hooked  bool              // hooks were run, and so poststop's have to be
 
 	mu    sync.Mutex
@@ -154,6 +156,8 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, c.returnDevices(), c.clean(context.WithoutCancel(ctx)))
+			slices.Reverse(c.rdt)
+			err = errors.Join(err, removeRdt(c.rdt))
 			if c.hooked {
 				err = errors.Join(err, poststop(context.WithoutCancel(ctx), s, state(&cfg, specs.StateStopped, 0)))
 			}
@@ -275,6 +279,9 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 		o.Report = fds.report
 	}
 	p, gates := compile(s, fds)
+	if p.Len() > step.MaxLen {
+		return nil, fmt.Errorf("config.json: so many mounts, devices and paths need %d system calls, and %d are the most", p.Len(), step.MaxLen)
+	}
 	p.FailAt = cfg.failAt
 	cfg.Trace.trace(p)
 	if gates.network != nil && cfg.Trace != nil {
@@ -291,6 +298,11 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 				t.Add("id maps", "who on the host its users are", describeMaps(pid, s.Linux), at)
 			}
 		}
+		made, err := enterRdt(s, cfg.ID, pid)
+		if err != nil {
+			return err
+		}
+		c.rdt = made
 		gates.born.Open()
 		if gates.forked != nil {
 			var err error
@@ -417,6 +429,9 @@ func openNamespaces(s *specs.Spec, opened *[]int) ([]int, error) {
 		if kind, err := unix.IoctlRetInt(fd, unix.NS_GET_NSTYPE); err != nil || uint64(kind) != namespaceFlags[n.Type] {
 			return nil, fmt.Errorf("config.json: linux.namespaces[%d].path: %s is no %s namespace", i, n.Path, n.Type)
 		}
+		if err := checkJoined(s, n.Type, fd); err != nil {
+			return nil, err
+		}
 	}
 	return fds, nil
 }
@@ -511,7 +526,7 @@ func (c *Container) Remove(ctx context.Context) error {
 	case <-ctx.Done():
 		return fmt.Errorf("process %d does not end after SIGKILL", c.pid)
 	}
-	err := c.clean(ctx)
+	err := errors.Join(c.clean(ctx), endRdt(c.cfg.Spec, c.cfg.ID))
 	if c.hooked {
 		c.hooked = false
 		err = errors.Join(err, poststop(ctx, c.cfg.Spec, state(&c.cfg, specs.StateStopped, 0)))

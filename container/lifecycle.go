@@ -200,6 +200,7 @@ func (h *Handle) Delete(ctx context.Context, force bool) error {
 			errs = append(errs, err)
 		}
 	}
+	errs = append(errs, endRdt(h.spec, h.ID))
 	if err := errors.Join(errs...); err != nil {
 		return err // with the folder there, it can be tried again
 	}

@@ -262,6 +262,9 @@ func (h *Handle) Exec(ctx context.Context, e Exec) (*Process, error) {
 				return err
 			}
 		}
+		if _, err := enterRdt(&s, h.ID, pid); err != nil {
+			return err
+		}
 		if limits != nil {
 			if err := limits.Await(ctx); err != nil {
 				return err

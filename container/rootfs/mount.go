@@ -57,7 +57,7 @@ var procFiles = []string{"cpuinfo", "diskstats", "meminfo", "stat", "swaps", "up
 // then "bind" or "none", by custom, and has no meaning.
 func IsBind(m specs.Mount) bool {
 	o := parseOptions(m.Options)
-	return o.bind
+	return o.bind && !o.remount
 }
 
 // IsMapped tells whether a bind mount is ID-mapped, and whether with all mounts
@@ -116,15 +116,16 @@ var propagationNames = map[uint64]string{unix.MS_PRIVATE: "MS_PRIVATE", unix.MS_
 func (r *Root) Mount(m specs.Mount, source Source) {
 	o := parseOptions(m.Options)
 	switch {
-	case o.bind:
-		r.p.Step("show a part of the host at", m.Destination)
-		r.bindMount(m, o, source)
 	case o.remount:
 		r.p.Step("change the options of", m.Destination)
 		at := r.in(m.Destination, unix.O_PATH, "O_PATH")
 		r.adjust(at.Arg(), o)
 		r.p.Call("close", unix.SYS_CLOSE, at.Arg())
+	case o.bind:
+		r.p.Step("show a part of the host at", m.Destination)
+		r.bindMount(m, o, source)
 	case o.copyUp:
+		r.p.Step("mount, with what the image has there,", m.Destination)
 		r.copyUp(m, o)
 	case m.Type == "cgroup" || m.Type == "cgroup2":
 		r.p.Step("mount the control groups at", m.Destination)
