@@ -22,11 +22,12 @@ func hierarchies() ([]rootfs.Hierarchy, error) {
 }
 
 // ownGroups is what a container without a cgroup namespace sees of hierarchies
-// of version 1: its own group in each, and nothing where it has none. It adds
-// the descriptors to opened.
-func ownGroups(list []rootfs.Hierarchy, g *cgroup.Cgroup, opened *[]int) ([]rootfs.Hierarchy, error) {
-	if len(list) == 1 && list[0].Type == "cgroup2" {
-		return list, nil // as other runtimes do
+// of version 1: its own group in each, and nothing where it has none. Of version
+// 2 it sees the whole, as with other runtimes, unless its user namespace has no
+// power to mount that. It adds the descriptors to opened.
+func ownGroups(list []rootfs.Hierarchy, g *cgroup.Cgroup, userns bool, opened *[]int) ([]rootfs.Hierarchy, error) {
+	if len(list) == 1 && list[0].Type == "cgroup2" && !userns {
+		return list, nil
 	}
 	if g == nil {
 		return nil, nil
