@@ -53,8 +53,13 @@ func ToRootless(s *specs.Spec) {
 		l.Namespaces = append(slices.Clone(l.Namespaces), specs.LinuxNamespace{Type: specs.UserNamespace})
 	}
 	var mounts []specs.Mount
+	bound := "" // where the host's /sys is, with all that is mounted below it
 	for _, m := range s.Mounts {
+		if bound != "" && strings.HasPrefix(m.Destination, bound+"/") {
+			continue
+		}
 		if m.Type == "sysfs" && !isNew(s, specs.NetworkNamespace) {
+			bound = m.Destination
 			m = specs.Mount{Destination: m.Destination, Type: "none", Source: "/sys", Options: []string{"rbind", "nosuid", "noexec", "nodev", "ro"}}
 		}
 		m.Options = slices.Clone(m.Options)
