@@ -109,4 +109,25 @@ func TestRootless(t *testing.T) {
 	if out, code := oci("run", "two"); code != 1 || !strings.Contains(out, "linux.resources") || !strings.Contains(out, "systemd-run") {
 		t.Errorf("limits that they cannot have: code %d, %s", code, out)
 	}
+
+	// And who is root of a user namespace already, as in an engine's without
+	// root: no other namespace for users is needed.
+	if err := os.Remove(filepath.Join(dir, "config.json")); err != nil {
+		t.Fatal(err)
+	}
+	must("", "spec")
+	b.change(func(s *specs.Spec) {
+		s.Process.Args, s.Process.Terminal = []string{"/probe", "who", "ls /dev", "exit 7"}, false
+		s.Mounts[2].Options = []string{"newinstance", "ptmxmode=0666"}
+	})
+	cmd := exec.Command(filepath.Join(programs, "bench-oci"), "--root", filepath.Join(dir, "nested"), "run", "three")
+	cmd.Dir = dir
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
+		UidMappings: []syscall.SysProcIDMap{{HostID: user, Size: 1}}, GidMappings: []syscall.SysProcIDMap{{HostID: user, Size: 1}},
+		Credential: &syscall.Credential{NoSetGroups: true},
+	}
+	if out, code := output(t, cmd); code != 7 || !strings.Contains(out, "uid=0") || !strings.Contains(out, "urandom") {
+		t.Errorf("run as root of a user namespace: code %d, %s", code, out)
+	}
 }
