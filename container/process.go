@@ -12,6 +12,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"vmctr/container/rootfs"
 	"vmctr/container/seccomp"
 	"vmctr/container/step"
 )
@@ -208,7 +209,7 @@ func (h *Handle) Exec(ctx context.Context, e Exec) (*Process, error) {
 		dieWithParent(p, self)
 	}
 	if has(&s, specs.UserNamespace) {
-		setUser(p, specs.User{}, rootless())
+		setUser(p, specs.User{}, powerless())
 		dieWithParent(p, self)
 	}
 	p.Call("umask", unix.SYS_UMASK, step.Octal(0o022))
@@ -229,7 +230,7 @@ func (h *Handle) Exec(ctx context.Context, e Exec) (*Process, error) {
 		files[0], files[1], files[2] = tty.Arg(), tty.Arg(), tty.Arg()
 	}
 	passFiles(p, files)
-	listener := privileges(p, &s, descriptors{uid: os.Geteuid(), gid: os.Getegid(), rootless: rootless()}, filter)
+	listener := privileges(p, &s, descriptors{uid: os.Geteuid(), gid: os.Getegid(), rootless: rootless(), nested: rootfs.Nested()}, filter)
 	p.Phase("exec")
 	if e.Detach {
 		p.Call("prctl", unix.SYS_PRCTL, step.Flag(unix.PR_SET_PDEATHSIG, "PR_SET_PDEATHSIG"), step.Int(0))
