@@ -10,7 +10,7 @@
 //	exec.go         6. the program, as PID 1: execve(2)
 //
 // compile.go puts them in their order. check.go refuses what cannot be honoured.
-// container.go starts a container within one process; state.go and lifecycle.go are of
+// container.go starts a container within one process; state.go, lifecycle.go and resources.go are of
 // one that is created, started and deleted by different processes; hooks.go and
 // terminal.go are what an engine adds, process.go a second program, and oci/ is the
 // command that an engine calls.
