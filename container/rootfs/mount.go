@@ -271,7 +271,9 @@ func (r *Root) cgroups(m specs.Mount, o options) {
 		r.mkdir(at)
 		if h.Group != 0 {
 			group := step.Flag(h.Group, "cgroup of "+strconv.Quote(h.Name))
-			r.adjust(group, options{attr: o.attr, texts: o.texts})
+			// Private: what the container mounts there must not come to lie
+			// on the host's folder of its cgroup.
+			r.adjust(group, options{attr: o.attr, texts: o.texts, propagation: unix.MS_PRIVATE})
 			r.attach(group, r.in(at, unix.O_PATH, "O_PATH"))
 			r.link(m.Destination, h)
 			continue
