@@ -18,6 +18,6 @@
 // The configuration is the OCI runtime-spec's config.json (specs.Spec). It
 // compiles, by the pure function compile, to a list of system calls (package
 // step) that one loop makes in the new process: so what will be done can be
-// printed, tested without root, timed by phase, and made to fail at every
-// single call.
+// printed, tested without root, timed by phase or by call (trace.go; `bench run
+// --explain` shows it), and made to fail at every single call.
 package container

@@ -31,7 +31,7 @@ func needInit(t *testing.T) {
 // withInit is tryBox with an init.
 func withInit(t *testing.T, l *rootfs.Layers, ops ...string) (*box, error) {
 	t.Helper()
-	b, err := tryBox(t, l, sample(ops...), func(c *Config) { c.Init = true })
+	b, err := boxOf(t, Config{Spec: sample(ops...), Layers: l, Init: true})
 	if err == nil {
 		t.Cleanup(func() {
 			if err := b.Remove(context.Background()); err != nil {

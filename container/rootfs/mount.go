@@ -57,7 +57,7 @@ var procFiles = []string{"cpuinfo", "diskstats", "meminfo", "stat", "swaps", "up
 // then "bind" or "none", by custom, and has no meaning.
 func IsBind(m specs.Mount) bool {
 	o := parseOptions(m.Options)
-	return o.bind
+	return o.bind && !o.remount
 }
 
 // IsMapped tells whether a bind mount is ID-mapped, and whether with all mounts
@@ -69,8 +69,8 @@ func IsMapped(m specs.Mount) (mapped, recursive bool) {
 
 // A Source is a part of the host's tree, as a detached mount.
 type Source struct {
-	FD  int
-	Dir bool // a folder, and not a file
+	Mount step.Arg // its descriptor
+	Dir   bool     // a folder, and not a file
 }
 
 // OpenSource appends the calls that make a detached mount of the host's folder
@@ -116,15 +116,16 @@ var propagationNames = map[uint64]string{unix.MS_PRIVATE: "MS_PRIVATE", unix.MS_
 func (r *Root) Mount(m specs.Mount, source Source) {
 	o := parseOptions(m.Options)
 	switch {
-	case o.bind:
-		r.p.Step("show a part of the host at", m.Destination)
-		r.bindMount(m, o, source)
 	case o.remount:
 		r.p.Step("change the options of", m.Destination)
 		at := r.in(m.Destination, unix.O_PATH, "O_PATH")
 		r.adjust(at.Arg(), o)
 		r.p.Call("close", unix.SYS_CLOSE, at.Arg())
+	case o.bind:
+		r.p.Step("show a part of the host at", m.Destination)
+		r.bindMount(m, o, source)
 	case o.copyUp:
+		r.p.Step("mount, with what the image has there,", m.Destination)
 		r.copyUp(m, o)
 	case m.Type == "cgroup" || m.Type == "cgroup2":
 		r.p.Step("mount the control groups at", m.Destination)
@@ -209,7 +210,7 @@ func (r *Root) adjust(m step.Arg, o options) {
 }
 
 func (r *Root) bindMount(m specs.Mount, o options, source Source) {
-	fd := step.Flag(source.FD, fmt.Sprintf("source of %q", m.Destination))
+	fd := source.Mount
 	// What the host mounts there later is shown, and nothing is given to it,
 	// unless the options say otherwise: as with a slave of the host's tree.
 	if o.propagation == 0 && o.rpropagation == 0 {

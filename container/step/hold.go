@@ -36,7 +36,7 @@ func (p *Program) Hold() *Hold {
 func (h *Hold) Await(ctx context.Context) error {
 	s := h.program.running
 	for atomic.LoadUintptr(&s.at) != uintptr(h.index+1) {
-		if loadUint32(&s.tid) == 0 {
+		if s.ended() {
 			return errEnded
 		}
 		if ctx.Err() != nil {

@@ -41,7 +41,8 @@ type Program struct {
 	checkpoints []*Checkpoint
 	holds       []*Hold
 	running     *state
-	cond        int16 // of the calls that are appended now
+	fork        *cloneArgs // nil for one that does not
+	cond        int16      // of the calls that are appended now
 
 	steps      []namedStep
 	traced     bool
@@ -95,6 +96,9 @@ type Result struct{ index int }
 func New() *Program {
 	return &Program{calls: make([]call, 0, 192), names: make([]name, 0, 192), steps: make([]namedStep, 0, 64)}
 }
+
+// MaxLen is how many calls a program may have: they are named by 15 bits.
+const MaxLen = 1<<15 - 1
 
 // Len is the number of calls.
 func (p *Program) Len() int { return len(p.calls) }
