@@ -3,6 +3,7 @@ package container
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -38,6 +39,8 @@ func ownGroups(list []rootfs.Hierarchy, g *cgroup.Cgroup, userns bool, opened *[
 		key, _, _ := strings.Cut(h.Name, ",") // controllers that share a hierarchy share the group
 		if h.Type == "cgroup2" {
 			key = ""
+		} else if i := slices.Index(h.Options, "name="+h.Name); i >= 0 { // it has no controller
+			key = h.Options[i]
 		}
 		path, ok := paths[key]
 		if !ok {

@@ -255,7 +255,9 @@ type Hierarchy struct {
 // group appends the calls that show a container its own cgroup.
 func (r *Root) group(h Hierarchy, o options, at string) {
 	group := step.Flag(h.Group, "cgroup of "+strconv.Quote(h.Name))
-	r.adjust(group, options{attr: o.attr, texts: o.texts})
+	// Private: what the container mounts there must not come to lie on the
+	// host's folder of its cgroup.
+	r.adjust(group, options{attr: o.attr, texts: o.texts, propagation: unix.MS_PRIVATE})
 	r.attach(group, r.in(at, unix.O_PATH, "O_PATH"))
 }
 
