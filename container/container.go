@@ -375,7 +375,10 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 		}
 		return nil, fmt.Errorf("starting %q: %w", s.Process.Args[0], explainUser(explain(rootfs.Explain(p, err), s.Process), born >= 0))
 	}
-	c.pid, c.pidfd, c.program = child.PID, child.PIDFD, p
+	c.pid, c.pidfd = child.PID, child.PIDFD
+	if wait != nil {
+		c.program = p // it is large: one whose child is through is let go
+	}
 	if told.r != nil {
 		closeAll(&opened)
 		at := now()

@@ -33,8 +33,36 @@ func wait(ctx context.Context, pidfd int) (Status, error) {
 	return status, err
 }
 
+// awaitChild waits for the end of a child as Go waits for a socket: in waitid(2)
+// it would hold a thread, with its stacks, for each container that idles. That
+// it comes back says nothing: whoever reaps then waits for what is left.
+func awaitChild(pidfd int) {
+	own, err := unix.FcntlInt(uintptr(pidfd), unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		return
+	}
+	// With O_NONBLOCK os.NewFile gives it to the poller; a pidfd is readable when
+	// its process has ended (pidfd_open(2)).
+	if unix.SetNonblock(own, true) != nil {
+		unix.Close(own)
+		return
+	}
+	f := os.NewFile(uintptr(own), "pidfd")
+	defer f.Close()
+	defer unix.SetNonblock(own, false) // the duplicate's flags are the pidfd's
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return
+	}
+	conn.Read(func(fd uintptr) bool {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
+		return n > 0 || err != nil && err != unix.EINTR
+	})
+}
+
 // reapChild waits for the end of a child.
 func reapChild(pidfd int) (Status, error) {
+	awaitChild(pidfd)
 	var info unix.Siginfo
 	for {
 		err := unix.Waitid(unix.P_PIDFD, pidfd, &info, unix.WEXITED, nil)
