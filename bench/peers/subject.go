@@ -391,11 +391,11 @@ func (s *setup) timed(ctx context.Context, name string, start func(in, out, stde
 	output := lines(r)
 	defer func() { err = errors.Join(err, drain(output)) }()
 	defer w.Close()
-	null, err := os.Open(os.DevNull)
+	none, err := peer.NoInput()
 	if err != nil {
 		return t, err
 	}
-	defer null.Close()
+	defer none.Close()
 	fd, err := unix.MemfdCreate("stderr", unix.MFD_CLOEXEC)
 	if err != nil {
 		return t, os.NewSyscallError("memfd_create", err)
@@ -404,7 +404,7 @@ func (s *setup) timed(ctx context.Context, name string, start func(in, out, stde
 	defer stderr.Close()
 
 	t.start = harness.Now()
-	p, err := start(null, w, stderr)
+	p, err := start(none, w, stderr)
 	if err != nil {
 		return t, err
 	}
