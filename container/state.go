@@ -164,7 +164,7 @@ func Create(ctx context.Context, root string, cfg Config) (_ *Handle, err error)
 		}
 		return h.save()
 	}
-	if h.container, err = launch(ctx, cfg, &gate); err != nil {
+	if h.container, err = create(ctx, cfg, &gate); err != nil {
 		return nil, err
 	}
 	return h, nil
