@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"vmctr/container"
 	"vmctr/container/network"
@@ -52,7 +53,10 @@ func (c *runCommand) options() (o options, err error) {
 	if c.Hostname != "" && !validHost.MatchString(c.Hostname) {
 		return bad("hostname", c.Hostname, errors.New("a host name has at most 64 letters, digits, - and dots"))
 	}
-	if n := c.Network; n != "bridge" && n != "none" && n != "host" && !otherNetwork.MatchString(n) {
+	if !isRoot() && (c.Network == "bridge" || otherNetwork.MatchString(c.Network) || c.Userns == "host") {
+		return o, errors.New("--network bridge, --network container:NAME and --userns host need root (sudo bench run); an ordinary user's container has the network none or host")
+	}
+	if n := c.Network; n != "" && n != "bridge" && n != "none" && n != "host" && !otherNetwork.MatchString(n) {
 		return bad("network", n, errors.New("the networks are bridge, none, host and container:NAME"))
 	}
 	if strings.HasPrefix(c.Network, "container:") && c.Userns != "host" {
@@ -90,7 +94,7 @@ func (c *runCommand) options() (o options, err error) {
 		if err != nil {
 			return bad("publish", p, err)
 		}
-		if c.Network != "bridge" {
+		if c.Network != "bridge" && (c.Network != "" || !isRoot()) {
 			return bad("publish", p, errors.New("only a container in the bridge network has ports to publish"))
 		}
 		o.ports = append(o.ports, port)
@@ -116,7 +120,11 @@ func (c *runCommand) options() (o options, err error) {
 	} else if c.PidsLimit < -1 {
 		return bad("pids-limit", fmt.Sprint(c.PidsLimit), errors.New("a number of processes is not negative"))
 	}
-	if o.capabilities, err = capabilities(c.CapAdd, c.CapDrop); err != nil {
+	available := container.Features().Linux.Capabilities
+	if c.Userns == "host" {
+		available = ownCapabilities(available)
+	}
+	if o.capabilities, err = capabilities(c.CapAdd, c.CapDrop, available); err != nil {
 		return o, err
 	}
 	o.seccomp = seccomp.Default
@@ -168,8 +176,24 @@ func (o *options) security(opt string) error {
 	return nil
 }
 
-// capabilities are Docker's default, more and less.
-func capabilities(add, drop []string) ([]string, error) {
+// ownCapabilities are those of names that this process can hand on: a user
+// namespace has all of its own, but the root of the host may lack some, as in a
+// container.
+func ownCapabilities(names []string) []string {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if err := unix.Capget(&header, &data[0]); err != nil {
+		return names
+	}
+	permitted := uint64(data[0].Permitted) | uint64(data[1].Permitted)<<32
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool {
+		return permitted&(1<<container.CapabilityNumber(name)) == 0
+	})
+}
+
+// capabilities are Docker's default, more and less. ALL are those that are
+// available.
+func capabilities(add, drop, available []string) ([]string, error) {
 	known := container.Features().Linux.Capabilities
 	set := map[string]bool{}
 	apply := func(flag string, names []string, to bool) error {
@@ -192,7 +216,7 @@ func capabilities(add, drop []string) ([]string, error) {
 	base := container.DefaultCapabilities
 	switch {
 	case slices.ContainsFunc(add, isAll):
-		base = known
+		base = available
 	case slices.ContainsFunc(drop, isAll):
 		base = nil
 	}

@@ -3,8 +3,11 @@ package container
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"math"
 	"os"
 	"path"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,6 +20,9 @@ import (
 	"vmctr/container/step"
 )
 
+// version1 is a version of the specification, as semver.org writes it.
+var version1 = regexp.MustCompile(`^1\.[0-9]+\.[0-9]+([-+].+)?$`)
+
 // check refuses a configuration that this package cannot honour, by the name
 // of the field: a limit or a protection that is asked for and silently missing
 // would be worse than an error.
@@ -27,7 +33,7 @@ func check(s *specs.Spec, layers bool) error {
 	if s == nil {
 		return errors.New("config.json: missing")
 	}
-	if !strings.HasPrefix(s.Version, "1.") {
+	if !version1.MatchString(s.Version) {
 		return bad("ociVersion", "%q is not a version 1 runtime-spec", s.Version)
 	}
 	if s.Process == nil || len(s.Process.Args) == 0 || s.Process.Args[0] == "" {
@@ -50,9 +56,10 @@ func check(s *specs.Spec, layers bool) error {
 		field string
 		list  []string
 	}{
-		{"hostname", []string{s.Hostname}}, {"root.path", []string{s.Root.Path}}, {"process.cwd", []string{s.Process.Cwd}},
+		{"hostname", []string{s.Hostname}}, {"domainname", []string{s.Domainname}}, {"root.path", []string{s.Root.Path}}, {"process.cwd", []string{s.Process.Cwd}},
 		{"process.args", s.Process.Args}, {"process.env", s.Process.Env}, {"linux.cgroupsPath", []string{l.CgroupsPath}},
-		{"linux.maskedPaths", l.MaskedPaths}, {"linux.readonlyPaths", l.ReadonlyPaths},
+		{"linux.maskedPaths", l.MaskedPaths}, {"linux.readonlyPaths", l.ReadonlyPaths}, {"linux.sysctl", slices.Collect(maps.Values(l.Sysctl))},
+		{"linux.mountLabel", []string{l.MountLabel}}, {"process.apparmorProfile", []string{s.Process.ApparmorProfile}}, {"process.selinuxLabel", []string{s.Process.SelinuxLabel}},
 	} {
 		for _, v := range f.list {
 			if strings.IndexByte(v, 0) >= 0 {
@@ -129,6 +136,9 @@ func check(s *specs.Spec, layers bool) error {
 	if err := checkLimits(s.Process); err != nil {
 		return fmt.Errorf("config.json: %w", err)
 	}
+	if b := s.Process.ConsoleSize; b != nil && (b.Height > math.MaxUint16 || b.Width > math.MaxUint16) {
+		return bad("process.consoleSize", "%d by %d is larger than any terminal", b.Width, b.Height)
+	}
 	if err := checkHooks(s.Hooks); err != nil {
 		return fmt.Errorf("config.json: %w", err)
 	}
@@ -136,6 +146,9 @@ func check(s *specs.Spec, layers bool) error {
 		if err := checkNetDevices(s); err != nil {
 			return fmt.Errorf("config.json: %w", err)
 		}
+	}
+	if err := checkRdt(l.IntelRdt); err != nil {
+		return fmt.Errorf("config.json: %w", err)
 	}
 	if err := checkMemoryPolicy(l.MemoryPolicy); err != nil {
 		return fmt.Errorf("config.json: %w", err)
@@ -178,16 +191,6 @@ func check(s *specs.Spec, layers bool) error {
 			return bad("linux.resources.memory.limit", "%d bytes are too few to start in; the least is %d", *r.Memory.Limit, least)
 		}
 	}
-	for _, f := range []struct {
-		field string
-		set   bool
-	}{
-		{"linux.intelRdt", l.IntelRdt != nil},
-	} {
-		if f.set {
-			return bad(f.field, "is not supported yet")
-		}
-	}
 	return nil
 }
 
@@ -203,6 +206,9 @@ var owners = map[string]specs.LinuxNamespaceType{
 func checkOwned(s *specs.Spec, m specs.Mount) error {
 	if !isNew(s, specs.UserNamespace) || rootfs.IsBind(m) {
 		return nil
+	}
+	if strings.HasPrefix(m.Type, "cgroup") && s.Linux.CgroupsPath != "" {
+		return nil // it is shown its own cgroup
 	}
 	if t, ok := owners[m.Type]; ok && !isNew(s, t) && !slices.Contains(m.Options, "remount") {
 		return fmt.Errorf("%s: in a new user namespace a file system of the type %s needs a new %s namespace too, or bind the host's (type none, source %[1]s, options rbind)", m.Destination, m.Type, t)
@@ -241,27 +247,17 @@ func leastMemory(p *specs.Process) int64 {
 }
 
 // checkSysctl refuses what is the whole host's: a container may only set what
-// its own namespaces have (ipc_namespaces(7), network_namespaces(7)).
+// its own namespaces have.
 func checkSysctl(s *specs.Spec) error {
 	if s.Linux == nil {
 		return nil
 	}
-	ipc := []string{"kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax", "kernel.shmmni", "kernel.shm_rmid_forced"}
-	for key := range s.Linux.Sysctl {
-		name := strings.ReplaceAll(key, "/", ".")
-		var needs specs.LinuxNamespaceType
-		switch {
-		case strings.Contains(key, "..") || strings.IndexByte(key, 0) >= 0:
+	for _, key := range sortedKeys(s.Linux.Sysctl) {
+		if strings.Contains(key, "..") || strings.IndexByte(key, 0) >= 0 {
 			return fmt.Errorf("%q is not the name of one", key)
-		case slices.Contains(ipc, name) || strings.HasPrefix(name, "fs.mqueue."):
-			needs = specs.IPCNamespace
-		case strings.HasPrefix(name, "net."):
-			needs = specs.NetworkNamespace
-		case name == "kernel.domainname" || name == "kernel.hostname":
-			needs = specs.UTSNamespace
-		case strings.HasPrefix(name, "user."):
-			needs = specs.UserNamespace
-		default:
+		}
+		needs := sysctlNamespace(key)
+		if needs == "" {
 			return fmt.Errorf("%q is the whole host's, and no namespace's", key)
 		}
 		if !has(s, needs) {
@@ -270,6 +266,48 @@ func checkSysctl(s *specs.Spec) error {
 	}
 	return nil
 }
+
+// sysctlNamespace is the kind of namespace that has a setting of its own
+// (ipc_namespaces(7), network_namespaces(7)), "" for one of the host.
+func sysctlNamespace(key string) specs.LinuxNamespaceType {
+	ipc := []string{"kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax", "kernel.shmmni", "kernel.shm_rmid_forced"}
+	name := strings.ReplaceAll(key, "/", ".")
+	switch {
+	case slices.Contains(ipc, name) || strings.HasPrefix(name, "fs.mqueue."):
+		return specs.IPCNamespace
+	case strings.HasPrefix(name, "net."):
+		return specs.NetworkNamespace
+	case name == "kernel.domainname" || name == "kernel.hostname":
+		return specs.UTSNamespace
+	case strings.HasPrefix(name, "user."):
+		return specs.UserNamespace
+	}
+	return ""
+}
+
+// checkJoined refuses settings of a namespace that is joined, and is the one
+// that we are in. file is the namespace's.
+func checkJoined(s *specs.Spec, t specs.LinuxNamespaceType, file int) error {
+	for _, key := range sortedKeys(s.Linux.Sysctl) {
+		if sysctlNamespace(key) != t {
+			continue
+		}
+		var theirs, ours unix.Stat_t
+		if err := unix.Fstat(file, &theirs); err != nil {
+			return err
+		}
+		if err := unix.Stat("/proc/thread-self/ns/"+namespaceFiles[t], &ours); err != nil {
+			return err
+		}
+		if theirs.Ino == ours.Ino && theirs.Dev == ours.Dev {
+			return fmt.Errorf("config.json: linux.sysctl: %q: the %s namespace that is joined is the host's", key, t)
+		}
+	}
+	return nil
+}
+
+// namespaceFiles are the names in /proc/PID/ns.
+var namespaceFiles = map[specs.LinuxNamespaceType]string{specs.IPCNamespace: "ipc", specs.NetworkNamespace: "net", specs.UTSNamespace: "uts", specs.UserNamespace: "user"}
 
 // setSysctl appends the calls that write a setting of the container's namespaces
 // (proc(5), /proc/sys). Which namespace a file there is about depends on who

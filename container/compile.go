@@ -64,7 +64,7 @@ type gates struct {
 	copies   []rootfs.Copy          // mounts that the parent fills
 	hooks    *step.Gate             // for the hooks before pivot_root; nil without any
 	network  *network.Configuration // for its interface; nil with loopback alone
-	devices  *step.Gate             // for interfaces of the host; nil without any
+	devices  *network.Borrower      // for interfaces of the host; nil without any
 	unshared *step.Checkpoint       // for the network namespace; nil if it is born in it
 	limits   *step.Gate             // for the limits of the process; nil without any
 	ready    *step.Checkpoint       // created, and not started; nil if it starts at once
@@ -157,7 +157,7 @@ func compile(s *specs.Spec, fds descriptors) (*step.Program, gates) {
 	}
 	if len(l.NetDevices) > 0 {
 		p.Step("wait for the interfaces that the host lends", "")
-		g.devices = p.Gate(10 * time.Second)
+		g.devices = network.Borrow(p)
 	}
 	p.Step("the host's name", "")
 	if s.Hostname != "" {

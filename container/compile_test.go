@@ -120,6 +120,11 @@ func TestCheck(t *testing.T) {
 		{"process.selinuxLabel", func(s *specs.Spec) { s.Process.SelinuxLabel = "x" }},
 		{"process.oomScoreAdj", func(s *specs.Spec) { s.Process.OOMScoreAdj = pointer(1001) }},
 		{"process.scheduler.policy", func(s *specs.Spec) { s.Process.Scheduler = &specs.Scheduler{} }},
+		{"process.consoleSize", func(s *specs.Spec) { s.Process.ConsoleSize = &specs.Box{Height: 1 << 16} }},
+		{"ociVersion", func(s *specs.Spec) { s.Version = "1.x" }},
+		{"process.ioPriority.priority", func(s *specs.Spec) {
+			s.Process.IOPriority = &specs.LinuxIOPriority{Class: specs.IOPRIO_CLASS_BE, Priority: 8}
+		}},
 		{"process.ioPriority.class", func(s *specs.Spec) { s.Process.IOPriority = &specs.LinuxIOPriority{} }},
 		{"process.execCPUAffinity.initial", func(s *specs.Spec) { s.Process.ExecCPUAffinity = &specs.CPUAffinity{Initial: "0-"} }},
 		{"process.execCPUAffinity.final", func(s *specs.Spec) { s.Process.ExecCPUAffinity = &specs.CPUAffinity{Final: "2-1"} }},

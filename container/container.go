@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -81,6 +82,8 @@ type Container struct {
 	status  Status
 	program *step.Program     // kept while a created child needs its memory
 	devices []*network.Device // lent to it, while it starts
+	rdt     []string          // folders of resctrl that a start has made
+	hooked  bool              // hooks were run, and so poststop's have to be
 
 	mu    sync.Mutex
 	pidfd int // -1 when closed; reap uses it without mu, and Remove waits for reap
@@ -120,7 +123,21 @@ func (s Status) ExitCode() int {
 //
 // Cancelling ctx aborts a start, and does not end a container that runs.
 func Start(ctx context.Context, cfg Config) (*Container, error) {
-	return launch(ctx, cfg, nil)
+	var hooks specs.Hooks
+	if cfg.Spec != nil && cfg.Spec.Hooks != nil {
+		hooks = *cfg.Spec.Hooks
+	}
+	if len(hooks.StartContainer) > 0 {
+		return nil, errors.New("config.json: hooks.startContainer: a container that starts at once is never created and not started: Create makes one that is")
+	}
+	c, err := launch(ctx, cfg, nil)
+	if err != nil {
+		return nil, err
+	}
+	if err := runHooks(ctx, "poststart", hooks.Poststart, state(&cfg, specs.StateRunning, c.pid), outside); err != nil {
+		return nil, errors.Join(err, c.Remove(ctx))
+	}
+	return c, nil
 }
 
 // launch makes a container. With a gate, what it returns is created and not
@@ -138,6 +155,11 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, c.returnDevices(), c.clean(context.WithoutCancel(ctx)))
+			slices.Reverse(c.rdt)
+			err = errors.Join(err, removeRdt(c.rdt))
+			if c.hooked {
+				err = errors.Join(err, poststop(context.WithoutCancel(ctx), s, state(&cfg, specs.StateStopped, 0)))
+			}
 		}
 	}()
 	defer closeAll(&opened)
@@ -239,7 +261,7 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 		}
 	}
 	if fds.cgroups != nil && !has(s, specs.CgroupNamespace) {
-		if fds.cgroups, err = ownGroups(fds.cgroups, c.group, &opened); err != nil {
+		if fds.cgroups, err = ownGroups(fds.cgroups, c.group, has(s, specs.UserNamespace), &opened); err != nil {
 			return nil, err
 		}
 	}
@@ -256,6 +278,9 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 		o.Report = fds.report
 	}
 	p, gates := compile(s, fds)
+	if p.Len() > step.MaxLen {
+		return nil, fmt.Errorf("config.json: so many mounts, devices and paths need %d system calls, and %d are the most", p.Len(), step.MaxLen)
+	}
 	p.FailAt = cfg.failAt
 	cfg.Trace.trace(p)
 	if gates.network != nil && cfg.Trace != nil {
@@ -272,6 +297,11 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 				t.Add("id maps", "who on the host its users are", describeMaps(pid, s.Linux), at)
 			}
 		}
+		made, err := enterRdt(s, cfg.ID, pid)
+		if err != nil {
+			return err
+		}
+		c.rdt = made
 		gates.born.Open()
 		if gates.forked != nil {
 			var err error
@@ -312,13 +342,9 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 			}
 		}
 		if gates.devices != nil {
-			if err := gates.devices.Await(ctx); err != nil {
+			if err := c.moveDevices(ctx, gates.devices, pid); err != nil {
 				return err
 			}
-			if err := c.moveDevices(pid); err != nil {
-				return err
-			}
-			gates.devices.Open()
 		}
 		if gates.limits != nil {
 			if err := gates.limits.Await(ctx); err != nil {
@@ -349,7 +375,10 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 		}
 		return nil, fmt.Errorf("starting %q: %w", s.Process.Args[0], explainUser(explain(rootfs.Explain(p, err), s.Process), born >= 0))
 	}
-	c.pid, c.pidfd, c.program = child.PID, child.PIDFD, p
+	c.pid, c.pidfd = child.PID, child.PIDFD
+	if wait != nil {
+		c.program = p // it is large: one whose child is through is let go
+	}
 	if told.r != nil {
 		closeAll(&opened)
 		at := now()
@@ -368,6 +397,7 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 	c.Timeline = append(c.Timeline, step.Mark{Phase: "make cgroup", Ns: groupAt}, step.Mark{Phase: "clone", Ns: cloneAt})
 	c.Timeline = append(c.Timeline, p.Marks()...)
 	c.keepDevices()
+	c.hooked = true
 	go c.reap()
 	return c, nil
 }
@@ -400,6 +430,9 @@ func openNamespaces(s *specs.Spec, opened *[]int) ([]int, error) {
 		// another kind, from one that is meant.
 		if kind, err := unix.IoctlRetInt(fd, unix.NS_GET_NSTYPE); err != nil || uint64(kind) != namespaceFlags[n.Type] {
 			return nil, fmt.Errorf("config.json: linux.namespaces[%d].path: %s is no %s namespace", i, n.Path, n.Type)
+		}
+		if err := checkJoined(s, n.Type, fd); err != nil {
+			return nil, err
 		}
 	}
 	return fds, nil
@@ -483,7 +516,7 @@ func (c *Container) Signal(sig syscall.Signal) error {
 }
 
 // Remove kills the container if it runs, and removes all that it left on the
-// host.
+// host. A Warning says that a poststop hook has failed.
 func (c *Container) Remove(ctx context.Context) error {
 	if err := c.Signal(unix.SIGKILL); err != nil {
 		return fmt.Errorf("killing process %d: %w", c.pid, err)
@@ -495,7 +528,12 @@ func (c *Container) Remove(ctx context.Context) error {
 	case <-ctx.Done():
 		return fmt.Errorf("process %d does not end after SIGKILL", c.pid)
 	}
-	return c.clean(ctx)
+	err := errors.Join(c.clean(ctx), endRdt(c.cfg.Spec, c.cfg.ID))
+	if c.hooked {
+		c.hooked = false
+		err = errors.Join(err, poststop(ctx, c.cfg.Spec, state(&c.cfg, specs.StateStopped, 0)))
+	}
+	return err
 }
 
 // clean removes what is not a process. With the first process of a PID

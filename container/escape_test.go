@@ -298,18 +298,27 @@ func TestFakeProc(t *testing.T) {
 func inNetwork(t *testing.T, pid int, f func()) {
 	t.Helper()
 	done := make(chan error)
-	go func() {
+	var enter func() error
+	enter = func() error {
 		runtime.LockOSThread() // and the thread ends with the goroutine
+		if unix.Gettid() == os.Getpid() {
+			defer runtime.UnlockOSThread() // but the first one would not
+			other := make(chan error)
+			go func() { other <- enter() }()
+			return <-other
+		}
 		fd, err := unix.PidfdOpen(pid, 0)
-		if err == nil {
-			defer unix.Close(fd)
-			err = unix.Setns(fd, unix.CLONE_NEWNET)
+		if err != nil {
+			return err
 		}
-		if err == nil {
-			f()
+		defer unix.Close(fd)
+		if err := unix.Setns(fd, unix.CLONE_NEWNET); err != nil {
+			return err
 		}
-		done <- err
-	}()
+		f()
+		return nil
+	}
+	go func() { done <- enter() }()
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}

@@ -1,9 +1,12 @@
 package container
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -14,27 +17,48 @@ import (
 
 // Hooks are programs of whoever configured the container, which the runtime
 // runs at fixed points of its life (runtime-spec config.md, "POSIX-platform
-// Hooks"). Each gets the container's state as JSON on its standard input. A hook
-// that fails ends the start; of those after it has begun, only a warning remains.
+// Hooks"; runtime.md, "Lifecycle"). Each gets the container's state as JSON on
+// its standard input. A hook that fails ends the container; of one after its end
+// only a warning remains.
+//
+//	prestart, createRuntime   in our namespaces
+//	createContainer           in the container's, where the host's tree still is
+//	startContainer            in the container, a program of it: with no more
+//	                          power than the container's own program has, since
+//	                          its file is the image's (CVE-2024-0132 was of a
+//	                          hook that had more)
+//	poststart, poststop       in our namespaces
 
 // hooksPatience is how long the child waits for the hooks of one point. Each
 // hook can have a limit of its own.
 const hooksPatience = 5 * time.Minute
 
+// A Warning is an error after which all was done all the same.
+type Warning struct{ Err error }
+
+func (w Warning) Error() string { return w.Err.Error() }
+
+// Unwrap gives the error itself.
+func (w Warning) Unwrap() error { return w.Err }
+
+// A spawner starts a hook, and gives its pidfd.
+type spawner func(ctx context.Context, h specs.Hook, in, out *os.File) (int, error)
+
 // hooksBeforePivot runs those that may still change the container's mounts.
 func (c *Container) hooksBeforePivot(ctx context.Context, pid int) error {
 	h := c.cfg.Spec.Hooks
 	state := state(&c.cfg, specs.StateCreating, pid)
+	c.hooked = true
 	for _, point := range []struct {
 		name  string
 		hooks []specs.Hook
-		join  int // the container's namespaces
+		spawn spawner
 	}{
-		{"prestart", prestart(h), 0},
-		{"createRuntime", h.CreateRuntime, 0},
-		{"createContainer", h.CreateContainer, hookNamespaces(c.cfg.Spec)},
+		{"prestart", prestart(h), outside},
+		{"createRuntime", h.CreateRuntime, outside},
+		{"createContainer", h.CreateContainer, inside(pid, hookNamespaces(c.cfg.Spec))},
 	} {
-		if err := runHooks(ctx, point.name, point.hooks, state, point.join); err != nil {
+		if err := runHooks(ctx, point.name, point.hooks, state, point.spawn); err != nil {
 			return err
 		}
 	}
@@ -48,18 +72,36 @@ func prestart(h *specs.Hooks) []specs.Hook {
 	return h.Prestart
 }
 
-// runHooks runs the hooks of one point, in order, in those namespaces of the
-// container and the others of ours.
-func runHooks(ctx context.Context, point string, hooks []specs.Hook, state specs.State, join int) error {
+// runHooks runs the hooks of one point, in order, up to one that fails.
+func runHooks(ctx context.Context, point string, hooks []specs.Hook, state specs.State, spawn spawner) error {
 	for i, h := range hooks {
-		if err := runHook(ctx, h, state, join); err != nil {
+		if err := runHook(ctx, h, state, spawn); err != nil {
 			return fmt.Errorf("hooks.%s[%d]: %s: %w", point, i, h.Path, err)
 		}
 	}
 	return nil
 }
 
-func runHook(ctx context.Context, h specs.Hook, state specs.State, join int) error {
+// poststop runs the hooks of that point, each of them: what they say when they
+// fail is a Warning.
+func poststop(ctx context.Context, s *specs.Spec, state specs.State) error {
+	if s.Hooks == nil {
+		return nil
+	}
+	state.Status, state.Pid = specs.StateStopped, 0
+	var errs []error
+	for i, h := range s.Hooks.Poststop {
+		if err := runHook(ctx, h, state, outside); err != nil {
+			errs = append(errs, fmt.Errorf("hooks.poststop[%d]: %s: %w", i, h.Path, err))
+		}
+	}
+	if len(errs) > 0 {
+		return Warning{errors.Join(errs...)}
+	}
+	return nil
+}
+
+func runHook(ctx context.Context, h specs.Hook, state specs.State, spawn spawner) error {
 	limit := hooksPatience
 	if h.Timeout != nil {
 		limit = time.Duration(*h.Timeout) * time.Second
@@ -70,26 +112,76 @@ func runHook(ctx context.Context, h specs.Hook, state specs.State, join int) err
 	if err != nil {
 		return err
 	}
-	args := h.Args
-	if len(args) == 0 {
-		args = []string{h.Path}
+	in, err := memfd("state", input)
+	if err != nil {
+		return err
 	}
-	r := tool{files: []string{h.Path}, args: args, env: h.Env, input: input}
-	if join != 0 {
-		pidfd, err := unix.PidfdOpen(state.Pid, 0)
-		if err != nil {
-			return fmt.Errorf("pidfd_open: %w", err)
-		}
-		defer unix.Close(pidfd)
-		r.inside = true
-		r.before = func(p *step.Program) { enter(p, pidfd, join) }
+	defer in.Close()
+	out, err := memfd("output", nil)
+	if err != nil {
+		return err
 	}
-	return r.run(ctx)
+	defer out.Close()
+	pidfd, err := spawn(ctx, h, in, out)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(pidfd)
+	status, err := wait(ctx, pidfd)
+	if err != nil {
+		return err
+	}
+	if status.ExitCode() != 0 {
+		text := make([]byte, 2048)
+		n, _ := out.ReadAt(text, 0)
+		return fmt.Errorf("%v: %s", status, bytes.TrimSpace(text[:n]))
+	}
+	return nil
 }
 
-// hookNamespaces are those of the container that a hook runs in. Its user
-// namespace is not among them: hooks keep the runtime's powers. But an ordinary
-// user has none over the others except in it.
+// outside starts a hook in our namespaces.
+func outside(ctx context.Context, h specs.Hook, in, out *os.File) (int, error) {
+	var opened []int
+	defer closeAll(&opened)
+	self, err := parent(3, &opened)
+	if err != nil {
+		return -1, err
+	}
+	return spawnHook(ctx, hookProgram(), h, in, out, ending{nfiles: 3, parent: self})
+}
+
+func hookProgram() *step.Program {
+	p := step.New()
+	p.Phase("hook")
+	return p
+}
+
+// inside starts a hook in those namespaces of process pid, where the root still
+// is the host's.
+func inside(pid, join int) spawner {
+	return func(ctx context.Context, h specs.Hook, in, out *os.File) (int, error) {
+		var opened []int
+		defer closeAll(&opened)
+		self, err := parent(3, &opened)
+		if err != nil {
+			return -1, err
+		}
+		pidfd, err := unix.PidfdOpen(pid, 0)
+		if err != nil {
+			return -1, fmt.Errorf("pidfd_open: %w", err)
+		}
+		defer unix.Close(pidfd)
+		p := hookProgram()
+		if join != 0 {
+			enter(p, pidfd, join)
+		}
+		return spawnHook(ctx, p, h, in, out, ending{nfiles: 3, parent: self})
+	}
+}
+
+// hookNamespaces are those of the container that a createContainer hook runs in.
+// Its user namespace is not among them: such hooks keep the runtime's powers. But
+// an ordinary user has none over the others except in it.
 func hookNamespaces(s *specs.Spec) (flags int) {
 	all := uint64(unix.CLONE_NEWNS | unix.CLONE_NEWNET | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC)
 	if rootless() {
@@ -101,4 +193,31 @@ func hookNamespaces(s *specs.Spec) (flags int) {
 		}
 	}
 	return flags
+}
+
+func spawnHook(ctx context.Context, p *step.Program, h specs.Hook, in, out *os.File, end ending) (int, error) {
+	passFiles(p, arguments([]int{int(in.Fd()), int(out.Fd()), int(out.Fd())}))
+	executeFile(p, []string{h.Path}, hookArgs(h), h.Env, "/", end)
+	child, err := p.Clone(ctx, step.Options{Cgroup: -1})
+	return child.PIDFD, err
+}
+
+func hookArgs(h specs.Hook) []string {
+	if len(h.Args) > 0 {
+		return h.Args
+	}
+	return []string{h.Path}
+}
+
+// startHook starts a startContainer hook: as a second program of the container,
+// with the privileges of the first.
+func (h *Handle) startHook(ctx context.Context, hook specs.Hook, in, out *os.File) (int, error) {
+	process := *h.spec.Process
+	process.Terminal, process.Cwd = false, "/"
+	process.Args, process.Env = hookArgs(hook), hook.Env
+	p, err := h.Exec(ctx, Exec{Process: &process, file: hook.Path, Stdin: in, Stdout: out, Stderr: out})
+	if err != nil {
+		return -1, err
+	}
+	return p.pidfd, nil
 }

@@ -27,8 +27,8 @@ func (h *Handle) Start(ctx context.Context) error {
 		return fmt.Errorf("container %q cannot be started: it is %s", h.ID, h.Status)
 	}
 	if h.spec.Hooks != nil {
-		if err := runHooks(ctx, "startContainer", h.spec.Hooks.StartContainer, h.State, hookNamespaces(h.spec)); err != nil {
-			return err
+		if err := runHooks(ctx, "startContainer", h.spec.Hooks.StartContainer, h.State, h.startHook); err != nil {
+			return errors.Join(err, h.Kill(unix.SIGKILL, false))
 		}
 	}
 	open := func(name string, flags int) (*os.File, error) {
@@ -57,10 +57,16 @@ func (h *Handle) Start(ctx context.Context) error {
 		return err
 	}
 	if f.Index != 0 {
+		// It is at its end; who asks next is to find it stopped.
+		ctx, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		h.AwaitEnd(ctx)
 		return fmt.Errorf("starting %q: %w", h.spec.Process.Args[0], explain(h.failure(f), h.spec.Process))
 	}
 	if h.spec.Hooks != nil {
-		return runHooks(ctx, "poststart", h.spec.Hooks.Poststart, h.State, 0)
+		if err := runHooks(ctx, "poststart", h.spec.Hooks.Poststart, h.State, outside); err != nil {
+			return errors.Join(err, h.Kill(unix.SIGKILL, false))
+		}
 	}
 	return nil
 }
@@ -166,7 +172,8 @@ func (h *Handle) Resume(ctx context.Context) error {
 }
 
 // Delete removes a stopped container, with force also one that runs, and what
-// the making of one left that was cut off.
+// the making of one left that was cut off. A Warning says that a poststop hook
+// has failed.
 func (h *Handle) Delete(ctx context.Context, force bool) error {
 	if h.Status != specs.StateStopped && !force && h.Status != specs.StateCreated {
 		return fmt.Errorf("container %q cannot be deleted: it is %s (kill it first, or use --force)", h.ID, h.Status)
@@ -197,17 +204,15 @@ func (h *Handle) Delete(ctx context.Context, force bool) error {
 			errs = append(errs, err)
 		}
 	}
+	errs = append(errs, endRdt(h.spec, h.ID))
 	if err := errors.Join(errs...); err != nil {
 		return err // with the folder there, it can be tried again
 	}
 	if err := os.RemoveAll(h.dir); err != nil {
 		return err
 	}
-	if h.spec.Hooks != nil {
-		h.Status = specs.StateStopped
-		return runHooks(ctx, "poststop", h.spec.Hooks.Poststop, h.OCIState(), 0)
-	}
-	return nil
+	h.Status = specs.StateStopped
+	return poststop(ctx, h.spec, h.OCIState())
 }
 
 // awaitEnd waits until a process has ended, whose child it is or not

@@ -65,6 +65,9 @@ func checkLimits(p *specs.Process) error {
 		if _, ok := ioClasses[p.IOPriority.Class]; !ok {
 			return fmt.Errorf("process.ioPriority.class: %q is unknown", p.IOPriority.Class)
 		}
+		if n := p.IOPriority.Priority; n < 0 || n > 7 {
+			return fmt.Errorf("process.ioPriority.priority: %d is not in 0..7", n)
+		}
 	}
 	if a := p.ExecCPUAffinity; a != nil {
 		for field, list := range map[string]string{"initial": a.Initial, "final": a.Final} {

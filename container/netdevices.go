@@ -1,6 +1,7 @@
 package container
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"regexp"
@@ -45,15 +46,19 @@ func insideName(s *specs.Spec, name string) string {
 // moveDevices moves them to the network namespace of process pid. If the start
 // fails later, returnDevices brings them back: in a namespace that goes, a virtual
 // one would go, too.
-func (c *Container) moveDevices(pid int) error {
+func (c *Container) moveDevices(ctx context.Context, b *network.Borrower, pid int) error {
+	if err := b.Await(ctx); err != nil {
+		return err
+	}
 	s := c.cfg.Spec
 	for _, name := range sortedKeys(s.Linux.NetDevices) {
-		d, err := network.MoveDevice(name, insideName(s, name), pid)
+		d, err := b.Move(name, insideName(s, name), pid)
 		if err != nil {
 			return fmt.Errorf("config.json: linux.netDevices.%s: %w", name, err)
 		}
 		c.devices = append(c.devices, d)
 	}
+	b.Open()
 	return nil
 }
 

@@ -25,6 +25,9 @@ var capabilityNumbers = func() map[string]int {
 	return m
 }()
 
+// CapabilityNumber is the number of a capability that Features names.
+func CapabilityNumber(name string) int { return capabilityNumbers[name] }
+
 // DefaultCapabilities are what Docker leaves a container's root (moby,
 // oci/caps/defaults.go).
 var DefaultCapabilities = []string{
@@ -118,6 +121,9 @@ func privileges(p *step.Program, s *specs.Spec, fds descriptors, filter *seccomp
 			step.Struct(p, data, fmt.Sprintf("{effective=%#x, permitted=%#x, inheritable=%#x}", eff, perm, inh)))
 		for _, name := range c.Ambient {
 			p.Call("prctl", unix.SYS_PRCTL, step.Flag(unix.PR_CAP_AMBIENT, "PR_CAP_AMBIENT"), step.Flag(unix.PR_CAP_AMBIENT_RAISE, "PR_CAP_AMBIENT_RAISE"), step.Flag(capabilityNumbers[name], name), step.Int(0), step.Int(0))
+			// One that is not inheritable cannot be ambient. Buildah asks for
+			// such, and having less power is no reason not to start.
+			p.Allow(unix.EPERM)
 		}
 	}
 	if proc.NoNewPrivileges {

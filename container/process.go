@@ -33,8 +33,36 @@ func wait(ctx context.Context, pidfd int) (Status, error) {
 	return status, err
 }
 
+// awaitChild waits for the end of a child as Go waits for a socket: in waitid(2)
+// it would hold a thread, with its stacks, for each container that idles. That
+// it comes back says nothing: whoever reaps then waits for what is left.
+func awaitChild(pidfd int) {
+	own, err := unix.FcntlInt(uintptr(pidfd), unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		return
+	}
+	// With O_NONBLOCK os.NewFile gives it to the poller; a pidfd is readable when
+	// its process has ended (pidfd_open(2)).
+	if unix.SetNonblock(own, true) != nil {
+		unix.Close(own)
+		return
+	}
+	f := os.NewFile(uintptr(own), "pidfd")
+	defer f.Close()
+	defer unix.SetNonblock(own, false) // the duplicate's flags are the pidfd's
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return
+	}
+	conn.Read(func(fd uintptr) bool {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
+		return n > 0 || err != nil && err != unix.EINTR
+	})
+}
+
 // reapChild waits for the end of a child.
 func reapChild(pidfd int) (Status, error) {
+	awaitChild(pidfd)
 	var info unix.Siginfo
 	for {
 		err := unix.Waitid(unix.P_PIDFD, pidfd, &info, unix.WEXITED, nil)
@@ -83,6 +111,8 @@ type Exec struct {
 	// Cgroups are groups below the container's for the program, by controller;
 	// that of "" is for all others.
 	Cgroups map[string]string
+
+	file string // the program, if it is not what Process.Args[0] names
 }
 
 // A Process is a program that was started in a container.
@@ -157,7 +187,12 @@ func (h *Handle) Exec(ctx context.Context, e Exec) (*Process, error) {
 	}
 	var tasks []int
 	if group, err := h.group(); err == nil {
-		if group, err = group.Below(e.Cgroups); err != nil {
+		if len(e.Cgroups) == 0 {
+			group, err = group.With(h.Pid)
+		} else {
+			group, err = group.Below(e.Cgroups)
+		}
+		if err != nil {
 			return nil, err
 		}
 		folder, files, err := group.Entrances()
@@ -243,7 +278,11 @@ func (h *Handle) Exec(ctx context.Context, e Exec) (*Process, error) {
 			return nil, err
 		}
 	}
-	execute(p, s.Process, end)
+	programs := candidates(s.Process.Args[0], s.Process.Env)
+	if e.file != "" {
+		programs = []string{e.file}
+	}
+	executeFile(p, programs, s.Process.Args, s.Process.Env, s.Process.Cwd, end)
 
 	o.Ready = func(pid int) error {
 		if forked != nil {
@@ -251,6 +290,9 @@ func (h *Handle) Exec(ctx context.Context, e Exec) (*Process, error) {
 			if pid, err = forked.Await(ctx); err != nil {
 				return err
 			}
+		}
+		if _, err := enterRdt(&s, h.ID, pid); err != nil {
+			return err
 		}
 		if limits != nil {
 			if err := limits.Await(ctx); err != nil {

@@ -2,6 +2,7 @@ package container
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -234,4 +235,182 @@ func TestCopyUp(t *testing.T) {
 		t.Errorf("more than fits: %v", err)
 	}
 	before.check(t, own, "more than fits")
+}
+
+// TestPropagation: how mounts spread between the container's root and the
+// host's tree (the optional fields of mountinfo, proc_pid_mountinfo(5)), and that
+// a slave is shown what is mounted on the host later.
+func TestPropagation(t *testing.T) {
+	needRoot(t)
+	dir := t.TempDir()
+	if err := unix.Mount("shared", dir, "tmpfs", 0, ""); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Unmount(dir, unix.MNT_DETACH)
+	root := filepath.Join(dir, "root")
+	program, err := os.ReadFile(filepath.Join(probe(t), "probe"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(unix.Mount("", dir, "", unix.MS_SHARED, ""), os.MkdirAll(root+"/late", 0o755), os.WriteFile(root+"/probe", program, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		value       string
+		root, mount string // the optional fields of / and of a mount below it
+		late        bool   // it is shown what comes late
+	}{
+		{"", "master", "", true},
+		{"slave", "master", "", true}, {"rslave", "master", "", true},
+		{"private", "", "", false}, {"rprivate", "", "", false},
+		{"shared", "shared+master", "", true}, {"rshared", "shared+master", "shared", true},
+		{"unbindable", "unbindable", "", false}, {"runbindable", "unbindable", "unbindable", false},
+	} {
+		s := without(sample("cat /proc/self/mountinfo", "copy", "cat /proc/self/mountinfo"), specs.UserNamespace)
+		s.Root.Path, s.Linux.RootfsPropagation = root, tt.value
+		b := startBox(t, nil, s)
+		var r probed
+		line, err := b.stdout.ReadBytes('\n')
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal(line, &r); err != nil {
+			t.Fatal(err)
+		}
+		for at, want := range map[string]string{"/": tt.root, "/dev/shm": tt.mount} {
+			if got := propagationOf(r.Out, at); got != want {
+				t.Errorf("%q: %s is %q, want %q", tt.value, at, got, want)
+			}
+		}
+		if err := unix.Mount("late", root+"/late", "tmpfs", 0, ""); err != nil {
+			t.Fatal(err)
+		}
+		out, _, _ := b.end(t)
+		if err := unix.Unmount(root+"/late", 0); err != nil {
+			t.Error(err)
+		}
+		if got := strings.Contains(out, " /late "); got != tt.late {
+			t.Errorf("%q: what comes late is shown: %v", tt.value, got)
+		}
+	}
+}
+
+func propagationOf(mountinfo, at string) string {
+	var kinds []string
+	for line := range strings.Lines(mountinfo) {
+		f := strings.Fields(line)
+		if len(f) < 7 || f[4] != at {
+			continue
+		}
+		kinds = nil
+		for _, o := range f[6:] {
+			if o == "-" {
+				break
+			}
+			kind, _, _ := strings.Cut(o, ":")
+			kinds = append(kinds, kind)
+		}
+	}
+	return strings.Join(kinds, "+")
+}
+
+// TestRecursiveAttributes: options for a mount and all below it, and mappings of
+// IDs for all of them or for the first alone.
+func TestRecursiveAttributes(t *testing.T) {
+	needRoot(t)
+	host := t.TempDir()
+	below := filepath.Join(host, "below")
+	if err := errors.Join(os.Chmod(host, 0o755), os.Mkdir(below, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("below", below, "tmpfs", 0, "mode=755"); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Unmount(below, unix.MNT_DETACH)
+	if err := errors.Join(os.WriteFile(host+"/a", nil, 0o644), os.WriteFile(below+"/b", nil, 0o644), os.Chown(below+"/b", 3, 3)); err != nil {
+		t.Fatal(err)
+	}
+	mapping := []specs.LinuxIDMapping{{ContainerID: 0, HostID: 7, Size: 1}, {ContainerID: 3, HostID: 9, Size: 1}}
+	s := without(sample("write /ro/x y", "write /ro/below/x y", "write /rro/x y", "write /rro/below/x y", "cat /proc/self/mountinfo",
+		"stat /mapped/a", "stat /mapped/below/b", "stat /rmapped/a", "stat /rmapped/below/b"), specs.UserNamespace)
+	s.Mounts = append(s.Mounts,
+		specs.Mount{Destination: "/ro", Source: host, Options: []string{"rbind", "ro"}},
+		specs.Mount{Destination: "/rro", Source: host, Options: []string{"rbind", "rro", "rnosuid", "rnodev", "rnoexec", "rnoatime", "rnosymfollow"}},
+		specs.Mount{Destination: "/mapped", Source: host, Options: []string{"rbind", "idmap"}, UIDMappings: mapping, GIDMappings: mapping},
+	)
+	want := map[string]string{
+		"write /ro/x y": "!EROFS", "write /ro/below/x y": "", "write /rro/x y": "!EROFS", "write /rro/below/x y": "!EROFS",
+		"stat /mapped/a": "100644 0:0 owner 7:7", "stat /mapped/below/b": "100644 0:0 owner 3:3",
+	}
+	if !olderThan(t, 6, 3) { // a tmpfs can be ID-mapped
+		s.Mounts = append(s.Mounts, specs.Mount{Destination: "/rmapped", Source: host, Options: []string{"rbind", "ridmap"}, UIDMappings: mapping, GIDMappings: mapping})
+		want["stat /rmapped/a"], want["stat /rmapped/below/b"] = "100644 0:0 owner 7:7", "100644 0:0 owner 9:9"
+	}
+	got := do(t, plainLayers(t), s)
+	wants(t, got, want)
+	for line := range strings.Lines(got["cat /proc/self/mountinfo"].Out) {
+		f := strings.Fields(line)
+		if len(f) > 5 && strings.HasPrefix(f[4], "/rro") && f[5] != "ro,nosuid,nodev,noexec,noatime,nosymfollow" {
+			t.Errorf("%s has %s", f[4], f[5])
+		}
+	}
+}
+
+// TestScheduling: the policies of CPU and disk, and the execution domain.
+func TestScheduling(t *testing.T) {
+	needRoot(t)
+	s := sample("cat /proc/self/personality", "pause")
+	s.Process.Scheduler = &specs.Scheduler{Policy: specs.SchedBatch, Nice: 7, Flags: []specs.LinuxSchedulerFlag{specs.SchedFlagResetOnFork}}
+	s.Process.IOPriority = &specs.LinuxIOPriority{Class: specs.IOPRIO_CLASS_BE, Priority: 6}
+	s.Linux.Personality = &specs.LinuxPersonality{Domain: specs.PerLinux32}
+	b := startBox(t, layersOf(t), s)
+	if line, err := b.stdout.ReadString('\n'); !strings.Contains(line, `"00000008\n"`) {
+		t.Errorf("the personality: %s, %v", line, err)
+	}
+	b.ready(t)
+	if a, err := unix.SchedGetAttr(b.PID(), 0); err != nil || a.Policy != 3 || a.Nice != 7 || a.Flags&1 == 0 {
+		t.Errorf("scheduled by %+v, %v", a, err)
+	}
+	const process = 1 // IOPRIO_WHO_PROCESS
+	if io, _, e := unix.Syscall(unix.SYS_IOPRIO_GET, process, uintptr(b.PID()), 0); e != 0 || io != 2<<13|6 {
+		t.Errorf("I/O priority %#x, %v", io, e)
+	}
+}
+
+// TestRemount: the attributes of a mount that is there are changed.
+func TestRemount(t *testing.T) {
+	needRoot(t)
+	s := sample("write /dev/shm/x y", "write /there/x y", "write /there/z y")
+	host := t.TempDir()
+	if err := os.Chmod(host, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	s.Mounts = append(s.Mounts,
+		specs.Mount{Destination: "/dev/shm", Options: []string{"remount", "ro"}},
+		specs.Mount{Destination: "/there", Source: host, Options: []string{"bind"}},
+		specs.Mount{Destination: "/there", Source: "/no/such/folder", Options: []string{"bind", "remount", "ro"}})
+	wants(t, do(t, layersOf(t), s), map[string]string{"write /dev/shm/x y": "!EROFS", "write /there/x y": "!EROFS"})
+}
+
+// TestHostsSysctl: a setting of a namespace that is the host's, by whatever
+// path, is not made.
+func TestHostsSysctl(t *testing.T) {
+	needRoot(t)
+	before, err := os.ReadFile("/proc/sys/net/ipv4/ip_unprivileged_port_start")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := without(sample("who"), specs.UserNamespace)
+	for i, n := range s.Linux.Namespaces {
+		if n.Type == specs.NetworkNamespace {
+			s.Linux.Namespaces[i].Path = fmt.Sprintf("/proc/%d/task/%d/ns/net", os.Getpid(), unix.Gettid())
+		}
+	}
+	s.Linux.Sysctl = map[string]string{"net.ipv4.ip_unprivileged_port_start": "7"}
+	if _, err := tryBox(t, plainLayers(t), s); err == nil || !strings.Contains(err.Error(), "linux.sysctl") {
+		t.Errorf("err = %v", err)
+	}
+	if after, err := os.ReadFile("/proc/sys/net/ipv4/ip_unprivileged_port_start"); err != nil || string(after) != string(before) {
+		t.Errorf("the host's is %s, %v", after, err)
+	}
 }

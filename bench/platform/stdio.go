@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"vmctr/bench/peers/peer"
 )
 
 // stdio are the standard streams of a process or a container.
@@ -26,7 +28,7 @@ func openStdio() (_ *stdio, err error) {
 			s.Close()
 		}
 	}()
-	if s.in, err = os.Open(os.DevNull); err != nil {
+	if s.in, err = peer.NoInput(); err != nil {
 		return nil, err
 	}
 	fd, err := unix.MemfdCreate("stderr", unix.MFD_CLOEXEC)

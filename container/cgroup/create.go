@@ -380,6 +380,36 @@ func (c *Cgroup) Below(paths map[string]string) (*Cgroup, error) {
 	return LoadPaths(c.Name, all)
 }
 
+// With is the group that another process can join to be with pid, which is in
+// this group or below it. That is this one, but where it hands controllers down:
+// then it takes no processes (cgroup-v2.rst, "No Internal Process Constraint"),
+// and it is the one that pid is in. So it is with a container whose program
+// manages groups of its own, as systemd and Docker do.
+func (c *Cgroup) With(pid int) (*Cgroup, error) {
+	if c.unified == "" {
+		return c, nil
+	}
+	down, err := read(c.unified, "cgroup.subtree_control")
+	if err != nil || strings.TrimSpace(down) == "" {
+		return c, err
+	}
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
+	if err != nil {
+		return nil, err
+	}
+	for line := range strings.Lines(string(b)) {
+		name, ok := strings.CutPrefix(strings.TrimSpace(line), "0::")
+		root, in := strings.CutSuffix(c.unified, c.Name)
+		if !ok || !in || !strings.HasPrefix(name+"/", c.Name+"/") {
+			continue
+		}
+		paths := c.Paths()
+		paths[""] = root + name
+		return LoadPaths(c.Name, paths)
+	}
+	return c, nil
+}
+
 // Delegate lets a user manage the group from inside, by groups below it
 // (config-linux.md, "Cgroup ownership"). It does so on version 2 alone: on
 // version 1 that would not be safe.

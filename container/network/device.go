@@ -1,16 +1,18 @@
 package network
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"vmctr/container/step"
 )
 
 // A Device is an interface of the host that is lent to a container
@@ -36,22 +38,67 @@ type addressOf struct {
 	attributes [][]byte
 }
 
-// MoveDevice moves an interface of this network namespace to that of process
+// A Borrower is the place in a container's program where it gets interfaces of
+// the host.
+type Borrower struct {
+	program *step.Program
+	gate    *step.Gate
+	socket  step.Result
+}
+
+// Borrow appends that place. A socket belongs to the namespace in which it was
+// made: so the child makes the one by which its interfaces are set up.
+func Borrow(p *step.Program) *Borrower {
+	fd := p.Call("socket", unix.SYS_SOCKET, step.Flag(unix.AF_NETLINK, "AF_NETLINK"), step.Flag(unix.SOCK_RAW|unix.SOCK_CLOEXEC, "SOCK_RAW|SOCK_CLOEXEC"), step.Flag(unix.NETLINK_ROUTE, "NETLINK_ROUTE"))
+	b := &Borrower{p, p.Gate(patience), fd}
+	p.Call("close", unix.SYS_CLOSE, fd.Arg())
+	return b
+}
+
+// Await waits until the child has come there.
+func (b *Borrower) Await(ctx context.Context) error { return b.gate.Await(ctx) }
+
+// Open lets the child go on.
+func (b *Borrower) Open() { b.gate.Open() }
+
+// take gives the child's socket.
+func (b *Borrower) take(pid int) (*socket, error) {
+	pidfd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return nil, os.NewSyscallError("pidfd_open", err)
+	}
+	defer unix.Close(pidfd)
+	fd, err := unix.PidfdGetfd(pidfd, b.program.Value(b.socket), 0)
+	if err != nil {
+		return nil, os.NewSyscallError("pidfd_getfd", err)
+	}
+	return &socket{fd: fd}, nil
+}
+
+// Move moves an interface of this network namespace to that of the child, process
 // pid, where it gets the name inside; in it "%d" stands for the first number that
 // is free. It keeps those of its addresses that are permanent and global, which
 // the kernel takes away on such a move, and comes up. Release forgets the
 // Device, Return undoes the move.
-func MoveDevice(name, inside string, pid int) (_ *Device, err error) {
+func (b *Borrower) Move(name, inside string, pid int) (_ *Device, err error) {
 	d := &Device{name: name, inside: inside}
 	defer func() {
 		if err != nil {
 			d.Release()
 		}
 	}()
-	if d.from, err = endOf("/proc/self/ns/net", false); err != nil {
+	here, err := dial()
+	if err != nil {
 		return nil, err
 	}
-	if d.to, err = endOf(fmt.Sprintf("/proc/%d/ns/net", pid), true); err != nil {
+	if d.from, err = endOf("/proc/thread-self/ns/net", here); err != nil {
+		return nil, err
+	}
+	there, err := b.take(pid)
+	if err != nil {
+		return nil, err
+	}
+	if d.to, err = endOf(fmt.Sprintf("/proc/%d/ns/net", pid), there); err != nil {
 		return nil, err
 	}
 	index, flags, err := d.from.find(name)
@@ -125,30 +172,11 @@ func (d *Device) move(old, name string, from, to *end, up bool) error {
 	return to.socket.do(c)
 }
 
-// endOf opens a namespace. A socket belongs to that in which it was made.
-func endOf(path string, enter bool) (*end, error) {
+// endOf opens the file of a namespace.
+func endOf(path string, s *socket) (*end, error) {
 	ns, err := os.Open(path)
 	if err != nil {
-		return nil, err
-	}
-	var s *socket
-	if !enter {
-		s, err = dial()
-	} else {
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			runtime.LockOSThread() // for good: the thread ends with the goroutine
-			if err = unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
-				err = fmt.Errorf("joining the container's network namespace: setns: %w", err)
-				return
-			}
-			s, err = dial()
-		}()
-		<-done
-	}
-	if err != nil {
-		ns.Close()
+		s.close()
 		return nil, err
 	}
 	return &end{s, ns}, nil

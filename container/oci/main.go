@@ -22,6 +22,7 @@ import (
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
+	"vmctr/container"
 	"vmctr/container/rootfs"
 )
 
@@ -193,15 +194,31 @@ func (g *globals) fail(err error) int {
 	if _, ok := errors.AsType[errUsage](err); ok {
 		fmt.Fprintln(g.stderr, "Try: bench-oci help")
 	}
-	if g.log != "" {
-		if logErr := g.writeLog(err); logErr != nil {
-			fmt.Fprintln(g.stderr, "bench-oci: writing the log:", logErr)
-		}
-	}
+	g.tell("error", err)
 	return exitFailed
 }
 
-func (g *globals) writeLog(err error) error {
+// warn tells an error that is only a warning, and gives any other back.
+func (g *globals) warn(err error) error {
+	w, ok := errors.AsType[container.Warning](err)
+	if !ok {
+		return err
+	}
+	fmt.Fprintln(g.stderr, "bench-oci: warning:", w)
+	g.tell("warning", w)
+	return nil
+}
+
+// tell writes to the log, if there is one.
+func (g *globals) tell(level string, err error) {
+	if g.log != "" {
+		if logErr := g.writeLog(level, err); logErr != nil {
+			fmt.Fprintln(g.stderr, "bench-oci: writing the log:", logErr)
+		}
+	}
+}
+
+func (g *globals) writeLog(level string, err error) error {
 	f, openErr := os.OpenFile(g.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if openErr != nil {
 		return openErr
@@ -210,9 +227,9 @@ func (g *globals) writeLog(err error) error {
 	at := time.Now().UTC().Format(time.RFC3339)
 	if g.logFormat == "json" {
 		// The fields are those that engines read (containerd's go-runc).
-		return writeJSON(f, map[string]string{"level": "error", "msg": err.Error(), "time": at})
+		return writeJSON(f, map[string]string{"level": level, "msg": err.Error(), "time": at})
 	}
-	_, printErr := fmt.Fprintf(f, "time=%q level=error msg=%q\n", at, err.Error())
+	_, printErr := fmt.Fprintf(f, "time=%q level=%s msg=%q\n", at, level, err.Error())
 	return printErr
 }
 

@@ -44,7 +44,7 @@ func runContainer(ctx context.Context, g *globals, args []string) (int, error) {
 	t.drain()
 	if !c.keep {
 		// Somebody else may have deleted it.
-		if deleteErr := h.Delete(ctx, true); !errors.Is(deleteErr, container.ErrNotExist) {
+		if deleteErr := g.warn(h.Delete(ctx, true)); !errors.Is(deleteErr, container.ErrNotExist) {
 			err = errors.Join(err, deleteErr)
 		}
 	}

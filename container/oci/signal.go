@@ -80,5 +80,5 @@ func remove(ctx context.Context, g *globals, args []string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	return 0, h.Delete(ctx, *force)
+	return 0, g.warn(h.Delete(ctx, *force))
 }

@@ -77,9 +77,7 @@ func (c Copy) Do(ctx context.Context, pid int) error {
 		}
 		defer roots[i].Close()
 	}
-	done := make(chan error)
-	go func() { done <- asOwner(roots[1], func() error { return c.tree(ctx, roots[0], roots[1]) }) }()
-	if err := <-done; err != nil {
+	if err := asOwner(roots[1], func() error { return c.tree(ctx, roots[0], roots[1]) }); err != nil {
 		return fmt.Errorf("tmpcopyup of %s: %w", c.dest, err)
 	}
 	c.gate.Open()
@@ -89,22 +87,42 @@ func (c Copy) Do(ctx context.Context, pid int) error {
 // asOwner calls f on a thread that makes files as the owner of a folder, the
 // container's root: in a file system of its user namespace others, such as the
 // host's root, cannot. The thread keeps its privileges (SECBIT_NO_SETUID_FIXUP,
-// capabilities(7)), and ends with the goroutine.
+// capabilities(7)), and ends afterwards.
 func asOwner(dir *os.Root, f func() error) error {
 	info, err := dir.Stat(".")
 	if err != nil {
 		return err
 	}
 	st := info.Sys().(*syscall.Stat_t)
-	if int(st.Uid) != os.Geteuid() {
-		runtime.LockOSThread()
-		if err := unix.Prctl(unix.PR_SET_SECUREBITS, 1<<2, 0, 0, 0); err != nil {
-			return fmt.Errorf("prctl(PR_SET_SECUREBITS): %w", err)
-		}
-		unix.SetfsgidRetGid(int(st.Gid))
-		unix.SetfsuidRetUid(int(st.Uid))
+	if int(st.Uid) == os.Geteuid() {
+		return f()
 	}
-	return f()
+	done := make(chan error)
+	go func() {
+		done <- onOwnThread(func() error {
+			if err := unix.Prctl(unix.PR_SET_SECUREBITS, 1<<2, 0, 0, 0); err != nil {
+				return fmt.Errorf("prctl(PR_SET_SECUREBITS): %w", err)
+			}
+			unix.SetfsgidRetGid(int(st.Gid))
+			unix.SetfsuidRetUid(int(st.Uid))
+			return f()
+		})
+	}()
+	return <-done
+}
+
+// onOwnThread calls f on a thread that ends with the goroutine of the caller.
+func onOwnThread(f func() error) error {
+	runtime.LockOSThread() // and never unlock
+	if unix.Gettid() != os.Getpid() {
+		return f()
+	}
+	// The first thread does not end, and /proc/self shows what it is. While this
+	// goroutine holds it, the next gets another.
+	defer runtime.UnlockOSThread()
+	done := make(chan error)
+	go func() { done <- onOwnThread(f) }()
+	return <-done
 }
 
 // tree copies folders, files, links and devices, with owners and permissions.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"strings"
 	"syscall"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -74,7 +75,7 @@ func CheckDevice(d specs.LinuxDevice) error {
 	if _, ok := deviceTypes[d.Type]; !ok {
 		return fmt.Errorf("type %q of %s is none of c, b, u and p", d.Type, d.Path)
 	}
-	if !path.IsAbs(d.Path) || path.Clean(d.Path) == "/" {
+	if !path.IsAbs(d.Path) || path.Clean(d.Path) == "/" || strings.IndexByte(d.Path, 0) >= 0 {
 		return fmt.Errorf("path %q is not an absolute path below the root", d.Path)
 	}
 	return nil

@@ -57,7 +57,7 @@ var procFiles = []string{"cpuinfo", "diskstats", "meminfo", "stat", "swaps", "up
 // then "bind" or "none", by custom, and has no meaning.
 func IsBind(m specs.Mount) bool {
 	o := parseOptions(m.Options)
-	return o.bind
+	return o.bind && !o.remount
 }
 
 // IsMapped tells whether a bind mount is ID-mapped, and whether with all mounts
@@ -116,15 +116,16 @@ var propagationNames = map[uint64]string{unix.MS_PRIVATE: "MS_PRIVATE", unix.MS_
 func (r *Root) Mount(m specs.Mount, source Source) {
 	o := parseOptions(m.Options)
 	switch {
-	case o.bind:
-		r.p.Step("show a part of the host at", m.Destination)
-		r.bindMount(m, o, source)
 	case o.remount:
 		r.p.Step("change the options of", m.Destination)
 		at := r.in(m.Destination, unix.O_PATH, "O_PATH")
 		r.adjust(at.Arg(), o)
 		r.p.Call("close", unix.SYS_CLOSE, at.Arg())
+	case o.bind:
+		r.p.Step("show a part of the host at", m.Destination)
+		r.bindMount(m, o, source)
 	case o.copyUp:
+		r.p.Step("mount, with what the image has there,", m.Destination)
 		r.copyUp(m, o)
 	case m.Type == "cgroup" || m.Type == "cgroup2":
 		r.p.Step("mount the control groups at", m.Destination)
@@ -251,6 +252,15 @@ type Hierarchy struct {
 	Group int
 }
 
+// group appends the calls that show a container its own cgroup.
+func (r *Root) group(h Hierarchy, o options, at string) {
+	group := step.Flag(h.Group, "cgroup of "+strconv.Quote(h.Name))
+	// Private: what the container mounts there must not come to lie on the
+	// host's folder of its cgroup.
+	r.adjust(group, options{attr: o.attr, texts: o.texts, propagation: unix.MS_PRIVATE})
+	r.attach(group, r.in(at, unix.O_PATH, "O_PATH"))
+}
+
 // cgroups appends the calls for a mount of the type cgroup (config-linux.md,
 // "Control groups" tells the file system; cgroup_namespaces(7) what it shows):
 // on version 2 that hierarchy itself; with version 1 a folder with each of
@@ -260,6 +270,10 @@ func (r *Root) cgroups(m specs.Mount, o options) {
 	o.data, o.flags = nil, nil
 	if len(r.Cgroups) == 1 && r.Cgroups[0].Type == "cgroup2" {
 		r.mkdir(m.Destination)
+		if h := r.Cgroups[0]; h.Group != 0 {
+			r.group(h, o, m.Destination)
+			return
+		}
 		r.mountOn(r.newMount("cgroup2", "cgroup", o), m.Destination, o, false)
 		return
 	}
@@ -270,9 +284,7 @@ func (r *Root) cgroups(m specs.Mount, o options) {
 		at := path.Join(m.Destination, h.Name)
 		r.mkdir(at)
 		if h.Group != 0 {
-			group := step.Flag(h.Group, "cgroup of "+strconv.Quote(h.Name))
-			r.adjust(group, options{attr: o.attr, texts: o.texts})
-			r.attach(group, r.in(at, unix.O_PATH, "O_PATH"))
+			r.group(h, o, at)
 			r.link(m.Destination, h)
 			continue
 		}

@@ -97,6 +97,9 @@ func New() *Program {
 	return &Program{calls: make([]call, 0, 192), names: make([]name, 0, 192), steps: make([]namedStep, 0, 64)}
 }
 
+// MaxLen is how many calls a program may have: they are named by 15 bits.
+const MaxLen = 1<<15 - 1
+
 // Len is the number of calls.
 func (p *Program) Len() int { return len(p.calls) }
 

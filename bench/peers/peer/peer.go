@@ -85,6 +85,17 @@ func (r Runtime) Delete(ctx context.Context, room *Room, b *Bundle) error {
 	return nil
 }
 
+// NoInput is a standard input without content: a pipe that nobody writes to.
+// /dev/null would do, but crun 1.8 gives the standard streams of a container to
+// its user, and so the host's device too.
+func NoInput() (*os.File, error) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, os.NewSyscallError("pipe", err)
+	}
+	return r, w.Close()
+}
+
 // Try runs a bundle whose program ends by itself, and gives what it has
 // printed. The error tells what the runtime says.
 func (r Runtime) Try(ctx context.Context, room *Room, b *Bundle) (output string, err error) {
@@ -104,13 +115,13 @@ func (r Runtime) Try(ctx context.Context, room *Room, b *Bundle) (output string,
 	}
 	defer os.Remove(said.Name())
 	defer said.Close()
-	null, err := os.Open(os.DevNull)
+	none, err := NoInput()
 	if err != nil {
 		write.Close()
 		return "", err
 	}
-	defer null.Close()
-	p, err := r.Run(room, b, null, write, said)
+	defer none.Close()
+	p, err := r.Run(room, b, none, write, said)
 	write.Close()
 	if err != nil {
 		return "", err

@@ -139,6 +139,19 @@ func do(verb string, args []string) (string, error) {
 		return strconv.Itoa(int(b[len(b)/2])), nil
 	case "fork": // up to n children that wait
 		return fork(number(0))
+	case "copyto": // standard input, into a file
+		f, err := os.Create(args[0])
+		if err != nil {
+			return "", err
+		}
+		_, err = io.Copy(f, os.Stdin)
+		return "", err
+	case "copyfile":
+		b, err := os.ReadFile(args[0])
+		if err != nil {
+			return "", err
+		}
+		return "", os.WriteFile(args[1], b, 0o644)
 	case "orphans": // n processes whose parent has ended before them
 		for range number(0) {
 			cmd := exec.Command("/probe", "orphan")
