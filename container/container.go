@@ -361,7 +361,7 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 		return nil
 	}
 	clone := clone
-	if joins(s, specs.PIDNamespace) || joins(s, specs.UserNamespace) {
+	if among(s) {
 		clone = cloneInto
 	}
 	child, err := clone(ctx, p, s.Process, o)
