@@ -90,7 +90,7 @@ func compile(s *specs.Spec, fds descriptors) (*step.Program, gates) {
 	dieWithParent(p, fds.self)
 	p.Step("wait until the parent is ready, and has mapped the users", "")
 	g.born = p.Gate(10 * time.Second)
-	if joins(s, specs.PIDNamespace) {
+	if among(s) {
 		hide(p)
 	}
 	newKeyring(p, fds.keyring)
@@ -206,7 +206,7 @@ func compile(s *specs.Spec, fds descriptors) (*step.Program, gates) {
 	if fds.start != 0 {
 		self = -1
 	}
-	execute(p, s.Process, ending{nfiles: len(files), parent: self, report: fds.report, first: fds.first, init: fds.init})
+	execute(p, s.Process, ending{nfiles: len(files), parent: self, report: fds.report, first: fds.first, init: fds.init, among: among(s)})
 	return p, g
 }
 

@@ -68,11 +68,12 @@ type ending struct {
 	report int  // where it says that it could not: 0 for nowhere
 	first  int  // the program of first.go, which it becomes first and which needs a report; 0 for none
 	init   bool // that stays, as an init
+	among  bool // it comes among programs of a container (cloneInto)
 }
 
 // execute appends the last calls: the process becomes its program.
 func execute(p *step.Program, proc *specs.Process, e ending) {
-	if proc.OOMScoreAdj != nil {
+	if proc.OOMScoreAdj != nil || e.among {
 		nameStarting(p)
 	}
 	executeFile(p, candidates(proc.Args[0], proc.Env), proc.Args, proc.Env, proc.Cwd, e)

@@ -230,7 +230,7 @@ func (l *launch) clone(ctx context.Context) error {
 	l.birth.Flags, l.birth.Until = cloneFlags(s), gates.ready
 	l.birth.Ready = func(pid int) error { return l.meet(ctx, p, gates, pid) }
 	clone := clone
-	if joins(s, specs.PIDNamespace) || joins(s, specs.UserNamespace) {
+	if among(s) {
 		clone = cloneInto
 	}
 	child, err := clone(ctx, p, s.Process, l.birth)

@@ -45,7 +45,7 @@ func cloneInto(ctx context.Context, p *step.Program, proc *specs.Process, o step
 	defer memory.Unlock()
 	before, unknown := unix.PrctlRetInt(unix.PR_GET_DUMPABLE, 0, 0, 0, 0)
 	child, err := clone(ctx, p, proc, o)
-	if unknown == nil && before == 1 && (o.Until == nil || err != nil) {
+	if unknown == nil && before == 1 && (err != nil || o.Until == nil && left(child.PID)) {
 		unix.Prctl(unix.PR_SET_DUMPABLE, 1, 0, 0, 0)
 	}
 	return child, err

@@ -81,6 +81,12 @@ func cloneFlags(s *specs.Spec) uint64 {
 	return flags
 }
 
+// among tells whether the container's processes come among those of another, who
+// may have power over them.
+func among(s *specs.Spec) bool {
+	return joins(s, specs.PIDNamespace) || joins(s, specs.UserNamespace)
+}
+
 // forks tells whether the child joins or makes a namespace that only a process
 // which it forks can be in.
 func forks(s *specs.Spec) bool {

@@ -264,7 +264,7 @@ func (h *Handle) Exec(ctx context.Context, e Exec) (*Process, error) {
 		p.Call("prctl", unix.SYS_PRCTL, step.Flag(unix.PR_SET_PDEATHSIG, "PR_SET_PDEATHSIG"), step.Int(0))
 		self = -1
 	}
-	end := ending{nfiles: len(files), parent: self}
+	end := ending{nfiles: len(files), parent: self, among: true}
 	var told report
 	if needsDetour(&s) {
 		if end.first, err = openFirst(len(fds), &opened); err != nil {

@@ -363,6 +363,8 @@ func Rootless(ctx context.Context) ([]Limitation, error) {
 	}
 	if ours, err := cgroup.Delegated(); err != nil || ours == nil {
 		list = append(list, Limitation{"limits", noCgroup, ownCgroup})
+	} else if ours.Busy {
+		list = append(list, Limitation{"limits", "the cgroup that is yours, " + ours.Name + ", holds processes itself, and so hands no controllers down (cgroup-v2.rst, \"No Internal Process Constraint\")", "move them to a group below it"})
 	} else {
 		for _, c := range []string{"memory", "cpu", "pids"} {
 			if !slices.Contains(ours.Controllers, c) {

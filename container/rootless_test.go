@@ -451,7 +451,7 @@ func TestUserLife(t *testing.T) {
 	}
 	defer out.Close()
 	dir := filepath.Join(t.TempDir(), "c")
-	h, err := Create(t.Context(), root, Config{ID: "one", Spec: s, Layers: layersOf(t), Dir: dir, Stdin: dev, Stdout: out, Stderr: out})
+	_, err = Create(t.Context(), root, Config{ID: "one", Spec: s, Layers: layersOf(t), Dir: dir, Stdin: dev, Stdout: out, Stderr: out})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -474,7 +474,7 @@ func TestUserLife(t *testing.T) {
 	if err := load(specs.StateCreated).Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	h = load(specs.StateRunning)
+	h := load(specs.StateRunning)
 	if (h.Cgroup != "") != (ourGroup() != "") {
 		t.Errorf("the cgroup is %q, and the user's %q", h.Cgroup, ourGroup())
 	}

@@ -12,6 +12,7 @@ import (
 type Ours struct {
 	Name        string   // as linux.cgroupsPath names it
 	Controllers []string // which it can hand down to groups below it
+	Busy        bool     // it holds processes itself, and then can hand down none
 }
 
 // Delegated is the highest of the groups of version 2 that this process is in
@@ -54,5 +55,6 @@ func (h *Host) delegated(name string) (*Ours, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Ours{name, strings.Fields(text)}, nil
+	pids, err := processes(h.Unified + name)
+	return &Ours{name, strings.Fields(text), len(pids) > 0}, err
 }

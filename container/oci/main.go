@@ -23,6 +23,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"vmctr/container"
+	"vmctr/container/rootfs"
 )
 
 // version is set by scripts/build.
@@ -263,10 +264,12 @@ Flags of update:
 
 // defaultRoot is where the state of containers is kept.
 func defaultRoot() string {
-	if os.Geteuid() != 0 {
-		if d := os.Getenv("XDG_RUNTIME_DIR"); d != "" {
-			return filepath.Join(d, "bench-oci")
-		}
+	user := os.Geteuid() != 0
+	// Root of a user namespace, as of an engine's without root, is a user here.
+	if d := os.Getenv("XDG_RUNTIME_DIR"); d != "" && (user || rootfs.Nested()) {
+		return filepath.Join(d, "bench-oci")
+	}
+	if user {
 		return filepath.Join(os.TempDir(), fmt.Sprintf("bench-oci-%d", os.Geteuid()))
 	}
 	return "/run/bench-oci"

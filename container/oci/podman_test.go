@@ -1,9 +1,11 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -60,4 +62,71 @@ func TestPodman(t *testing.T) {
 		do(0, "", "pod rm -f pod"),
 	})
 	converse(t, podman(append(words("run --rm -t -i "+flags+"probe"), conversation...)...))
+}
+
+// TestPodmanRootless: an ordinary user's podman makes a user namespace, and calls
+// bench-oci as its root.
+func TestPodmanRootless(t *testing.T) {
+	needRoot(t) // to become that user, and to give them IDs
+	for _, program := range []string{"podman", "conmon", "newuidmap", "unshare", "setpriv"} {
+		if _, err := exec.LookPath(program); err != nil {
+			if required("podman") {
+				t.Fatal(err)
+			}
+			t.Skip(err, "; sudo scripts/setup test installs it")
+		}
+	}
+	if err := built(); err != nil {
+		t.Fatal(err)
+	}
+	dir, err := os.MkdirTemp("", "bench-podman-") // short, for the names of sockets, and open to others
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	passwd, err := os.ReadFile("/etc/passwd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	probe, err := os.ReadFile(filepath.Join(programs, "probe"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range map[string]string{
+		"passwd": string(passwd) + "benchuser:x:12345:12345::" + dir + "/home:/bin/sh\n", "subid": "benchuser:2000000:65536\n", "rootfs/probe": string(probe), "home/x": "", "run/x": "",
+		// In a mount namespace of its own, where the user is known.
+		"try": `set -e
+mount --make-rprivate /
+mount --bind $1/passwd /etc/passwd
+for f in /etc/subuid /etc/subgid; do mount --bind $1/subid $f; done
+chown -R 12345:12345 $1/home $1/run $1/rootfs
+chmod 700 $1/run
+cd $1
+podman() {
+	setpriv --reuid 12345 --regid 12345 --clear-groups env -i HOME=$1/home XDG_RUNTIME_DIR=$1/run PATH=/usr/bin:/bin:/usr/sbin:/sbin \
+		timeout 60 podman --storage-driver vfs --cgroup-manager cgroupfs --events-backend file --runtime $2 "${@:3}"
+}
+trap 'podman $1 $2 rm -af -t 0; podman $1 $2 system migrate' EXIT
+podman $1 $2 run --rm --network none --rootfs $1/rootfs /probe who "cat /proc/self/uid_map"
+podman $1 $2 run -d --name long --network none --rootfs $1/rootfs /probe pause
+podman $1 $2 exec long /probe "cat /proc/1/comm"
+podman $1 $2 kill long
+podman $1 $2 wait long
+`,
+	} {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755), os.WriteFile(filepath.Join(dir, name), []byte(content), 0o755)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(os.Chmod(dir, 0o755), os.Chmod(programs, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), "unshare", "-m", "bash", filepath.Join(dir, "try"), dir, filepath.Join(programs, "bench-oci"))
+	out, code := output(t, cmd)
+	for _, want := range []string{"pid=1 uid=0 gid=0", `         0      12345          1\n         1    2000000      65536`, `"Op":"cat /proc/1/comm","Out":"probe`, "137"} {
+		if code != 0 || !strings.Contains(out, want) {
+			t.Errorf("code %d, want %q:\n%s", code, want, out)
+			break
+		}
+	}
 }

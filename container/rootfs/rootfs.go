@@ -25,6 +25,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"unsafe"
 
@@ -148,12 +149,13 @@ func (l *Layers) shelve(p *step.Program) (at []string) {
 }
 
 // Nested tells whether this process is in a user namespace that is not the
-// host's (the kernel's include/linux/proc_ns.h, PROC_USER_INIT_INO).
-func Nested() bool {
+// host's (the kernel's include/linux/proc_ns.h, PROC_USER_INIT_INO). With its
+// threads it cannot change that.
+var Nested = sync.OnceValue(func() bool {
 	var st unix.Stat_t
 	err := unix.Stat("/proc/self/ns/user", &st)
 	return err == nil && st.Ino != 0xEFFFFFFD
-}
+})
 
 // Close lets go of the layers. Containers that use them keep them.
 func (l *Layers) Close() error {
