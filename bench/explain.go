@@ -142,6 +142,11 @@ func (p *explanation) step(events []container.Event) {
 			e.End = events[i+n-1].End
 			i += n - 1
 		}
+		for strings.HasPrefix(e.Call, "close(") && i+1 < len(events) && strings.HasPrefix(events[i+1].Call, "close(") && !e.Failed {
+			i++ // on one line
+			call += ", " + events[i].Call
+			e.End, e.Failed, e.Result = events[i].End, events[i].Failed, events[i].Result
+		}
 		result := ""
 		switch {
 		case e.Waits:

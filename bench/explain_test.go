@@ -39,6 +39,7 @@ func madeUp() []container.Event {
 	events = append(events, wait, maps,
 		event("file system", "mount /proc", false, 7_100, `fsopen("proc", FSOPEN_CLOEXEC)`, "fd 8"),
 		event("file system", "mount /proc", false, 900, "close(fd 8)", ""),
+		event("file system", "mount /proc", false, 1_100, "close(fd 9)", ""),
 		event("file system", "hide /proc/acpi", false, 3_000, `openat2(rootfs, "/proc/acpi", {O_PATH|O_DIRECTORY}, 24)`, "ENOENT"),
 		event("file system", "hide /proc/acpi", false, 2_000, `openat2(rootfs, "/proc/acpi", {O_PATH}, 24)`, "ENOENT"),
 		event("privileges", "capabilities that are lost", false, 1_000, "prctl(PR_CAPBSET_DROP, CAP_DAC_READ_SEARCH)", ""),

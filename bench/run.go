@@ -122,6 +122,9 @@ func (c *runCommand) run(ctx context.Context, s streams) (code int, err error) {
 		io.explained = func(at int64) { fmt.Fprintf(s.err, "\nIts first output came after %s.\n\n", milliseconds(at-begin)) }
 	}
 	if err != nil {
+		if strings.Contains(err.Error(), "ID-mapping") {
+			err = fmt.Errorf("%w; --userns host does without", err)
+		}
 		return 0, err
 	}
 	b.undo = append(b.undo, func() error { return ctr.Remove(ctx) })

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"vmctr/container"
 	"vmctr/container/network"
@@ -116,7 +117,11 @@ func (c *runCommand) options() (o options, err error) {
 	} else if c.PidsLimit < -1 {
 		return bad("pids-limit", fmt.Sprint(c.PidsLimit), errors.New("a number of processes is not negative"))
 	}
-	if o.capabilities, err = capabilities(c.CapAdd, c.CapDrop); err != nil {
+	available := container.Features().Linux.Capabilities
+	if c.Userns == "host" {
+		available = ownCapabilities(available)
+	}
+	if o.capabilities, err = capabilities(c.CapAdd, c.CapDrop, available); err != nil {
 		return o, err
 	}
 	o.seccomp = seccomp.Default
@@ -168,8 +173,24 @@ func (o *options) security(opt string) error {
 	return nil
 }
 
-// capabilities are Docker's default, more and less.
-func capabilities(add, drop []string) ([]string, error) {
+// ownCapabilities are those of names that this process can hand on: a user
+// namespace has all of its own, but the root of the host may lack some, as in a
+// container.
+func ownCapabilities(names []string) []string {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if err := unix.Capget(&header, &data[0]); err != nil {
+		return names
+	}
+	permitted := uint64(data[0].Permitted) | uint64(data[1].Permitted)<<32
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool {
+		return permitted&(1<<container.CapabilityNumber(name)) == 0
+	})
+}
+
+// capabilities are Docker's default, more and less. ALL are those that are
+// available.
+func capabilities(add, drop, available []string) ([]string, error) {
 	known := container.Features().Linux.Capabilities
 	set := map[string]bool{}
 	apply := func(flag string, names []string, to bool) error {
@@ -192,7 +213,7 @@ func capabilities(add, drop []string) ([]string, error) {
 	base := container.DefaultCapabilities
 	switch {
 	case slices.ContainsFunc(add, isAll):
-		base = known
+		base = available
 	case slices.ContainsFunc(drop, isAll):
 		base = nil
 	}

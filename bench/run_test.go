@@ -142,10 +142,18 @@ func TestCapabilities(t *testing.T) {
 		{[]string{"ALL"}, []string{"sys_admin"}, without(known, "CAP_SYS_ADMIN")},
 		{[]string{"ALL"}, nil, known},
 	} {
-		got, err := capabilities(tt.add, tt.drop)
+		got, err := capabilities(tt.add, tt.drop, known)
 		if err != nil || !slices.Equal(got, tt.want) {
 			t.Errorf("add %q, drop %q: %q, %v; want %q", tt.add, tt.drop, got, err, tt.want)
 		}
+	}
+}
+
+// TestAllCapabilities: all are those that there are to give.
+func TestAllCapabilities(t *testing.T) {
+	got, err := capabilities([]string{"ALL", "BPF"}, []string{"KILL"}, []string{"CAP_CHOWN", "CAP_KILL"})
+	if err != nil || !slices.Equal(got, []string{"CAP_BPF", "CAP_CHOWN"}) {
+		t.Errorf("%q, %v", got, err)
 	}
 }
 

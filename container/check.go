@@ -9,6 +9,7 @@ import (
 	"path"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -76,9 +77,6 @@ func check(s *specs.Spec, layers bool) error {
 		if slices.ContainsFunc(l.Namespaces[:i], func(o specs.LinuxNamespace) bool { return o.Type == n.Type }) {
 			return bad(fmt.Sprintf("linux.namespaces[%d].type", i), "%q is there twice", n.Type)
 		}
-	}
-	if joins(s, specs.UserNamespace) && isNew(s, specs.PIDNamespace) {
-		return bad("linux.namespaces", "a new PID namespace inside a user namespace that exists is not supported yet: join its PID namespace too")
 	}
 	mountns := isNew(s, specs.MountNamespace)
 	if mountns && !layers && s.Root.Path == "" {
@@ -174,7 +172,11 @@ func check(s *specs.Spec, layers bool) error {
 		}
 	}
 	for i, m := range s.Mounts {
-		if err := rootfs.CheckMount(m); err != nil {
+		err := rootfs.CheckMount(m)
+		if err == nil {
+			err = checkOwned(s, m)
+		}
+		if err != nil {
 			return bad(fmt.Sprintf("mounts[%d]", i), "%v", err)
 		}
 	}
@@ -190,6 +192,40 @@ func check(s *specs.Spec, layers bool) error {
 		}
 	}
 	return nil
+}
+
+// owners are the namespaces that file systems show. To mount one takes power
+// over its namespace, which a new user namespace has over those that are made
+// with it alone (user_namespaces(7), "Interaction of user namespaces and other
+// types of namespaces").
+var owners = map[string]specs.LinuxNamespaceType{
+	"proc": specs.PIDNamespace, "sysfs": specs.NetworkNamespace, "mqueue": specs.IPCNamespace,
+	"cgroup": specs.CgroupNamespace, "cgroup2": specs.CgroupNamespace,
+}
+
+func checkOwned(s *specs.Spec, m specs.Mount) error {
+	if !isNew(s, specs.UserNamespace) || rootfs.IsBind(m) {
+		return nil
+	}
+	if t, ok := owners[m.Type]; ok && !isNew(s, t) && !slices.Contains(m.Options, "remount") {
+		return fmt.Errorf("%s: in a new user namespace a file system of the type %s needs a new %s namespace too, or bind the host's (type none, source %[1]s, options rbind)", m.Destination, m.Type, t)
+	}
+	if m.Type != "devpts" && m.Type != "tmpfs" {
+		return nil
+	}
+	for _, o := range m.Options {
+		for key, ids := range map[string][]specs.LinuxIDMapping{"uid": s.Linux.UIDMappings, "gid": s.Linux.GIDMappings} {
+			value, ok := strings.CutPrefix(o, key+"=")
+			if n, err := strconv.ParseUint(value, 10, 32); ok && err == nil && !isMapped(ids, uint32(n)) {
+				return fmt.Errorf("%s: option %q: the user namespace maps no such ID: leave it out, or map more", m.Destination, o)
+			}
+		}
+	}
+	return nil
+}
+
+func isMapped(ids []specs.LinuxIDMapping, id uint32) bool {
+	return slices.ContainsFunc(ids, func(m specs.LinuxIDMapping) bool { return id >= m.ContainerID && id-m.ContainerID < m.Size })
 }
 
 // leastMemory is the smallest memory limit that a start is safe under.

@@ -19,6 +19,7 @@ import (
 // table, which the child is born with a copy of; and who the parent is.
 type descriptors struct {
 	root    int             // detached mount of the root file system, -1 without one
+	tree    *tree           // what the child makes itself, instead of root and sources; nil for nothing
 	at      string          // the folder to attach it to
 	sources []rootfs.Source // of mounts[i], if that is a bind mount
 	joins   []int           // of linux.namespaces[i], if that has a path
@@ -38,6 +39,8 @@ type descriptors struct {
 	endpoint *network.Endpoint  // nil for a container with loopback alone
 	filter   *seccomp.Filter    // nil for none
 	uid, gid int                // the parent's, effective
+	rootless bool               // it is an ordinary user's
+	nested   bool               // and in a user namespace that is not the host's
 	keyring  string             // the name of a session keyring of its own, "" for the parent's
 	noPivot  bool
 }
@@ -54,11 +57,12 @@ func (d descriptors) keepsUser(s *specs.Spec) bool {
 // gates are where the child waits for its parent.
 type gates struct {
 	born     *step.Gate             // for the mappings of its users
-	unshared *step.Checkpoint       // for the network namespace; nil if it is born in it
+	forked   *step.Fork             // the child is then another process; nil if it does not fork
 	copies   []rootfs.Copy          // mounts that the parent fills
 	hooks    *step.Gate             // for the hooks before pivot_root; nil without any
 	network  *network.Configuration // for its interface; nil with loopback alone
 	devices  *network.Borrower      // for interfaces of the host; nil without any
+	unshared *step.Checkpoint       // for the network namespace; nil if it is born in it
 	limits   *step.Gate             // for the limits of the process; nil without any
 	ready    *step.Checkpoint       // created, and not started; nil if it starts at once
 	listener *listener              // for the descriptor of its filter; nil for none
@@ -87,7 +91,9 @@ func compile(s *specs.Spec, fds descriptors) (*step.Program, gates) {
 		hide(p)
 	}
 	newKeyring(p, fds.keyring)
-	join(p, s, fds.joins)
+	if g.forked = join(p, s, fds.joins); g.forked != nil {
+		dieWithParent(p, fds.self) // which is not inherited
+	}
 	if fds.endpoint != nil && joins(s, specs.UserNamespace) {
 		g.unshared = p.Checkpoint()
 	}
@@ -101,6 +107,13 @@ func compile(s *specs.Spec, fds descriptors) (*step.Program, gates) {
 		p.Call("unshare", unix.SYS_UNSHARE, step.Flag(unix.CLONE_NEWCGROUP, "CLONE_NEWCGROUP"))
 	}
 
+	source := step.Flag(fds.root, "rootfs")
+	if fds.tree != nil {
+		// What is mounted here does not spread: the mount namespace belongs to
+		// another user namespace than the host's (mount_namespaces(7)).
+		source, fds.sources = fds.tree.inside(p, s.Mounts)
+	}
+
 	p.Phase("file system")
 	p.Step("the tree, in a mount namespace that the host's mounts come into and none leave", "")
 	// The usual mask of a container, whatever its parent's is: mount points are
@@ -110,12 +123,12 @@ func compile(s *specs.Spec, fds descriptors) (*step.Program, gates) {
 	label(p, s.Process)
 	var root *rootfs.Root
 	if isNew(s, specs.MountNamespace) {
-		root = rootfs.Attach(p, fds.root, fds.at, userns)
+		root = rootfs.Attach(p, source, fds.at, userns || fds.nested)
 		root.Cgroups, root.Label = fds.cgroups, l.MountLabel
 	}
 	if userns {
 		p.Step("become the root of the user namespace", "")
-		setUser(p, 0, 0, nil)
+		setUser(p, specs.User{}, fds.rootless)
 		// The signal went with the old user.
 		dieWithParent(p, fds.self)
 	}
@@ -176,7 +189,7 @@ func compile(s *specs.Spec, fds descriptors) (*step.Program, gates) {
 		p.Phase("privileges")
 		passFiles(p, files)
 	}
-	g.listener = privileges(p, s, fds.keepsUser(s), fds.filter)
+	g.listener = privileges(p, s, fds, fds.filter)
 	if fds.start != 0 && early {
 		created()
 	}

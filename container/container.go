@@ -144,6 +144,12 @@ func Start(ctx context.Context, cfg Config) (*Container, error) {
 // started.
 func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err error) {
 	begin := now()
+	unprivileged := rootless()
+	if unprivileged && cfg.Spec != nil {
+		if cfg.Spec, err = forUser(cfg.Spec, cfg.Layers != nil); err != nil {
+			return nil, err
+		}
+	}
 	s := cfg.Spec
 	c := &Container{cfg: cfg, pidfd: -1, done: make(chan struct{})}
 	var opened []int
@@ -158,11 +164,11 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 		}
 	}()
 	defer closeAll(&opened)
+	if cfg.Endpoint != nil && s != nil && !isNew(s, specs.NetworkNamespace) {
+		return nil, errors.New("config.json: linux.namespaces: a container in a network needs a new network namespace")
+	}
 	if err := check(s, cfg.Layers != nil); err != nil {
 		return nil, err
-	}
-	if cfg.Endpoint != nil && !isNew(s, specs.NetworkNamespace) {
-		return nil, errors.New("config.json: linux.namespaces: a container in a network needs a new network namespace")
 	}
 	if cfg.Stdin == nil || cfg.Stdout == nil || cfg.Stderr == nil {
 		return nil, errors.New("a container needs a standard input, output and error: os.DevNull for none")
@@ -173,7 +179,7 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	fds := descriptors{root: -1, uid: os.Geteuid(), gid: os.Getegid(), endpoint: cfg.Endpoint, noPivot: cfg.NoPivot}
+	fds := descriptors{root: -1, uid: os.Geteuid(), gid: os.Getegid(), rootless: unprivileged, nested: rootfs.Nested(), endpoint: cfg.Endpoint, noPivot: cfg.NoPivot}
 	if !cfg.KeepKeyring {
 		fds.keyring = keyring(cfg.ID)
 	}
@@ -199,7 +205,7 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 		return nil, err
 	}
 
-	// The container's tree, made by the host's root and given to the child.
+	// What the container's file system is made of.
 	var tree *step.Program
 	if isNew(s, specs.MountNamespace) {
 		if tree, err = c.prepareTree(&fds, &opened); err != nil {
@@ -215,8 +221,9 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 		if wait != nil { // for an engine: with all that it may ask for later
 			o = cgroup.Options{Every: true, Join: true}
 		}
+		o.Delegated = unprivileged
 		if c.group, err = cgroup.CreateWith(s.Linux.CgroupsPath, s.Linux.Resources, o); err != nil {
-			return nil, err
+			return nil, explainCgroup(err)
 		}
 		if err := delegate(c.group, s); err != nil {
 			return nil, err
@@ -261,7 +268,7 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 	}
 
 	cloneAt := now()
-	o := step.Options{Flags: cloneFlags(s), Cgroup: born, Thread: thread(s, fds.joins)}
+	o := step.Options{Flags: cloneFlags(s), Cgroup: born}
 	if wait != nil {
 		if fds.report, err = aside(int(wait.failed.Fd()), len(fds.files), &opened); err != nil {
 			return nil, err
@@ -297,6 +304,12 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 		}
 		c.rdt = made
 		gates.born.Open()
+		if gates.forked != nil {
+			var err error
+			if pid, err = gates.forked.Await(ctx); err != nil {
+				return err
+			}
+		}
 		if wait != nil {
 			if err := wait.born(pid, p.Rest(gates.ready)); err != nil {
 				return err
@@ -348,7 +361,11 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 		}
 		return nil
 	}
-	child, err := p.Clone(ctx, o)
+	clone := clone
+	if joins(s, specs.PIDNamespace) || joins(s, specs.UserNamespace) {
+		clone = cloneInto
+	}
+	child, err := clone(ctx, p, s.Process, o)
 	cfg.Trace.program(p, o, child.PID)
 	if err != nil {
 		if gates.network != nil {
@@ -357,7 +374,7 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 		if has(s, specs.TimeNamespace) && errors.Is(err, unix.EINVAL) {
 			err = fmt.Errorf("%w (a process that shares memory, as ours does until its execve, has a time namespace since Linux 6.2)", err)
 		}
-		return nil, fmt.Errorf("starting %q: %w", s.Process.Args[0], explain(err, s.Process))
+		return nil, fmt.Errorf("starting %q: %w", s.Process.Args[0], explainUser(explain(rootfs.Explain(p, err), s.Process), born >= 0))
 	}
 	c.pid, c.pidfd, c.program = child.PID, child.PIDFD, p
 	if told.r != nil {
@@ -419,82 +436,6 @@ func openNamespaces(s *specs.Spec, opened *[]int) ([]int, error) {
 	return fds, nil
 }
 
-// prepareTree makes what the child will mount: the root and the sources of bind
-// mounts. It adds the descriptors to opened.
-func (c *Container) prepareTree(fds *descriptors, opened *[]int) (*step.Program, error) {
-	s := c.cfg.Spec
-	p := step.New()
-	p.FailAt = c.cfg.failOverlayAt
-	var root step.Result
-	if c.cfg.Layers != nil {
-		at := now()
-		if err := c.writableLayer(); err != nil {
-			return nil, fmt.Errorf("making the writable layer: %w", err)
-		}
-		c.cfg.Trace.Add("start", "an empty layer that the container can write to", "mkdir, chmod and chown of upper, work and rootfs", at)
-		fds.at = filepath.Join(c.cfg.Dir, "rootfs")
-		root = rootfs.Overlay(p, c.cfg.Layers, c.cfg.Dir, mountLabel(s))
-	} else {
-		fds.at = c.path(s.Root.Path)
-		p.Phase("root")
-		root = rootfs.OpenRoot(p, fds.at)
-	}
-	// Not where layers are joined, which has a mount namespace of its own.
-	b := step.New()
-	c.cfg.Trace.trace(p)
-	c.cfg.Trace.trace(b)
-	b.Phase("binds")
-	binds := map[int]step.Result{}
-	for i, m := range s.Mounts {
-		if rootfs.IsBind(m) {
-			b.Step("what will be shown at", m.Destination)
-			binds[i] = rootfs.OpenMount(b, c.path(m.Source), m)
-		}
-	}
-	var err error
-	if c.cfg.Layers != nil {
-		if err = rootfs.Run(p); err != nil {
-			err = fmt.Errorf("joining the layers: %w", err)
-		}
-	} else if err = p.Run(); err != nil {
-		err = fmt.Errorf("opening the root: %w", err)
-	}
-	c.cfg.Trace.parents(p)
-	if err != nil {
-		return nil, err
-	}
-	fds.root = p.Value(root)
-	*opened = append(*opened, fds.root)
-	err = b.Run()
-	c.cfg.Trace.parents(b)
-	if err != nil {
-		return nil, fmt.Errorf("opening what is bound: %w", err)
-	}
-	fds.sources = make([]rootfs.Source, len(s.Mounts))
-	for i, r := range binds {
-		fd := b.Value(r)
-		*opened = append(*opened, fd)
-		var st unix.Stat_t
-		if err := unix.Fstat(fd, &st); err != nil {
-			return nil, fmt.Errorf("mounts[%d]: fstat: %w", i, err)
-		}
-		fds.sources[i] = rootfs.Source{FD: fd, Dir: st.Mode&unix.S_IFMT == unix.S_IFDIR}
-		if err := c.mapMount(i, fd); err != nil {
-			return nil, fmt.Errorf("mounts[%d]: %w", i, err)
-		}
-	}
-	for _, m := range s.Mounts {
-		if m.Type == "cgroup" || m.Type == "cgroup2" {
-			var err error
-			if fds.cgroups, err = hierarchies(); err != nil {
-				return nil, err
-			}
-			break
-		}
-	}
-	return p, nil
-}
-
 // path is a path of the configuration, which may start from the bundle.
 func (c *Container) path(name string) string {
 	if filepath.IsAbs(name) {
@@ -524,7 +465,7 @@ func (c *Container) writableLayer() error {
 		if err := os.Chmod(path, 0o755); err != nil {
 			return err
 		}
-		if name != "rootfs" {
+		if name != "rootfs" && !rootless() { // an ordinary user's are their own
 			if err := os.Chown(path, uid, gid); err != nil {
 				return err
 			}
@@ -618,7 +559,7 @@ func (c *Container) clean(ctx context.Context) error {
 	}
 	c.mu.Unlock()
 	if c.dir {
-		errs = append(errs, os.RemoveAll(c.cfg.Dir))
+		errs = append(errs, removeAll(c.cfg.Dir, c.cfg.Spec))
 		c.dir = false
 	}
 	return errors.Join(errs...)

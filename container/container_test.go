@@ -58,7 +58,7 @@ func sweepGroups(pid int) ([]string, error) {
 // for it.
 func needRoot(t testing.TB) {
 	t.Helper()
-	if os.Geteuid() == 0 {
+	if os.Geteuid() == 0 || isUser() {
 		return
 	}
 	if slices.Contains(strings.Split(os.Getenv("BENCH_REQUIRE"), ","), "root") {
@@ -97,6 +97,9 @@ func probe(t testing.TB) string {
 // openLayers gives layers for DefaultSpec's user namespace, and to those above
 // the probe's.
 func openLayers(dirs ...string) (*rootfs.Layers, error) {
+	if isUser() {
+		return rootfs.OpenLayers(dirs, nil)
+	}
 	ns, err := UserNamespace(context.Background(), DefaultSpec([]string{"x"}, nil, "/").Linux)
 	if err != nil {
 		return nil, err
@@ -143,6 +146,9 @@ func sample(ops ...string) *specs.Spec {
 		Memory: &specs.LinuxMemory{Limit: pointer(int64(64 << 20))},
 		CPU:    &specs.LinuxCPU{Quota: pointer(int64(150000)), Period: pointer(uint64(100000))},
 		Pids:   &specs.LinuxPids{Limit: pointer(int64(32))},
+	}
+	if isUser() {
+		forUserTest(s)
 	}
 	return s
 }
@@ -252,15 +258,21 @@ func do(t testing.TB, l *rootfs.Layers, s *specs.Spec) map[string]probed {
 	if st != (Status{}) {
 		t.Fatalf("the probe ended with %v\n%s%s", st, stdout, stderr)
 	}
-	results := map[string]probed{}
+	return results(t, stdout)
+}
+
+// results reads what the probe printed.
+func results(t testing.TB, stdout string) map[string]probed {
+	t.Helper()
+	all := map[string]probed{}
 	for d := json.NewDecoder(strings.NewReader(stdout)); ; {
 		var r probed
 		if err := d.Decode(&r); errors.Is(err, io.EOF) {
-			return results
+			return all
 		} else if err != nil {
 			t.Fatalf("%v in %s", err, stdout)
 		}
-		results[r.Op] = r
+		all[r.Op] = r
 	}
 }
 

@@ -10,7 +10,7 @@
 //	exec.go         6. the program, as PID 1: execve(2)
 //
 // compile.go puts them in their order. check.go refuses what cannot be honoured.
-// container.go starts a container within one process; state.go and lifecycle.go are of
+// container.go starts a container within one process; state.go, lifecycle.go and resources.go are of
 // one that is created, started and deleted by different processes; hooks.go and
 // terminal.go are what an engine adds, process.go a second program, and oci/ is the
 // command that an engine calls. Fields of config.json that few use have a file
@@ -20,6 +20,6 @@
 // The configuration is the OCI runtime-spec's config.json (specs.Spec). It
 // compiles, by the pure function compile, to a list of system calls (package
 // step) that one loop makes in the new process: so what will be done can be
-// printed, tested without root, timed by phase, and made to fail at every
-// single call.
+// printed, tested without root, timed by phase or by call (trace.go; `bench run
+// --explain` shows it), and made to fail at every single call.
 package container

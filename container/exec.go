@@ -72,6 +72,9 @@ type ending struct {
 
 // execute appends the last calls: the process becomes its program.
 func execute(p *step.Program, proc *specs.Process, e ending) {
+	if proc.OOMScoreAdj != nil {
+		nameStarting(p)
+	}
 	executeFile(p, candidates(proc.Args[0], proc.Env), proc.Args, proc.Env, proc.Cwd, e)
 }
 

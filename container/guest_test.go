@@ -56,6 +56,9 @@ func TestInGuest(t *testing.T) {
 	}
 	layer := filepath.Join(dir, "layer")
 	command("go", "build", "-o", layer+"/guest", "./testdata/guest")
+	if err := os.Symlink("/guest", layer+"/rm"); err != nil {
+		t.Fatal(err)
+	}
 	command("go", "build", "-o", dir+"/disk.d/probe/probe", "./testdata/probe")
 	cc, err := exec.LookPath("cc")
 	require(err, "peers")

@@ -54,7 +54,11 @@ const helperInside = "the runtime runs inside"
 
 // helper is what the helper process does instead of tests.
 func helper() {
-	if os.Getenv("CONTAINER_TEST_HELPER") == "inside" {
+	switch os.Getenv("CONTAINER_TEST_HELPER") {
+	case "user":
+		fmt.Println("helper:", becomeUser())
+		os.Exit(1)
+	case "inside":
 		fmt.Println(helperInside)
 		return
 	}

@@ -56,7 +56,7 @@ func (c *Container) hooksBeforePivot(ctx context.Context, pid int) error {
 	}{
 		{"prestart", prestart(h), outside},
 		{"createRuntime", h.CreateRuntime, outside},
-		{"createContainer", h.CreateContainer, inside(pid)},
+		{"createContainer", h.CreateContainer, inside(pid, hookNamespaces(c.cfg.Spec))},
 	} {
 		if err := runHooks(ctx, point.name, point.hooks, state, point.spawn); err != nil {
 			return err
@@ -156,9 +156,9 @@ func hookProgram() *step.Program {
 	return p
 }
 
-// inside starts a hook in the namespaces of process pid, where the root still is
-// the host's.
-func inside(pid int) spawner {
+// inside starts a hook in those namespaces of process pid, where the root still
+// is the host's.
+func inside(pid, join int) spawner {
 	return func(ctx context.Context, h specs.Hook, in, out *os.File) (int, error) {
 		var opened []int
 		defer closeAll(&opened)
@@ -173,14 +173,28 @@ func inside(pid int) spawner {
 		defer unix.Close(pidfd)
 		p := hookProgram()
 		hide(p)
-		enter(p, pidfd, hookNamespaces)
+		if join != 0 {
+			enter(p, pidfd, join)
+		}
 		return spawnHook(ctx, p, h, in, out, ending{nfiles: 3, parent: self})
 	}
 }
 
 // hookNamespaces are those of the container that a createContainer hook runs in.
-// Its user namespace is not among them: such hooks keep the runtime's powers.
-const hookNamespaces = unix.CLONE_NEWNS | unix.CLONE_NEWNET | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC
+// Its user namespace is not among them: such hooks keep the runtime's powers. But
+// an ordinary user has none over the others except in it.
+func hookNamespaces(s *specs.Spec) (flags int) {
+	all := uint64(unix.CLONE_NEWNS | unix.CLONE_NEWNET | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC)
+	if rootless() {
+		all |= unix.CLONE_NEWUSER
+	}
+	for t, f := range namespaceFlags {
+		if has(s, t) {
+			flags |= int(all & f)
+		}
+	}
+	return flags
+}
 
 func spawnHook(ctx context.Context, p *step.Program, h specs.Hook, in, out *os.File, end ending) (int, error) {
 	passFiles(p, arguments([]int{int(in.Fd()), int(out.Fd()), int(out.Fd())}))

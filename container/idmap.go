@@ -2,6 +2,7 @@ package container
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -36,6 +37,9 @@ func (c *Container) mapMount(i, fd int) error {
 		flags |= unix.AT_RECURSIVE
 	}
 	if err := unix.MountSetattr(fd, "", flags, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_IDMAP, Userns_fd: uint64(ns.Fd())}); err != nil {
+		if errors.Is(err, unix.EINVAL) {
+			err = fmt.Errorf("%w (its file system, or one that is mounted below it, has no ID-mapped mounts)", err)
+		}
 		return fmt.Errorf("ID-mapping %s: mount_setattr: %w", m.Source, err)
 	}
 	return nil

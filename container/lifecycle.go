@@ -99,6 +99,9 @@ func readFailure(ctx context.Context, r *os.File) (f step.Failure, err error) {
 
 // Kill sends a signal to the first process, or to all of the container.
 func (h *Handle) Kill(sig syscall.Signal, all bool) error {
+	if all && h.Cgroup == "" && h.Status != specs.StateStopped {
+		return h.signalMembers(sig)
+	}
 	if all {
 		g, err := h.group()
 		if err != nil {
@@ -226,11 +229,35 @@ func awaitEnd(ctx context.Context, pidfd int) error {
 
 // Processes are the PIDs of all processes of the container.
 func (h *Handle) Processes() ([]int, error) {
+	if h.Cgroup == "" {
+		if h.Status == specs.StateStopped {
+			return nil, nil
+		}
+		return members(h.Pid)
+	}
 	g, err := h.group()
 	if err != nil {
 		return nil, err
 	}
 	return g.Processes()
+}
+
+// signalMembers sends a signal to all processes of a container that has no
+// cgroup, by its PID namespace.
+func (h *Handle) signalMembers(sig syscall.Signal) error {
+	if !has(h.spec, specs.PIDNamespace) {
+		return fmt.Errorf("container %q: it has neither a cgroup nor a PID namespace, so that its processes cannot be told from others", h.ID)
+	}
+	pids, err := members(h.Pid)
+	if err != nil {
+		return err
+	}
+	for _, pid := range pids {
+		if err := unix.Kill(pid, sig); err != nil && err != unix.ESRCH {
+			return fmt.Errorf("container %q: sending %s to process %d: %w", h.ID, unix.SignalName(sig), pid, err)
+		}
+	}
+	return nil
 }
 
 // RemoveRest removes what is left of a container whose making was cut off: its

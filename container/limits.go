@@ -3,7 +3,6 @@ package container
 import (
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,8 +14,7 @@ import (
 
 // What of a process its parent sets, since that may take more power than the
 // process has in its user namespace (prlimit(2), sched_setattr(2),
-// ioprio_set(2), oom_score_adj of proc(5)). The child waits at its gate
-// meanwhile.
+// ioprio_set(2)). The child waits at its gate meanwhile.
 
 // resources are the limits of setrlimit(2).
 var resources = map[string]int{
@@ -83,16 +81,11 @@ func checkLimits(p *specs.Process) error {
 
 // limited tells whether there is anything to set.
 func limited(p *specs.Process) bool {
-	return p.OOMScoreAdj != nil || p.Scheduler != nil || p.IOPriority != nil || len(p.Rlimits) > 0
+	return p.Scheduler != nil || p.IOPriority != nil || len(p.Rlimits) > 0
 }
 
 // limitProcess sets them. Its errors name the field.
 func limitProcess(pid int, p *specs.Process) error {
-	if p.OOMScoreAdj != nil {
-		if err := os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", pid), strconv.AppendInt(nil, int64(*p.OOMScoreAdj), 10), 0); err != nil {
-			return fmt.Errorf("process.oomScoreAdj: %w", err)
-		}
-	}
 	if s := p.Scheduler; s != nil {
 		a := unix.SchedAttr{
 			Policy: policies[s.Policy], Nice: s.Nice, Priority: uint32(s.Priority),
@@ -114,6 +107,9 @@ func limitProcess(pid int, p *specs.Process) error {
 	}
 	for _, r := range p.Rlimits {
 		if err := unix.Prlimit(pid, resources[r.Type], &unix.Rlimit{Cur: r.Soft, Max: r.Hard}, nil); err != nil {
+			if err == unix.EPERM {
+				err = fmt.Errorf("%w (only root raises a hard limit, here above that of `ulimit -H`)", err)
+			}
 			return fmt.Errorf("process.rlimits: %s: prlimit: %w", r.Type, err)
 		}
 	}

@@ -27,9 +27,9 @@ var namespaceFlags = map[specs.LinuxNamespaceType]uint64{
 	specs.TimeNamespace:    unix.CLONE_NEWTIME,
 }
 
-// byThread are the kinds that a process is born with and cannot change: the
-// thread that clones it is prepared for them.
-const byThread = unix.CLONE_NEWPID | unix.CLONE_NEWTIME
+// byBirth are the kinds that a process is born with and cannot change: to join
+// one, it forks (step.Fork).
+const byBirth = unix.CLONE_NEWPID | unix.CLONE_NEWTIME
 
 // namespace finds one kind in a configuration.
 func namespace(s *specs.Spec, t specs.LinuxNamespaceType) (n specs.LinuxNamespace, index int) {
@@ -66,14 +66,26 @@ func joins(s *specs.Spec, t specs.LinuxNamespaceType) bool {
 // cloneFlags are the new namespaces that the child is born into. The cgroup
 // namespace is not among them: its root is the cgroup that its maker is in, so
 // it is made (unshare) after the child has joined its cgroup. Nor is a time
-// namespace, whose offsets have to be set before. A namespace belongs to the
-// user namespace that it was made in: so where that is joined, the others are
-// made after it.
+// namespace, whose offsets have to be set before any process is in it, nor then
+// a PID namespace, since who forks cannot be its first process. A namespace
+// belongs to the user namespace that it was made in: so where that is joined,
+// the others are made after it.
 func cloneFlags(s *specs.Spec) uint64 {
 	if joins(s, specs.UserNamespace) {
 		return 0
 	}
-	return newFlags(s) &^ (unix.CLONE_NEWCGROUP | unix.CLONE_NEWTIME)
+	flags := newFlags(s) &^ (unix.CLONE_NEWCGROUP | unix.CLONE_NEWTIME)
+	if forks(s) {
+		flags &^= unix.CLONE_NEWPID
+	}
+	return flags
+}
+
+// forks tells whether the child joins or makes a namespace that only a process
+// which it forks can be in.
+func forks(s *specs.Spec) bool {
+	return joins(s, specs.PIDNamespace) || has(s, specs.TimeNamespace) ||
+		joins(s, specs.UserNamespace) && isNew(s, specs.PIDNamespace)
 }
 
 func newFlags(s *specs.Spec) uint64 {
@@ -87,10 +99,11 @@ func newFlags(s *specs.Spec) uint64 {
 }
 
 // join appends the calls that enter the namespaces that exist, by the
-// descriptors of their files (setns(2)): the user namespace first, since what
-// one may do to the others depends on it, and the mount namespace last, since
-// it takes the host's paths away.
-func join(p *step.Program, s *specs.Spec, fds []int) {
+// descriptors of their files (setns(2)), and make those that the child was not
+// born in: the user namespace first, since what one may do to the others depends
+// on it, and the mount namespace last, since it takes the host's paths away.
+// The result is where it forks, nil if it does not.
+func join(p *step.Program, s *specs.Spec, fds []int) *step.Fork {
 	enter := func(t specs.LinuxNamespaceType) {
 		if _, i := namespace(s, t); i >= 0 && i < len(fds) && fds[i] >= 0 {
 			p.Call("setns", unix.SYS_SETNS, step.Flag(fds[i], string(t)+" namespace"), step.Flag(int(namespaceFlags[t]), "CLONE_NEW"+flagNames[t]))
@@ -98,14 +111,35 @@ func join(p *step.Program, s *specs.Spec, fds []int) {
 	}
 	if joins(s, specs.UserNamespace) {
 		enter(specs.UserNamespace)
-		if f := newFlags(s) &^ (byThread | unix.CLONE_NEWCGROUP); f != 0 {
-			p.Call("unshare", unix.SYS_UNSHARE, step.Flag(int(f), step.CloneFlags(f)))
-		}
 	}
-	for _, t := range []specs.LinuxNamespaceType{specs.NetworkNamespace, specs.UTSNamespace, specs.IPCNamespace, specs.CgroupNamespace, specs.MountNamespace} {
+	if f := newFlags(s) &^ (cloneFlags(s) | unix.CLONE_NEWCGROUP); f != 0 {
+		p.Call("unshare", unix.SYS_UNSHARE, step.Flag(int(f), step.CloneFlags(f)))
+	}
+	if isNew(s, specs.TimeNamespace) {
+		timeOffsets(p, s)
+	}
+	for _, t := range []specs.LinuxNamespaceType{
+		specs.PIDNamespace, specs.TimeNamespace, specs.NetworkNamespace, specs.UTSNamespace, specs.IPCNamespace, specs.CgroupNamespace, specs.MountNamespace,
+	} {
 		if joins(s, t) {
 			enter(t)
 		}
+	}
+	if !forks(s) {
+		return nil
+	}
+	return p.Fork()
+}
+
+// timeOffsets appends the calls that set the clocks of a time namespace, while
+// no process is in it (time_namespaces(7)).
+func timeOffsets(p *step.Program, s *specs.Spec) {
+	for _, name := range sortedKeys(s.Linux.TimeOffsets) {
+		o := s.Linux.TimeOffsets[name]
+		line := fmt.Sprintf("%s %d %d\n", name, o.Secs, o.Nanosecs)
+		f := p.Call("openat", unix.SYS_OPENAT, step.Cwd(), p.Str("/proc/self/timens_offsets"), step.Flag(unix.O_WRONLY|unix.O_CLOEXEC, "O_WRONLY|O_CLOEXEC"))
+		p.Call("write", unix.SYS_WRITE, f.Arg(), p.Str(line), step.Int(len(line)))
+		p.Call("close", unix.SYS_CLOSE, f.Arg())
 	}
 }
 
@@ -114,65 +148,33 @@ var flagNames = map[specs.LinuxNamespaceType]string{
 	specs.MountNamespace: "NS", specs.UserNamespace: "USER", specs.PIDNamespace: "PID", specs.TimeNamespace: "TIME",
 }
 
-// thread prepares the thread that clones the child, if the child has to be born
-// with something of it: a PID namespace that exists, or a time namespace, whose
-// offsets are set while no process is in it (time_namespaces(7)).
-func thread(s *specs.Spec, fds []int) func() error {
-	_, pid := namespace(s, specs.PIDNamespace)
-	_, clock := namespace(s, specs.TimeNamespace)
-	joinsPID := joins(s, specs.PIDNamespace)
-	if !joinsPID && clock < 0 {
-		return nil
-	}
-	return func() error {
-		if joinsPID {
-			if err := unix.Setns(fds[pid], unix.CLONE_NEWPID); err != nil {
-				return fmt.Errorf("joining the PID namespace: setns: %w", err)
-			}
-		}
-		switch {
-		case clock < 0:
-		case joins(s, specs.TimeNamespace):
-			if err := unix.Setns(fds[clock], unix.CLONE_NEWTIME); err != nil {
-				return fmt.Errorf("joining the time namespace: setns: %w", err)
-			}
-		default:
-			if err := unix.Unshare(unix.CLONE_NEWTIME); err != nil {
-				return fmt.Errorf("making a time namespace: unshare: %w", err)
-			}
-			for _, name := range sortedKeys(s.Linux.TimeOffsets) {
-				o := s.Linux.TimeOffsets[name]
-				line := fmt.Sprintf("%s %d %d\n", name, o.Secs, o.Nanosecs)
-				// Of a thread it is not in /proc/self/task, but where a
-				// process of that number would have it.
-				if err := os.WriteFile(fmt.Sprintf("/proc/%d/timens_offsets", unix.Gettid()), []byte(line), 0); err != nil {
-					return fmt.Errorf("linux.timeOffsets: %q: %w", strings.TrimSpace(line), err)
-				}
-			}
-		}
-		return nil
-	}
-}
-
 // mapIDs writes the user and group mappings of a process in a new user
 // namespace (user_namespaces(7)): only a process outside of it can, with
-// CAP_SETUID and CAP_SETGID there.
+// CAP_SETUID and CAP_SETGID there, or as an ordinary user may (rootless.go).
 func mapIDs(pid int, l *specs.Linux) error {
+	if !capable(unix.CAP_SETUID) || !capable(unix.CAP_SETGID) {
+		return mapOwn(pid, l)
+	}
 	for _, m := range []struct {
 		file string
 		ids  []specs.LinuxIDMapping
 	}{{"uid_map", l.UIDMappings}, {"gid_map", l.GIDMappings}} {
-		var b strings.Builder
-		for _, id := range m.ids {
-			fmt.Fprintf(&b, "%d %d %d\n", id.ContainerID, id.HostID, id.Size)
-		}
 		path := fmt.Sprintf("/proc/%d/%s", pid, m.file)
-		// All lines in one write, or the kernel refuses the second.
-		if err := os.WriteFile(path, []byte(b.String()), 0); err != nil {
-			return fmt.Errorf("mapping %s: %w", strings.TrimSpace(b.String()), err)
+		if err := os.WriteFile(path, []byte(mapping(m.ids)), 0); err != nil {
+			return fmt.Errorf("mapping %s: %w", strings.TrimSpace(mapping(m.ids)), err)
 		}
 	}
 	return nil
+}
+
+// mapping is what is written for a mapping: all lines in one write, or the
+// kernel refuses the second.
+func mapping(ids []specs.LinuxIDMapping) string {
+	var b strings.Builder
+	for _, id := range ids {
+		fmt.Fprintf(&b, "%d %d %d\n", id.ContainerID, id.HostID, id.Size)
+	}
+	return b.String()
 }
 
 // hostID is the host's number of user or group 0 inside.

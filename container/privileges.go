@@ -25,6 +25,9 @@ var capabilityNumbers = func() map[string]int {
 	return m
 }()
 
+// CapabilityNumber is the number of a capability that Features names.
+func CapabilityNumber(name string) int { return capabilityNumbers[name] }
+
 // DefaultCapabilities are what Docker leaves a container's root (moby,
 // oci/caps/defaults.go).
 var DefaultCapabilities = []string{
@@ -68,7 +71,7 @@ func checkCapabilities(c *specs.LinuxCapabilities) error {
 // A system call filter needs CAP_SYS_ADMIN or no_new_privs (seccomp(2)). With
 // the latter it comes last, and so sees the fewest of our own calls. The result
 // is its listener, nil for none.
-func privileges(p *step.Program, s *specs.Spec, keepUser bool, filter *seccomp.Filter) (l *listener) {
+func privileges(p *step.Program, s *specs.Spec, fds descriptors, filter *seccomp.Filter) (l *listener) {
 	proc := s.Process
 	if l := s.Linux; l != nil && l.Personality != nil {
 		p.Call("personality", unix.SYS_PERSONALITY, step.Flag(personalities[l.Personality.Domain], string(l.Personality.Domain)))
@@ -97,8 +100,8 @@ func privileges(p *step.Program, s *specs.Spec, keepUser bool, filter *seccomp.F
 		p.Call("prctl", unix.SYS_PRCTL, step.Flag(unix.PR_SET_KEEPCAPS, "PR_SET_KEEPCAPS"), step.Int(1))
 	}
 	p.Step("the user", "")
-	if !keepUser {
-		setUser(p, int(proc.User.UID), int(proc.User.GID), proc.User.AdditionalGids)
+	if !fds.keepsUser(s) {
+		setUser(p, proc.User, fds.rootless)
 	}
 	if proc.User.Umask != nil {
 		p.Call("umask", unix.SYS_UMASK, step.Octal(*proc.User.Umask))
@@ -159,13 +162,19 @@ func mountLabel(s *specs.Spec) string {
 	return s.Linux.MountLabel
 }
 
-// setUser appends the calls that change user and groups for good.
-func setUser(p *step.Program, uid, gid int, groups []uint32) {
+// setUser appends the calls that change user and groups for good. An ordinary
+// user whose own group alone is mapped may not drop groups, since a group can be
+// what forbids something (user_namespaces(7), setgroups): they are kept then.
+func setUser(p *step.Program, u specs.User, rootless bool) {
+	groups := u.AdditionalGids
 	b := make([]byte, 0, 4*len(groups))
 	for _, g := range groups {
 		b = append(b, byte(g), byte(g>>8), byte(g>>16), byte(g>>24))
 	}
 	p.Call("setgroups", unix.SYS_SETGROUPS, step.Int(len(groups)), p.Bytes(b, fmt.Sprint(groups)))
-	p.Call("setresgid", unix.SYS_SETRESGID, step.Int(gid), step.Int(gid), step.Int(gid))
-	p.Call("setresuid", unix.SYS_SETRESUID, step.Int(uid), step.Int(uid), step.Int(uid))
+	if rootless && len(groups) == 0 {
+		p.Allow(unix.EPERM)
+	}
+	p.Call("setresgid", unix.SYS_SETRESGID, step.Int(u.GID), step.Int(u.GID), step.Int(u.GID))
+	p.Call("setresuid", unix.SYS_SETRESUID, step.Int(u.UID), step.Int(u.UID), step.Int(u.UID))
 }

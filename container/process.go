@@ -113,6 +113,11 @@ func (h *Handle) Exec(ctx context.Context, e Exec) (*Process, error) {
 	s := *h.spec
 	s.Process = e.Process
 	s.Hooks, s.Mounts = nil, nil
+	if s.Linux != nil { // the limits are those that the container has
+		l := *s.Linux
+		l.Resources = nil
+		s.Linux = &l
+	}
 	if err := check(&s, true); err != nil {
 		return nil, err
 	}
@@ -141,27 +146,24 @@ func (h *Handle) Exec(ctx context.Context, e Exec) (*Process, error) {
 	if a := s.Process.ExecCPUAffinity; a != nil {
 		affinity = a
 	}
-	if birth := flags & byThread; birth != 0 || affinity.Initial != "" {
+	if affinity.Initial != "" {
 		o.Thread = func() error {
 			// The child inherits it, and has it until it joins its cgroup.
-			if affinity.Initial != "" {
-				cpus, _ := cpuSet(affinity.Initial)
-				if err := unix.SchedSetaffinity(0, cpus); err != nil {
-					return fmt.Errorf("process.execCPUAffinity.initial: %q: sched_setaffinity: %w", affinity.Initial, err)
-				}
-			}
-			if birth == 0 {
-				return nil
-			}
-			if err := unix.Setns(init, int(birth)); err != nil {
-				return fmt.Errorf("joining the container's PID namespace: setns: %w", err)
+			cpus, _ := cpuSet(affinity.Initial)
+			if err := unix.SchedSetaffinity(0, cpus); err != nil {
+				return fmt.Errorf("process.execCPUAffinity.initial: %q: sched_setaffinity: %w", affinity.Initial, err)
 			}
 			return nil
 		}
 	}
 	var tasks []int
 	if group, err := h.group(); err == nil {
-		if group, err = group.Below(e.Cgroups); err != nil {
+		if len(e.Cgroups) == 0 {
+			group, err = group.With(h.Pid)
+		} else {
+			group, err = group.Below(e.Cgroups)
+		}
+		if err != nil {
 			return nil, err
 		}
 		folder, files, err := group.Entrances()
@@ -185,6 +187,7 @@ func (h *Handle) Exec(ctx context.Context, e Exec) (*Process, error) {
 	}
 
 	p := step.New()
+	var forked *step.Fork
 	p.Phase("namespaces")
 	dieWithParent(p, self)
 	hide(p)
@@ -197,11 +200,15 @@ func (h *Handle) Exec(ctx context.Context, e Exec) (*Process, error) {
 		p.Call("sched_setaffinity", unix.SYS_SCHED_SETAFFINITY, step.Int(0), step.Int(1024/8), setBytes(p, cpus, "process.execCPUAffinity.final: "+affinity.Final))
 	}
 	label(p, s.Process)
-	if join := flags &^ byThread; join != 0 {
-		enter(p, init, int(join))
+	if flags != 0 {
+		enter(p, init, int(flags))
+	}
+	if flags&byBirth != 0 {
+		forked = p.Fork()
+		dieWithParent(p, self)
 	}
 	if has(&s, specs.UserNamespace) {
-		setUser(p, 0, 0, nil)
+		setUser(p, specs.User{}, rootless())
 		dieWithParent(p, self)
 	}
 	p.Call("umask", unix.SYS_UMASK, step.Octal(0o022))
@@ -222,7 +229,7 @@ func (h *Handle) Exec(ctx context.Context, e Exec) (*Process, error) {
 		files[0], files[1], files[2] = tty.Arg(), tty.Arg(), tty.Arg()
 	}
 	passFiles(p, files)
-	listener := privileges(p, &s, descriptors{uid: os.Geteuid(), gid: os.Getegid()}.keepsUser(&s), filter)
+	listener := privileges(p, &s, descriptors{uid: os.Geteuid(), gid: os.Getegid(), rootless: rootless()}, filter)
 	p.Phase("exec")
 	if e.Detach {
 		p.Call("prctl", unix.SYS_PRCTL, step.Flag(unix.PR_SET_PDEATHSIG, "PR_SET_PDEATHSIG"), step.Int(0))
@@ -249,6 +256,12 @@ func (h *Handle) Exec(ctx context.Context, e Exec) (*Process, error) {
 	executeFile(p, programs, s.Process.Args, s.Process.Env, s.Process.Cwd, end)
 
 	o.Ready = func(pid int) error {
+		if forked != nil {
+			var err error
+			if pid, err = forked.Await(ctx); err != nil {
+				return err
+			}
+		}
 		if _, err := enterRdt(&s, h.ID, pid); err != nil {
 			return err
 		}
@@ -266,7 +279,7 @@ func (h *Handle) Exec(ctx context.Context, e Exec) (*Process, error) {
 		}
 		return nil
 	}
-	child, err := p.Clone(ctx, o)
+	child, err := cloneInto(ctx, p, s.Process, o)
 	if err != nil {
 		return nil, fmt.Errorf("starting %q: %w", s.Process.Args[0], explain(err, s.Process))
 	}

@@ -89,8 +89,9 @@ func TestExecCPUAffinity(t *testing.T) {
 		}
 		b := make([]byte, 1<<16)
 		n, _ := r.Read(b)
-		// On version 1 the initial ones stay, on 2 the cgroup's come.
-		if got := string(b[:n]); !strings.Contains(got, `Cpus_allowed_list:\t`+tt.want+`\n`) {
+		// On version 2 those of the cgroup take the place of the initial ones.
+		listed := func(cpus string) bool { return strings.Contains(string(b[:n]), `Cpus_allowed_list:\t`+cpus+`\n`) }
+		if got := string(b[:n]); !listed(tt.want) && !(tt.final == "" && hostMode(t) == "v2" && listed("0-1")) {
 			t.Errorf("%+v: %s", tt, got)
 		}
 	}

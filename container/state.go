@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -179,13 +180,18 @@ func inode(path string) (uint64, error) {
 }
 
 // defaultCgroup gives a container that names no cgroup one by its ID, as other
-// runtimes do.
+// runtimes do; that of an ordinary user only where they have one to make it in.
 func defaultCgroup(s *specs.Spec, id string) {
 	if s.Linux == nil {
 		s.Linux = &specs.Linux{}
 	}
-	if s.Linux.CgroupsPath == "" {
+	if s.Linux.CgroupsPath != "" {
+		return
+	}
+	if !rootless() {
 		s.Linux.CgroupsPath = "/" + id
+	} else if d, err := cgroup.Delegated(); err == nil && d != nil {
+		s.Linux.CgroupsPath = path.Join(d.Name, "bench-oci-"+id)
 	}
 }
 
@@ -290,7 +296,7 @@ func startTime(pid int) (uint64, error) {
 
 func (h *Handle) group() (*cgroup.Cgroup, error) {
 	if h.Cgroup == "" {
-		return nil, errors.New("the container has no cgroup")
+		return nil, errors.New("the container has no cgroup (an ordinary user's has one only where they may make one: " + ownCgroup + ")")
 	}
 	return cgroup.Load(h.Cgroup)
 }

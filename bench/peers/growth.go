@@ -36,9 +36,9 @@ func (s *setup) growth(ctx context.Context, o options, raw *raw) (*growth, error
 		make func() (starter, error)
 	}
 	makers := []maker{
-		{libraryLo, func() (starter, error) { return s.library("many-lo", false, "idle") }},
+		{libraryLo, func() (starter, error) { return s.libraryServer("many-lo", false, "idle") }},
 		{limitLo, func() (starter, error) { return s.limit("many-limit-lo", false, "idle") }},
-		{libraryVeth, func() (starter, error) { return s.library("many-veth", true, "idle") }},
+		{libraryVeth, func() (starter, error) { return s.libraryServer("many-veth", true, "idle") }},
 		{limitVeth, func() (starter, error) { return s.limit("many-limit-veth", true, "idle") }},
 	}
 	for _, m := range makers {
@@ -120,10 +120,16 @@ func (g *growth) grow(ctx context.Context, st starter, name string, many, again,
 	return measure(fmt.Sprintf("number %d", many), held, g.last)
 }
 
-// figures of the host's memory, in the order of the table: those of
-// /proc/meminfo (proc_meminfo(5)), and the resident memory of the process that
-// starts the containers, which is among what is not available.
-var figures = []string{"not available", "Slab", "Percpu", "PageTables", "KernelStack", "of the starter"}
+// The figures of memory, in the order of the table: the drop in MemAvailable
+// (proc_meminfo(5)), in which all is that goes on meanwhile on the host; and what
+// is known to be the containers' and their starter's, and its parts.
+const (
+	notAvailable = "not available (drop in MemAvailable)"
+	known        = "known (sum of those below)"
+	ofStarter    = "resident in the process that starts them"
+)
+
+var figures = []string{notAvailable, known, "Slab", "Percpu", "PageTables", "KernelStack", ofStarter}
 
 // memory is what is in use, in bytes.
 func memory(starter int) (map[string]float64, error) {
@@ -145,10 +151,12 @@ func memory(starter int) (map[string]float64, error) {
 		var v float64
 		var err error
 		switch figure {
-		case "not available":
+		case notAvailable:
 			v, err = read("/proc/meminfo", "MemAvailable")
 			v = -v
-		case "of the starter":
+		case known:
+			continue
+		case ofStarter:
 			v, err = read(fmt.Sprintf("/proc/%d/status", starter), "VmRSS")
 		default:
 			v, err = read("/proc/meminfo", figure)
@@ -157,6 +165,9 @@ func memory(starter int) (map[string]float64, error) {
 			return nil, err
 		}
 		m[figure] = v
+		if figure != notAvailable {
+			m[known] += v
+		}
 	}
 	return m, nil
 }
@@ -233,7 +244,7 @@ func (g *growth) print(w io.Writer, o options) error {
 			v := g.slopes[name][figure]
 			rows = append(rows, []string{"  " + name, kib(result.Summarize(v).Median), kib(slices.Min(v)) + " to " + kib(slices.Max(v))})
 		}
-		if figure != figures[0] {
+		if figure != notAvailable && figure != known {
 			continue
 		}
 		for _, p := range pairs {

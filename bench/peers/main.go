@@ -33,6 +33,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -51,6 +52,13 @@ type options struct {
 }
 
 func main() {
+	if len(os.Args) > 6 && os.Args[1] == serveCommand {
+		if err := serveLibrary(os.Args[2:]); err != nil {
+			fmt.Fprintln(os.Stderr, "peers:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	var o options
 	flag.IntVar(&o.rounds, "rounds", 100, "rounds of each series")
 	flag.DurationVar(&o.idle, "idle", 100*time.Millisecond, "how long the second series idles before each start")
@@ -121,7 +129,7 @@ func measure(ctx context.Context, o options, stdout io.Writer) (failed int, err 
 	}
 	defer func() { err = errors.Join(err, raw.close()) }()
 
-	fmt.Fprintf(w, "%s\nseed %d, %d rounds\n", s.describe(ctx), o.seed, o.rounds)
+	fmt.Fprintf(w, "%s\nseed %d, %d rounds; load before: %s\n", s.describe(ctx), o.seed, o.rounds, load())
 	if o.rounds > 0 {
 		samples, err := s.rounds(ctx, o, raw)
 		if err != nil {
@@ -141,9 +149,18 @@ func measure(ctx context.Context, o options, stdout io.Writer) (failed int, err 
 			return failed, err
 		}
 	}
-	fmt.Fprintf(w, "\nRaw samples: %s\n", filepath.Join(o.out, "samples.csv"))
+	fmt.Fprintf(w, "\nLoad after: %s; what else runs is in every figure.\nRaw samples: %s\n", load(), filepath.Join(o.out, "samples.csv"))
 	if failed > 0 {
 		fmt.Fprintf(w, "%d samples FAILED; samples.csv says how.\n", failed)
 	}
 	return failed, nil
+}
+
+// load is the host's load averages, of 1, 5 and 15 minutes (proc_loadavg(5)).
+func load() string {
+	b, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return err.Error()
+	}
+	return strings.Join(strings.Fields(string(b))[:3], " ")
 }

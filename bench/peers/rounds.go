@@ -120,7 +120,7 @@ func (s *setup) subjects() (list []subject, close func() error, err error) {
 		if x.c {
 			st, err = s.limit(x.id, x.veth)
 		} else {
-			st, err = s.library(x.id, x.veth)
+			st, err = s.library(x.id, x.veth, nil)
 		}
 		if err != nil {
 			return nil, nil, err

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -142,7 +143,9 @@ type library struct {
 	all    map[int]*container.Container
 }
 
-func (s *setup) library(name string, veth bool, args ...string) (*library, error) {
+// library gives containers whose output it reads itself, or that have the output
+// out.
+func (s *setup) library(name string, veth bool, out *os.File, args ...string) (*library, error) {
 	l := &library{setup: s, name: name, veth: veth, spec: *s.spec, all: map[int]*container.Container{}}
 	process := *s.spec.Process
 	process.Args = append(process.Args[:1:1], args...)
@@ -150,6 +153,9 @@ func (s *setup) library(name string, veth bool, args ...string) (*library, error
 	var err error
 	if l.null, err = os.Open(os.DevNull); err != nil {
 		return nil, err
+	}
+	if l.out = out; out != nil {
+		return l, nil
 	}
 	r, w, err := pipe()
 	if err != nil {
@@ -160,7 +166,8 @@ func (s *setup) library(name string, veth bool, args ...string) (*library, error
 	return l, nil
 }
 
-func (l *library) start(ctx context.Context, n int) (t times, err error) {
+// begin starts a container, and does not wait for its program's line.
+func (l *library) begin(ctx context.Context, n int) (t times, err error) {
 	t.start = harness.Now()
 	s, linux := l.spec, *l.spec.Linux
 	name := fmt.Sprintf("%s%d", l.name, n)
@@ -180,6 +187,14 @@ func (l *library) start(ctx context.Context, n int) (t times, err error) {
 		return t, err
 	}
 	l.all[n] = c
+	return t, nil
+}
+
+func (l *library) start(ctx context.Context, n int) (times, error) {
+	t, err := l.begin(ctx, n)
+	if err != nil {
+		return t, err
+	}
 	first, err := next(ctx, l.output, "library")
 	if err == nil && first.text != signalLine {
 		err = fmt.Errorf("library: printed %q instead of %q", first.text, signalLine)
@@ -217,16 +232,21 @@ func (l *library) close() error {
 	for n := range l.all {
 		errs = append(errs, l.end(context.Background(), n, true))
 	}
-	errs = append(errs, l.out.Close(), l.null.Close(), drain(l.output))
+	errs = append(errs, l.out.Close(), l.null.Close())
+	if l.output != nil {
+		errs = append(errs, drain(l.output))
+	}
 	return errors.Join(errs...)
 }
 
-// ---- the C program ----
+// ---- processes that start containers ----
 
-// limit is the C program, as a process that starts many containers.
-type limit struct {
+// A server is another process that starts many containers, as it is asked to:
+// the C program, or this one (serve.go).
+type server struct {
+	name     string
 	setup    *setup
-	veth     bool
+	connects bool // it has to be told each container's address
 	cmd      *exec.Cmd
 	commands *os.File
 	replies  <-chan line
@@ -241,48 +261,52 @@ func (s *setup) arguments(name string, args ...string) []string {
 	return append(append(list, "--"), append([]string{"/program"}, args...)...)
 }
 
-func (s *setup) limit(name string, veth bool, args ...string) (_ *limit, err error) {
-	l := &limit{setup: s, veth: veth, held: map[int]*network.Endpoint{}}
+// limit is the C program as a server.
+func (s *setup) limit(name string, veth bool, args ...string) (*server, error) {
 	if err := os.MkdirAll(filepath.Join(s.run.Dir, "room", name), 0o755); err != nil {
 		return nil, err
 	}
-	var opened []*os.File
-	defer func() {
-		for _, f := range opened {
-			f.Close()
-		}
-	}()
+	cmd := exec.Command(filepath.Join(s.programs, "peers-limit"), append([]string{"serve"}, s.arguments(name, args...)...)...)
+	return s.serve("the C program", veth, cmd, s.room.Do)
+}
+
+// serve starts a server.
+func (s *setup) serve(name string, connects bool, cmd *exec.Cmd, where func(func() error) error) (*server, error) {
 	var ends [3]struct{ r, w *os.File }
 	for i := range ends {
+		var err error
 		if ends[i].r, ends[i].w, err = pipe(); err != nil {
 			return nil, err
 		}
 	}
-	opened = append(opened, ends[0].r, ends[1].w, ends[2].w)
-	path := filepath.Join(s.programs, "peers-limit")
-	l.cmd = exec.Command(path, append([]string{"serve"}, s.arguments(name, args...)...)...)
-	l.cmd.Stdin, l.cmd.Stdout, l.cmd.Stderr = ends[0].r, ends[1].w, os.Stderr
-	l.cmd.ExtraFiles = []*os.File{ends[2].w}
-	l.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := s.room.Do(l.cmd.Start); err != nil {
-		return nil, fmt.Errorf("starting the C program: %w", err)
-	}
+	l := &server{name: name, setup: s, connects: connects, cmd: cmd, held: map[int]*network.Endpoint{}}
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = ends[0].r, ends[1].w, os.Stderr
+	cmd.ExtraFiles = []*os.File{ends[2].w}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	l.commands, l.output, l.replies = ends[0].w, lines(ends[1].r), lines(ends[2].r)
+	err := where(cmd.Start)
+	for _, f := range []*os.File{ends[0].r, ends[1].w, ends[2].w} {
+		f.Close()
+	}
+	if err != nil {
+		l.commands.Close()
+		return nil, fmt.Errorf("starting %s: %w", name, err)
+	}
 	return l, nil
 }
 
 // ask sends one command and gives the answer.
-func (l *limit) ask(ctx context.Context, format string, args ...any) (string, error) {
+func (l *server) ask(ctx context.Context, format string, args ...any) (string, error) {
 	if _, err := fmt.Fprintf(l.commands, format+"\n", args...); err != nil {
-		return "", fmt.Errorf("the C program: %w", err)
+		return "", fmt.Errorf("%s: %w", l.name, err)
 	}
-	reply, err := next(ctx, l.replies, "the C program")
+	reply, err := next(ctx, l.replies, l.name)
 	return strings.TrimSpace(reply.text), err
 }
 
-func (l *limit) start(ctx context.Context, n int) (t times, err error) {
+func (l *server) start(ctx context.Context, n int) (t times, err error) {
 	command := fmt.Sprintf("s %d", n)
-	if l.veth {
+	if l.connects {
 		e, err := l.setup.network.Endpoint()
 		if err != nil {
 			return t, err
@@ -300,11 +324,11 @@ func (l *limit) start(ctx context.Context, n int) (t times, err error) {
 	}
 	var pid int
 	if _, err := fmt.Sscan(reply, &t.start, &pid); err != nil {
-		return t, errors.Join(fmt.Errorf("the C program: %s", reply), l.end(ctx, n, true))
+		return t, errors.Join(fmt.Errorf("%s: %s", l.name, reply), l.end(ctx, n, true))
 	}
-	first, err := next(ctx, l.output, "the C program's container")
+	first, err := next(ctx, l.output, "a container of "+l.name)
 	if err == nil && first.text != signalLine {
-		err = fmt.Errorf("the C program's container printed %q instead of %q", first.text, signalLine)
+		err = fmt.Errorf("a container of %s printed %q instead of %q", l.name, first.text, signalLine)
 	}
 	if err != nil {
 		return t, errors.Join(err, l.end(ctx, n, true))
@@ -313,14 +337,14 @@ func (l *limit) start(ctx context.Context, n int) (t times, err error) {
 	return t, nil
 }
 
-func (l *limit) end(ctx context.Context, n int, kill bool) error {
+func (l *server) end(ctx context.Context, n int, kill bool) error {
 	verb := "w"
 	if kill {
 		verb = "k"
 	}
 	reply, err := l.ask(ctx, "%s %d", verb, n)
-	if err == nil && !kill && reply != "0" {
-		err = fmt.Errorf("the C program's container ended with status %s", reply)
+	if code, parseErr := strconv.Atoi(reply); err == nil && (parseErr != nil || !kill && code != 0) {
+		err = fmt.Errorf("a container of %s ended with %s", l.name, reply)
 	}
 	if e := l.held[n]; e != nil {
 		delete(l.held, n)
@@ -329,9 +353,9 @@ func (l *limit) end(ctx context.Context, n int, kill bool) error {
 	return err
 }
 
-func (l *limit) pid() int { return l.cmd.Process.Pid }
+func (l *server) pid() int { return l.cmd.Process.Pid }
 
-func (l *limit) close() error {
+func (l *server) close() error {
 	l.commands.Close()
 	timer := time.AfterFunc(patience, func() { l.cmd.Process.Kill() })
 	defer timer.Stop()

@@ -33,6 +33,11 @@ type Options struct {
 	// Join accepts a group that exists, if there is no process in it
 	// (config-linux.md, "Cgroups Path").
 	Join bool
+	// Delegated makes it where a user may who manages only a part of the tree of
+	// version 2 ([Delegated]): with those controllers that its limits need, and
+	// others only if they are handed down. On version 1 it is then in no
+	// hierarchy but those of its limits.
+	Delegated bool
 }
 
 // Create makes the group name, a linux.cgroupsPath such as "/bench-ID/c1",
@@ -86,7 +91,7 @@ func (h *Host) createWith(name string, r *specs.LinuxResources, o Options) (_ *C
 		}
 	}()
 	for _, controller := range h.order() {
-		if !o.Every && !slices.Contains(base, controller) && !wanted.needs(1, controller) {
+		if (o.Delegated || !o.Every && !slices.Contains(base, controller)) && !wanted.needs(1, controller) {
 			continue
 		}
 		root := h.V1[controller]
@@ -108,7 +113,7 @@ func (h *Host) createWith(name string, r *specs.LinuxResources, o Options) (_ *C
 		}
 		c.dirs[controller] = dir
 	}
-	if h.Unified != "" && (len(c.list) == 0 || o.Every || wanted.needsUnified() || slices.ContainsFunc(base, h.unifiedHas)) {
+	if h.Unified != "" && (len(c.list) == 0 || o.Every || o.Delegated || wanted.needsUnified() || slices.ContainsFunc(base, h.unifiedHas)) {
 		c.unified = h.Unified + name
 		c.list = append(c.list, c.unified)
 		isNew, err := h.makeUnified(name, wanted, o)
@@ -200,15 +205,22 @@ func inherit(root, name string, isNew bool) error {
 // makeUnified makes the folder and hands the controllers down to it, level by
 // level (cgroup-v2.rst, "Enabling and Disabling").
 func (h *Host) makeUnified(name string, wanted settings, o Options) (isNew bool, err error) {
-	need := slices.DeleteFunc(slices.Clone(base), func(c string) bool { return !h.unifiedHas(c) })
+	usual := slices.DeleteFunc(slices.Clone(base), func(c string) bool { return !h.unifiedHas(c) })
+	need := usual
+	if o.Delegated {
+		need = nil
+	}
 	for _, c := range h.V2 {
 		if !slices.Contains(need, c) && wanted.needs(2, c) {
 			need = append(need, c)
 		}
 	}
 	hope := need
-	if o.Every {
+	switch {
+	case o.Every:
 		hope = h.V2
+	case o.Delegated:
+		hope = append(slices.Clone(need), usual...)
 	}
 	dir := h.Unified
 	parts := strings.Split(name[1:], "/")
@@ -366,6 +378,36 @@ func (c *Cgroup) Below(paths map[string]string) (*Cgroup, error) {
 		all[controller] = dir
 	}
 	return LoadPaths(c.Name, all)
+}
+
+// With is the group that another process can join to be with pid, which is in
+// this group or below it. That is this one, but where it hands controllers down:
+// then it takes no processes (cgroup-v2.rst, "No Internal Process Constraint"),
+// and it is the one that pid is in. So it is with a container whose program
+// manages groups of its own, as systemd and Docker do.
+func (c *Cgroup) With(pid int) (*Cgroup, error) {
+	if c.unified == "" {
+		return c, nil
+	}
+	down, err := read(c.unified, "cgroup.subtree_control")
+	if err != nil || strings.TrimSpace(down) == "" {
+		return c, err
+	}
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
+	if err != nil {
+		return nil, err
+	}
+	for line := range strings.Lines(string(b)) {
+		name, ok := strings.CutPrefix(strings.TrimSpace(line), "0::")
+		root, in := strings.CutSuffix(c.unified, c.Name)
+		if !ok || !in || !strings.HasPrefix(name+"/", c.Name+"/") {
+			continue
+		}
+		paths := c.Paths()
+		paths[""] = root + name
+		return LoadPaths(c.Name, paths)
+	}
+	return c, nil
 }
 
 // Delegate lets a user manage the group from inside, by groups below it

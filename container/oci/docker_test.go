@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 )
 
 // TestDocker: dockerd, with bench-oci as its only runtime, does what people do
@@ -18,46 +17,13 @@ func TestDocker(t *testing.T) {
 	if err := os.WriteFile(path("daemon.json"), []byte("{}"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	log, err := os.Create(path("log"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer log.Close()
 	socket := "unix://" + path("docker.sock")
-	daemon := l.command("dockerd", "--config-file", path("daemon.json"), "--data-root", path("data"), "--exec-root", path("exec"),
+	l.daemon("dockerd", "--config-file", path("daemon.json"), "--data-root", path("data"), "--exec-root", path("exec"),
 		"--host", socket, "--pidfile", path("pid"), "--iptables=false", "--ip6tables=false", "--bip", "10.213.0.1/24",
 		"--exec-opt", "native.cgroupdriver=cgroupfs", "--cgroup-parent", "/"+l.group,
 		"--add-runtime", "bench="+filepath.Join(programs, "bench-oci"), "--default-runtime", "bench")
-	daemon.Stdout, daemon.Stderr = log, log
-	if err := daemon.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan struct{})
-	go func() { daemon.Wait(); close(ended) }()
-	t.Cleanup(func() {
-		daemon.Process.Kill()
-		<-ended
-		if t.Failed() {
-			b, _ := os.ReadFile(log.Name())
-			t.Logf("dockerd said:\n%s", b)
-		}
-	})
 	docker := func(args ...string) *exec.Cmd {
 		return l.command(append([]string{"docker", "--host", socket}, args...)...)
-	}
-	for end := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
-		out, code := output(t, docker("info", "--format", "{{.DefaultRuntime}} {{.Driver}}"))
-		if code == 0 && strings.HasPrefix(out, "bench ") {
-			break
-		}
-		select {
-		case <-ended:
-			t.Fatalf("dockerd has ended: %s", out)
-		default:
-		}
-		if time.Now().After(end) {
-			t.Fatalf("dockerd is not there after 30 s: %s", out)
-		}
 	}
 	do := func(code int, want, line string) expectation { return expectation{words(line), code, want, false} }
 	soon := func(want, line string) expectation { return expectation{words(line), 0, want, true} }
@@ -66,6 +32,7 @@ func TestDocker(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.meet(docker, []expectation{
+		soon("bench", "info --format {{.DefaultRuntime}}"),
 		do(0, "probe:latest", "load -i "+archive(t)),
 
 		do(0, "pid=1 uid=0", "run --rm probe"),

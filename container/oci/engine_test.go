@@ -62,7 +62,7 @@ func newIsland(t *testing.T, engine string, programs ...string) *island {
 			t.Skip(err, "; sudo scripts/test installs it")
 		}
 	}
-	l := &island{t: t, dir: t.TempDir(), group: fmt.Sprintf("benchtest-oci-%s-%d", engine, os.Getpid())}
+	l := &island{t: t, dir: t.TempDir(), group: fmt.Sprintf("benchtest-oci-%s-%d", t.Name(), os.Getpid())}
 	l.first = exec.Command("sh", "-c", makeIsland)
 	l.first.SysProcAttr = &unix.SysProcAttr{Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWNET}
 	in, err := l.first.StdinPipe()
@@ -120,6 +120,29 @@ func (l *island) command(args ...string) *exec.Cmd {
 	return cmd
 }
 
+// daemon starts an engine's, which ends with the island. What it says is shown
+// if the test fails.
+func (l *island) daemon(args ...string) {
+	l.t.Helper()
+	log, err := os.Create(filepath.Join(l.dir, "log"))
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	cmd := l.command(args...)
+	cmd.Stdout, cmd.Stderr = log, log
+	if err := cmd.Start(); err != nil {
+		l.t.Fatal(err)
+	}
+	l.t.Cleanup(func() {
+		cmd.Process.Kill() // of nsenter; it itself is the island's
+		cmd.Wait()
+		log.Close()
+		if b, err := os.ReadFile(log.Name()); l.t.Failed() {
+			l.t.Logf("%s said (%v):\n%s", args[0], err, b)
+		}
+	})
+}
+
 // An expectation is a command line of an engine and what is to come of it.
 type expectation struct {
 	args []string
@@ -149,7 +172,7 @@ func (l *island) meet(engine func(args ...string) *exec.Cmd, list []expectation)
 	l.t.Helper()
 	for _, e := range list {
 		out, code := output(l.t, engine(e.args...))
-		for end := time.Now().Add(10 * time.Second); e.soon && !strings.Contains(out, e.want) && time.Now().Before(end); {
+		for end := time.Now().Add(20 * time.Second); e.soon && (code != 0 || !strings.Contains(out, e.want)) && time.Now().Before(end); {
 			time.Sleep(20 * time.Millisecond)
 			out, code = output(l.t, engine(e.args...))
 		}

@@ -56,8 +56,8 @@ func (e *execution) parse(args []string) (id string, command []string, err error
 	if len(command) > 0 && command[0] == "--" {
 		command = command[1:]
 	}
-	if (len(command) > 0) == (e.process != "") {
-		return "", nil, errUsage{"exec: either a program is named, or --process FILE"}
+	if len(command) == 0 && e.process == "" {
+		return "", nil, errUsage{"exec: neither a program is named, nor --process FILE"}
 	}
 	return fs.Arg(0), command, nil
 }

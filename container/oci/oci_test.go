@@ -165,7 +165,7 @@ func TestExec(t *testing.T) {
 		{5, "", []string{"c", "/probe", "exit 5"}},
 		{255, "no such program", []string{"c", "/no/such"}},
 		{255, "--user", []string{"-u", "root", "c", "/probe"}},
-		{255, "either a program", []string{"c"}},
+		{255, "neither a program", []string{"c"}},
 		{255, "unknown capability", []string{"--cap", "CAP_FLY", "c", "/probe"}},
 		{255, "does not exist", []string{"other", "/probe"}},
 		{255, "no such file", []string{"--cgroup", "none", "c", "/probe"}},
@@ -271,6 +271,30 @@ func TestBadConfig(t *testing.T) {
 				t.Errorf("%s is left", left[0].Name())
 			}
 		})
+	}
+}
+
+// TestDelegatedCgroup: a container that may write to its cgroups manages those
+// below its own, on version 2 also as an ordinary user.
+func TestDelegatedCgroup(t *testing.T) {
+	dir := "/sys/fs/cgroup"
+	if _, err := os.Stat(dir + "/cgroup.controllers"); err != nil {
+		dir += "/unified"
+		if _, err := os.Stat(dir); err != nil {
+			t.Skip("this host has no cgroup v2; TestInGuest of package container boots one that has")
+		}
+	}
+	for option, want := range map[string]string{"rw": `"Err":""`, "ro": `"Err":"EROFS"`} {
+		b := newBundle(t, "mkdir "+dir+"/below")
+		b.change(func(s *specs.Spec) {
+			s.Process.User.UID = 1234
+			for i, m := range s.Mounts {
+				if m.Destination == "/sys/fs/cgroup" {
+					s.Mounts[i].Options = []string{"nosuid", "noexec", "nodev", option}
+				}
+			}
+		})
+		b.must(want, "run", "c")
 	}
 }
 

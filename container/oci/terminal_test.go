@@ -26,7 +26,7 @@ func converse(t *testing.T, cmd *exec.Cmd) {
 	term := openTerminal(t, cmd)
 	term.expect(1, `"Op":"window 24 80","Out":"24 80"`)
 	term.send("hello\r")
-	term.expect(2, "hello\r\n")
+	term.expect(2, "hello")
 	if err := unix.IoctlSetWinsize(int(term.master.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 33, Col: 44}); err != nil {
 		t.Error(err)
 	}

@@ -69,8 +69,8 @@ func IsMapped(m specs.Mount) (mapped, recursive bool) {
 
 // A Source is a part of the host's tree, as a detached mount.
 type Source struct {
-	FD  int
-	Dir bool // a folder, and not a file
+	Mount step.Arg // its descriptor
+	Dir   bool     // a folder, and not a file
 }
 
 // OpenSource appends the calls that make a detached mount of the host's folder
@@ -210,7 +210,7 @@ func (r *Root) adjust(m step.Arg, o options) {
 }
 
 func (r *Root) bindMount(m specs.Mount, o options, source Source) {
-	fd := step.Flag(source.FD, fmt.Sprintf("source of %q", m.Destination))
+	fd := source.Mount
 	// What the host mounts there later is shown, and nothing is given to it,
 	// unless the options say otherwise: as with a slave of the host's tree.
 	if o.propagation == 0 && o.rpropagation == 0 {

@@ -21,6 +21,7 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -36,6 +37,13 @@ import (
 // containers share.
 type Layers struct {
 	at []string // where they are mounted on the shelf, the lowest first
+	// dirs are the folders of layers that are not mounted yet: an ordinary user
+	// may mount in a container's user namespace alone, so each container does.
+	dirs []string
+	// marks is set if the overlay is mounted in a user namespace: it then keeps
+	// its marks in user.overlay attributes (Linux 5.11), those of
+	// trusted.overlay being for the host's root.
+	marks bool
 }
 
 // layers counts all that were mounted, so that each has a name of its own.
@@ -49,11 +57,20 @@ var layers int
 // ID-mapped (mount_setattr(2), MOUNT_ATTR_IDMAP, Linux 5.12; as a layer of an
 // overlay 5.19): in them a file of UID 0 belongs to whoever is UID 0 in that
 // namespace, with nothing changed on disk.
+//
+// An ordinary user cannot do that: their layers are their own files, and belong
+// to root in the containers' user namespaces, in which they are then mounted.
 func OpenLayers(dirs []string, userns *os.File) (*Layers, error) {
 	if len(dirs) == 0 {
 		return nil, errors.New("the image has no layers")
 	}
-	l := &Layers{}
+	l := &Layers{marks: Nested()}
+	if _, err := workshop(); errors.Is(err, unix.EPERM) {
+		if userns != nil {
+			return nil, errors.New("ID-mapped layers need the host's root (mount_setattr(2)): as an ordinary user open them without a user namespace")
+		}
+		return l, l.keep(dirs)
+	}
 	err := inWorkshop(func() error {
 		for _, dir := range dirs {
 			if err := l.open(dir, userns); err != nil {
@@ -68,33 +85,74 @@ func OpenLayers(dirs []string, userns *os.File) (*Layers, error) {
 	return l, nil
 }
 
-func (l *Layers) open(dir string, userns *os.File) error {
-	fd, err := unix.OpenTree(unix.AT_FDCWD, dir, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
-	if err != nil {
-		return os.NewSyscallError("open_tree", err)
-	}
-	defer unix.Close(fd)
-	attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}
-	if userns != nil {
-		attr.Attr_set |= unix.MOUNT_ATTR_IDMAP
-		attr.Userns_fd = uint64(userns.Fd())
-	}
-	if err := unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH, &attr); err != nil {
-		if errors.Is(err, unix.EINVAL) && userns != nil {
-			err = fmt.Errorf("%w (its file system, or this kernel, has no ID-mapped mounts: ext4, xfs and btrfs on Linux 5.19 or newer do)", err)
+// keep checks that layers can be mounted later.
+func (l *Layers) keep(dirs []string) error {
+	l.marks = true
+	for _, dir := range dirs {
+		at, err := filepath.Abs(dir)
+		if err == nil {
+			_, err = os.ReadDir(at)
 		}
-		return fmt.Errorf("mount_setattr: %w", err)
+		if err != nil {
+			return fmt.Errorf("layer %s: %w", dir, err)
+		}
+		l.dirs = append(l.dirs, at)
 	}
-	at := path.Join(shelf, strconv.FormatInt(int64(layers), 36))
+	return nil
+}
+
+func (l *Layers) open(dir string, userns *os.File) error {
+	at := layerAt(layers)
 	layers++
-	if err := os.Mkdir(at, 0o700); err != nil {
-		return err
+	p := step.New()
+	p.Phase("layer")
+	attr, text := unix.MountAttr{}, ""
+	if userns != nil {
+		attr = unix.MountAttr{Attr_set: unix.MOUNT_ATTR_IDMAP, Userns_fd: uint64(userns.Fd())}
+		text = "|MOUNT_ATTR_IDMAP"
 	}
-	if err := unix.MoveMount(fd, "", unix.AT_FDCWD, at, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
-		return errors.Join(os.NewSyscallError("move_mount", err), os.Remove(at))
+	shelve(p, dir, at, attr, text)
+	err := p.Run()
+	if e, ok := errors.AsType[*step.Error](err); ok && e.Errno == unix.EINVAL && userns != nil && strings.HasPrefix(e.Call, "mount_setattr") {
+		err = fmt.Errorf("%w (its file system, or this kernel, has no ID-mapped mounts: ext4, xfs and btrfs on Linux 5.19 or newer do)", err)
+	}
+	if err != nil {
+		os.Remove(at) // if it was made
+		return err
 	}
 	l.at = append(l.at, at)
 	return nil
+}
+
+func layerAt(n int) string { return path.Join(shelf, strconv.FormatInt(int64(n), 36)) }
+
+// shelve appends the calls that mount a layer on the shelf.
+func shelve(p *step.Program, dir, at string, attr unix.MountAttr, text string) {
+	attr.Attr_set |= unix.MOUNT_ATTR_RDONLY
+	m := OpenSource(p, dir, false)
+	setattr(p, m.Arg(), attr, "MOUNT_ATTR_RDONLY"+text, false)
+	p.Call("mkdir", unix.SYS_MKDIR, p.Str(at), step.Octal(0o700))
+	p.Call("move_mount", unix.SYS_MOVE_MOUNT, m.Arg(), p.Str(""), step.Cwd(), p.Str(at), step.Flag(unix.MOVE_MOUNT_F_EMPTY_PATH, "MOVE_MOUNT_F_EMPTY_PATH"))
+	p.Call("close", unix.SYS_CLOSE, m.Arg())
+}
+
+// shelve appends the calls that mount the layers, in the mount namespace of a
+// child, on a shelf of its own.
+func (l *Layers) shelve(p *step.Program) (at []string) {
+	p.Call("mount", unix.SYS_MOUNT, p.Str("layers"), p.Str(shelf), p.Str("tmpfs"), step.Int(0), p.Str("mode=700"))
+	for i, dir := range l.dirs {
+		at = append(at, layerAt(i))
+		shelve(p, dir, at[i], unix.MountAttr{}, "")
+	}
+	return at
+}
+
+// Nested tells whether this process is in a user namespace that is not the
+// host's (the kernel's include/linux/proc_ns.h, PROC_USER_INIT_INO).
+func Nested() bool {
+	var st unix.Stat_t
+	err := unix.Stat("/proc/self/ns/user", &st)
+	return err == nil && st.Ino != 0xEFFFFFFD
 }
 
 // Close lets go of the layers. Containers that use them keep them.
@@ -119,6 +177,8 @@ func (l *Layers) Close() error {
 // layerByLayer is the option of an overlay that adds one layer (Linux 6.5).
 const layerByLayer = "lowerdir+"
 
+const overlayPhase = "overlay"
+
 // A Root is the root of a container while it is put together.
 type Root struct {
 	p  *step.Program
@@ -138,10 +198,16 @@ type Root struct {
 // Overlay appends the calls that join layers with the writable folder dir/upper
 // into a detached mount. The parent makes them ([Run]), with the host's
 // privileges, so that the overlay keeps its marks in trusted.overlay
-// attributes, which any file system has for root and no container can write.
-// label is its SELinux context, "" for none.
+// attributes, which any file system has for root and no container can write; or
+// for an ordinary user the child, in its user namespace. label is its SELinux
+// context, "" for none.
 func Overlay(p *step.Program, l *Layers, dir, label string) step.Result {
-	p.Phase("overlay")
+	p.Phase(overlayPhase)
+	lower := slices.Clone(l.at)
+	if l.dirs != nil {
+		p.Step("a place for the image's layers, in this mount namespace alone", "")
+		lower = l.shelve(p)
+	}
 	p.Step("the image's layers below it, as one tree", "")
 	// Names are then short, and without the commas that Linux before 6.5 refuses.
 	p.Call("chdir", unix.SYS_CHDIR, p.Str(dir))
@@ -150,7 +216,6 @@ func Overlay(p *step.Program, l *Layers, dir, label string) step.Result {
 		p.Call("fsconfig", unix.SYS_FSCONFIG, fs.Arg(), step.Flag(unix.FSCONFIG_SET_STRING, "FSCONFIG_SET_STRING"), p.Str(key), p.Str(value), step.Int(0))
 	}
 	// The uppermost layer comes first.
-	lower := slices.Clone(l.at)
 	slices.Reverse(lower)
 	if joined := strings.Join(lower, ":"); len(joined) < 256 {
 		set("lowerdir", joined)
@@ -164,6 +229,9 @@ func Overlay(p *step.Program, l *Layers, dir, label string) step.Result {
 	set("source", "overlay")
 	set("upperdir", "upper")
 	set("workdir", "work")
+	if l.marks {
+		p.Call("fsconfig", unix.SYS_FSCONFIG, fs.Arg(), step.Flag(unix.FSCONFIG_SET_FLAG, "FSCONFIG_SET_FLAG"), p.Str("userxattr"), step.Null(), step.Int(0))
+	}
 	if label != "" {
 		set("context", label)
 	}
@@ -173,12 +241,12 @@ func Overlay(p *step.Program, l *Layers, dir, label string) step.Result {
 	return m
 }
 
-// Attach appends the calls that put the detached mount fd on the folder at,
+// Attach appends the calls that put the detached mount root on the folder at,
 // in the mount namespace of the child, and cut the propagation of mounts to
 // and from the host.
-func Attach(p *step.Program, fd int, at string, userns bool) *Root {
+func Attach(p *step.Program, root step.Arg, at string, userns bool) *Root {
 	p.Call("mount", unix.SYS_MOUNT, step.Null(), p.Str("/"), step.Null(), step.Flag(unix.MS_REC|unix.MS_SLAVE, "MS_REC|MS_SLAVE"), step.Null())
-	r := &Root{p: p, fd: step.Flag(fd, "rootfs"), bind: userns}
+	r := &Root{p: p, fd: root, bind: userns}
 	// A part of a shared tree (as systemd makes the host's) is shared with it.
 	setattr(p, r.fd, unix.MountAttr{Propagation: unix.MS_SLAVE}, "MS_SLAVE", true)
 	p.Call("move_mount", unix.SYS_MOVE_MOUNT, r.fd, p.Str(""), step.Cwd(), p.Str(at), step.Flag(unix.MOVE_MOUNT_F_EMPTY_PATH, "MOVE_MOUNT_F_EMPTY_PATH"))

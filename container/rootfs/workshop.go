@@ -78,11 +78,16 @@ func inWorkshop(f func() error) (err error) {
 // Run makes the calls of a program that joins layers ([Overlay]).
 func Run(p *step.Program) error {
 	return inWorkshop(func() error {
-		err := p.Run()
-		if errors.Is(err, unix.EINVAL) && strings.Contains(p.String(), layerByLayer) {
-			err = fmt.Errorf("%w (Linux before 6.5 joins no more layers than their names fit into 255 bytes, about 36)", err)
-		}
+		err := Explain(p, p.Run())
 		// The program works in the container's folder, which it must not hold.
 		return errors.Join(err, unix.Chdir("/"))
 	})
+}
+
+// Explain says what the error of a program with an [Overlay] means.
+func Explain(p *step.Program, err error) error {
+	if e, ok := errors.AsType[*step.Error](err); ok && e.Phase == overlayPhase && e.Errno == unix.EINVAL && strings.Contains(p.String(), layerByLayer) {
+		return fmt.Errorf("%w (Linux before 6.5 joins no more layers than their names fit into 255 bytes, about 36)", err)
+	}
+	return err
 }

@@ -18,7 +18,12 @@ import (
 // state is what parent and child share while the child interprets: they have
 // one memory (CLONE_VM) until the child's execve.
 type state struct {
+	fork   uintptr // the argument of a call that is to be made by clone_amd64.s, which knows where
+	forked uintptr // 1 once it was made,
+	refuse uintptr // and the errno
+
 	calls  unsafe.Pointer
+	next   uintptr // the index of the call to go on with
 	n      uintptr
 	failAt uintptr
 	at     uintptr // 1 + the index of the call that is being made
@@ -28,6 +33,7 @@ type state struct {
 	pidfd  int32          // CLONE_PIDFD
 	report int32          // where a child whose parent is gone says that it failed; 0 for none
 	stamps unsafe.Pointer // of a traced program: an array of struct timespec
+	second process        // of a program that forks
 }
 
 const callSize = unsafe.Sizeof(call{})
@@ -43,10 +49,10 @@ const notMade = ^uintptr(syscall.ECANCELED - 1)
 //go:norace
 //go:nocheckptr
 func interpret(s *state) {
-	if s.stamps != nil {
+	if s.stamps != nil && s.next == 0 {
 		stamp(s, 0)
 	}
-	for i := uintptr(0); i < s.n; i++ {
+	for i := s.next; i < s.n; i++ {
 		c := (*call)(unsafe.Add(s.calls, i*callSize))
 		skip := false
 		if c.cond != 0 {
@@ -81,6 +87,12 @@ func interpret(s *state) {
 		var e syscall.Errno
 		if i+1 == s.failAt {
 			e = syscall.EIO
+		} else if c.nr == forks {
+			if s.forked == 0 {
+				s.next, s.fork = i, c.args[0]
+				return
+			}
+			e = syscall.Errno(s.refuse)
 		} else if c.nr == holding {
 			// Of an atomic load the compiler makes an instruction, and no call.
 			word := *(**uint32)(unsafe.Pointer(&c.args[0]))
@@ -115,13 +127,17 @@ func interpret(s *state) {
 }
 
 // child is where the new process starts, on a stack of its own (clone_amd64.s).
-// The last call of its program is an execve, so it only comes back in failure.
+// The last call of its program is an execve, so it only comes back in failure,
+// or to fork, and is then called again.
 //
 //go:nosplit
 //go:norace
 //go:nocheckptr
 func child(s *state) {
 	interpret(s)
+	if s.fork != 0 {
+		return
+	}
 	if s.report != 0 {
 		syscall.RawSyscall(syscall.SYS_WRITE, uintptr(s.report), uintptr(unsafe.Pointer(&s.failed)), unsafe.Sizeof(Failure{}))
 	}
@@ -233,7 +249,7 @@ func (c *Checkpoint) Await(ctx context.Context) error {
 	word := (*uint32)(unsafe.Pointer(&c.at))
 	slice := unix.NsecToTimespec(int64(10 * time.Millisecond))
 	for loadUint32(word) == 0 {
-		if loadUint32(&c.program.running.tid) == 0 {
+		if c.program.running.ended() {
 			return errEnded
 		}
 		if ctx.Err() != nil {
@@ -301,8 +317,8 @@ type Options struct {
 	// [Failure]) to whoever listens when its parent is gone; 0 for none.
 	Report int
 	// Thread is called on the thread that makes the child, before it does:
-	// what that thread is when it clones, the child is born with (the PID and
-	// time namespaces of its children). The thread ends with the child.
+	// what that thread is when it clones, the child is born with. The thread
+	// ends with the child.
 	Thread func() error
 }
 
@@ -335,6 +351,9 @@ func (p *Program) Clone(ctx context.Context, o Options) (Child, error) {
 	// Kept by p, and so on the heap: a goroutine's stack could move.
 	stack := make([]byte, 16<<10)
 	p.memory = append(p.memory, stack)
+	if p.fork != nil {
+		p.fork.prepare(s, stack)
+	}
 	args := &cloneArgs{
 		flags:      o.Flags | unix.CLONE_VM | unix.CLONE_PIDFD | unix.CLONE_CLEAR_SIGHAND | unix.CLONE_CHILD_CLEARTID | unix.CLONE_PARENT_SETTID,
 		pidfd:      uint64(uintptr(unsafe.Pointer(&s.pidfd))),
@@ -369,7 +388,7 @@ func (p *Program) Clone(ctx context.Context, o Options) (Child, error) {
 			return -1
 		}
 		return int(s.pidfd)
-	}); err != nil {
+	}, s); err != nil {
 		return Child{}, err
 	}
 	if errno != 0 {
@@ -382,28 +401,33 @@ func (p *Program) Clone(ctx context.Context, o Options) (Child, error) {
 	}
 	if err == nil && o.Until != nil {
 		if err = o.Until.Await(ctx); err == nil {
-			return c, nil
+			return s.adopt(c)
 		}
 	}
 	if err == nil || errors.Is(err, errEnded) {
-		err = p.awaitExec(ctx, s, uint32(pid))
+		if err = awaitEnd(ctx, &s.tid); err == nil && loadUint32(&s.second.pid) != 0 {
+			err = awaitEnd(ctx, &s.second.tid)
+		}
 		p.executedAt = monotonic(p.traced)
 	}
+	gaveUp := err != nil
 	if err == nil {
 		if err = p.outcome(s); err == nil && !p.executed(s) {
 			err = fmt.Errorf("the child was killed before its execve (call %d of %d)", s.at, len(p.calls))
 		}
 	}
 	if err != nil {
-		// The child is dead, dying, or to die: reap it.
+		// The child is dead, dying, or to die.
 		unix.PidfdSendSignal(c.PIDFD, unix.SIGKILL, nil, 0)
-		for {
-			if e := unix.Waitid(unix.P_PIDFD, c.PIDFD, nil, unix.WEXITED, nil); !errors.Is(e, unix.EINTR) {
-				break
-			}
-		}
+		reap(unix.P_PIDFD, c.PIDFD)
 		unix.Close(c.PIDFD)
+		s.second.kill()
 		c = Child{}
+		if failure := p.outcome(s); failure != nil && gaveUp { // perhaps since the child had failed
+			err = fmt.Errorf("%w (and then: %w)", failure, err)
+		}
+	} else {
+		c, err = s.adopt(c)
 	}
 	// Until here the child may have read them.
 	runtime.KeepAlive(s)
@@ -421,23 +445,31 @@ func (p *Program) executed(s *state) bool {
 	return nr == unix.SYS_EXECVE || nr == unix.SYS_EXECVEAT
 }
 
-// awaitExec waits until the child no longer shares this memory: the kernel
-// then clears s.tid and wakes those who wait on it (CLONE_CHILD_CLEARTID).
-func (p *Program) awaitExec(ctx context.Context, s *state, tid uint32) error {
+// awaitEnd waits until a process no longer shares this memory, after its execve
+// or its end: the kernel then clears its word and wakes those who wait on it
+// (CLONE_CHILD_CLEARTID).
+func awaitEnd(ctx context.Context, word *uint32) error {
 	slice := unix.NsecToTimespec(int64(50 * time.Millisecond))
 	for {
-		_, _, e := syscall.Syscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(&s.tid)), 0 /* FUTEX_WAIT */, uintptr(tid), uintptr(unsafe.Pointer(&slice)), 0, 0)
+		tid := loadUint32(word)
+		if tid == 0 {
+			return nil
+		}
+		_, _, e := syscall.Syscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(word)), 0 /* FUTEX_WAIT */, uintptr(tid), uintptr(unsafe.Pointer(&slice)), 0, 0)
 		switch e {
 		case 0, syscall.EAGAIN, syscall.EINTR, syscall.ETIMEDOUT:
 		default:
 			return fmt.Errorf("waiting for the child's execve: futex: %w", e)
 		}
-		if loadUint32(&s.tid) != tid {
-			return nil
-		}
-		if err := ctx.Err(); err != nil {
+		if err := ctx.Err(); err != nil && loadUint32(word) != 0 {
 			return fmt.Errorf("waiting for the child's execve: %w", context.Cause(ctx))
 		}
+	}
+}
+
+// reap waits for the end of a child that is dead or dying.
+func reap(kind, id int) {
+	for unix.Waitid(kind, id, nil, unix.WEXITED, nil) == unix.EINTR {
 	}
 }
 
@@ -460,8 +492,9 @@ func onParentThread(f func()) {
 }
 
 // onOwnThread runs two functions on a thread that ends with the child that the
-// second makes, whose pidfd it returns; -1 if it has made none.
-func onOwnThread(prepare func() error, clone func() (pidfd int)) error {
+// second makes, whose pidfd it returns, -1 if it has made none; or with the
+// process that this has forked.
+func onOwnThread(prepare func() error, clone func() (pidfd int), s *state) error {
 	done := make(chan error)
 	go func() {
 		runtime.LockOSThread() // and never unlock: so the thread ends with the goroutine
@@ -479,14 +512,24 @@ func onOwnThread(prepare func() error, clone func() (pidfd int)) error {
 		if err != nil {
 			select {} // better a thread too many than a child that dies with it
 		}
-		defer unix.Close(own)
-		for {
-			if _, err := unix.Poll([]unix.PollFd{{Fd: int32(own), Events: unix.POLLIN}}, -1); err != unix.EINTR {
-				return
+		awaitPIDFD(own)
+		if pid := loadUint32(&s.second.pid); pid != 0 {
+			if next, err := unix.PidfdOpen(int(pid), 0); err == nil { // else it has ended
+				awaitPIDFD(next)
 			}
 		}
 	}()
 	return <-done
+}
+
+// awaitPIDFD waits for the end of a process, and closes its descriptor.
+func awaitPIDFD(fd int) {
+	defer unix.Close(fd)
+	for {
+		if _, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, -1); err != unix.EINTR {
+			return
+		}
+	}
 }
 
 // OnParentThread runs f, which starts a child with PR_SET_PDEATHSIG, on the

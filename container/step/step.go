@@ -41,7 +41,8 @@ type Program struct {
 	checkpoints []*Checkpoint
 	holds       []*Hold
 	running     *state
-	cond        int16 // of the calls that are appended now
+	fork        *cloneArgs // nil for one that does not
+	cond        int16      // of the calls that are appended now
 
 	steps      []namedStep
 	traced     bool

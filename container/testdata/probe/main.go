@@ -93,6 +93,14 @@ func do(verb string, args []string) (string, error) {
 		return "", os.Remove(args[0])
 	case "mkdir":
 		return "", os.Mkdir(args[0], 0o777)
+	case "chmod":
+		mode, err := strconv.ParseUint(args[1], 8, 32)
+		if err != nil {
+			return "", err
+		}
+		return "", os.Chmod(args[0], os.FileMode(mode))
+	case "chown":
+		return "", os.Lchown(args[0], number(1), number(1))
 	case "mknod":
 		return "", unix.Mknod(args[0], unix.S_IFCHR|0o600, int(unix.Mkdev(uint32(number(1)), uint32(number(2)))))
 	case "read": // n bytes
