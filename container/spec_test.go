@@ -415,3 +415,21 @@ func TestHostsSysctl(t *testing.T) {
 		t.Errorf("the host's is %s, %v", after, err)
 	}
 }
+
+// TestDevicesInUserNamespace: there a device is the host's, if that is the same,
+// and a FIFO is made.
+func TestDevicesInUserNamespace(t *testing.T) {
+	needRoot(t)
+	l := layersOf(t)
+	s := sample("stat /run/fifo")
+	mode := os.FileMode(0o620)
+	s.Linux.Devices = []specs.LinuxDevice{{Path: "/run/fifo", Type: "p", FileMode: &mode, UID: pointer(uint32(3))}}
+	wants(t, do(t, l, s), map[string]string{"stat /run/fifo": "10620 0:0 owner 3:0"})
+	for _, d := range []specs.LinuxDevice{{Path: "/dev/zero", Type: "c", Major: 1, Minor: 3}, {Path: "/dev/zero", Type: "b", Major: 1, Minor: 5}, {Path: "/dev/not/there", Type: "c", Major: 1, Minor: 3}} {
+		s := sample("who")
+		s.Linux.Devices = []specs.LinuxDevice{d}
+		if _, err := tryBox(t, l, s); err == nil || !strings.Contains(err.Error(), "config.json: linux.devices[0]: ") {
+			t.Errorf("%+v: %v", d, err)
+		}
+	}
+}
