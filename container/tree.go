@@ -75,6 +75,13 @@ func (c *Container) prepareTree(fds *descriptors, opened *[]int) (*step.Program,
 	s := c.cfg.Spec
 	t := c.tree()
 	fds.at = t.at
+	if s.Linux != nil && has(s, specs.UserNamespace) {
+		for i, d := range s.Linux.Devices {
+			if err := rootfs.CheckHostDevice(d); err != nil {
+				return nil, fmt.Errorf("config.json: linux.devices[%d]: %w", i, err)
+			}
+		}
+	}
 	if t.layers != nil {
 		at := now()
 		if err := c.writableLayer(); err != nil {

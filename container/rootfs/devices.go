@@ -81,6 +81,23 @@ func CheckDevice(d specs.LinuxDevice) error {
 	return nil
 }
 
+// CheckHostDevice tells whether the host has this device under the same name, as
+// a container in a user namespace needs, which is shown the host's.
+func CheckHostDevice(d specs.LinuxDevice) error {
+	t := deviceTypes[d.Type]
+	if t.mode == unix.S_IFIFO { // which everybody may make
+		return nil
+	}
+	var st unix.Stat_t
+	if err := unix.Stat(d.Path, &st); err != nil {
+		return fmt.Errorf("in a user namespace a device is the host's of the same name: %w", &os.PathError{Op: "stat", Path: d.Path, Err: err})
+	}
+	if st.Mode&unix.S_IFMT != t.mode || st.Rdev != unix.Mkdev(uint32(d.Major), uint32(d.Minor)) {
+		return fmt.Errorf("in a user namespace a device is the host's of the same name, and the host's %s is another (%d:%d)", d.Path, unix.Major(st.Rdev), unix.Minor(st.Rdev))
+	}
+	return nil
+}
+
 var deviceTypes = map[string]struct {
 	mode uint32
 	text string
@@ -92,7 +109,7 @@ func (r *Root) Device(d specs.LinuxDevice) {
 	p := r.p
 	name := path.Clean(d.Path)
 	r.mkdir(path.Dir(name))
-	if r.bind {
+	if r.bind && d.Type != "p" {
 		r.move(p.Call("open_tree", unix.SYS_OPEN_TREE, step.Cwd(), p.Str(name), step.Flag(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC, "OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC")), r.file(name))
 		return
 	}

@@ -60,7 +60,7 @@ func (p *Program) Take(pid int, r Result) (int, error) {
 	}
 	defer unix.Close(pidfd)
 	fd, err := unix.PidfdGetfd(pidfd, p.Value(r), 0)
-	if err == unix.ESRCH || err != nil && loadUint32(&p.running.tid) == 0 {
+	if err == unix.ESRCH || err != nil && p.running.ended() {
 		return -1, errEnded // and Clone says why
 	}
 	return fd, os.NewSyscallError("pidfd_getfd", err)
