@@ -200,7 +200,6 @@ func check(s *specs.Spec, layers bool) error {
 // types of namespaces").
 var owners = map[string]specs.LinuxNamespaceType{
 	"proc": specs.PIDNamespace, "sysfs": specs.NetworkNamespace, "mqueue": specs.IPCNamespace,
-	"cgroup": specs.CgroupNamespace, "cgroup2": specs.CgroupNamespace,
 }
 
 func checkOwned(s *specs.Spec, m specs.Mount) error {

@@ -262,7 +262,7 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 		}
 	}
 	if fds.cgroups != nil && !has(s, specs.CgroupNamespace) {
-		if fds.cgroups, err = ownGroups(fds.cgroups, c.group, &opened); err != nil {
+		if fds.cgroups, err = ownGroups(fds.cgroups, c.group, has(s, specs.UserNamespace), &opened); err != nil {
 			return nil, err
 		}
 	}

@@ -23,11 +23,12 @@ func hierarchies() ([]rootfs.Hierarchy, error) {
 }
 
 // ownGroups is what a container without a cgroup namespace sees of hierarchies
-// of version 1: its own group in each, and nothing where it has none. It adds
-// the descriptors to opened.
-func ownGroups(list []rootfs.Hierarchy, g *cgroup.Cgroup, opened *[]int) ([]rootfs.Hierarchy, error) {
-	if len(list) == 1 && list[0].Type == "cgroup2" {
-		return list, nil // as other runtimes do
+// of version 1: its own group in each, and nothing where it has none. Of version
+// 2 it sees all, as with other runtimes; but in a user namespace, where it may
+// not mount that, its own group too. The descriptors are added to opened.
+func ownGroups(list []rootfs.Hierarchy, g *cgroup.Cgroup, userns bool, opened *[]int) ([]rootfs.Hierarchy, error) {
+	if len(list) == 1 && list[0].Type == "cgroup2" && !userns {
+		return list, nil
 	}
 	if g == nil {
 		return nil, nil
@@ -47,7 +48,7 @@ func ownGroups(list []rootfs.Hierarchy, g *cgroup.Cgroup, opened *[]int) ([]root
 		}
 		fd, err := unix.OpenTree(unix.AT_FDCWD, path, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
 		if err != nil {
-			return nil, &os.PathError{Op: "open_tree", Path: path, Err: err}
+			return nil, fmt.Errorf("open_tree %s: %w (it takes root to show a container without a cgroup namespace its cgroup: add one to linux.namespaces)", path, err)
 		}
 		*opened = append(*opened, fd)
 		h.Group = fd
