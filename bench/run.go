@@ -35,7 +35,7 @@ type runCommand struct {
 	Memory      string   `short:"m" help:"Limit of its memory." placeholder:"BYTES[k|m|g]"`
 	CPUs        string   `name:"cpus" help:"How many CPUs' time it gets, at most." placeholder:"N[.NN]"`
 	PidsLimit   int64    `help:"How many processes and threads it has, at most." placeholder:"N"`
-	Network     string   `aliases:"net" default:"bridge" help:"'bridge': a network of its own with a way to the world; 'none': loopback only; 'host': the host's; 'container:NAME': that of another."`
+	Network     string   `aliases:"net" help:"'bridge': a network of its own with a way to the world, the default of root; 'none': loopback only, that of others; 'host': the host's; 'container:NAME': that of another." placeholder:"NETWORK"`
 	CapAdd      []string `help:"A capability more than Docker's default; ALL of them." placeholder:"CAP"`
 	CapDrop     []string `help:"A capability less." placeholder:"CAP"`
 	SecurityOpt []string `sep:"none" help:"no-new-privileges; seccomp=unconfined, or a profile's file; apparmor=PROFILE." placeholder:"OPTION"`
@@ -85,8 +85,10 @@ func (c *runCommand) run(ctx context.Context, s streams) (code int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	if os.Geteuid() != 0 {
-		return 0, errors.New("a container needs root so far: sudo bench run")
+	if c.Network == "" {
+		if c.Network = "bridge"; !isRoot() {
+			c.Network = "none"
+		}
 	}
 	// A signal that comes early is kept until there is somebody to get it.
 	signals := forwardable()
@@ -143,6 +145,14 @@ func (c *runCommand) run(ctx context.Context, s streams) (code int, err error) {
 	return status.ExitCode(), nil
 }
 
+// isRoot tells who runs bench: an ordinary user's containers have what the kernel
+// lets them (container.Rootless).
+func isRoot() bool { return os.Geteuid() == 0 }
+
+// mapped tells whether the files of the host's root are shown as those of the
+// container's: its users are others, and the host's root can do that.
+func (b *box) mapped() bool { return isRoot() && b.Userns != "host" }
+
 // box is one container of bench run.
 type box struct {
 	*runCommand
@@ -168,11 +178,9 @@ func (b *box) prepare(ctx context.Context, s streams) error {
 	if b.spec, err = b.config(image); err != nil {
 		return err
 	}
-	// The run's group is the container's: no other is in it.
-	b.spec.Linux.CgroupsPath = "/" + b.run.ID
 	var userns *os.File
 	at := harness.Now()
-	if b.Userns != "host" {
+	if b.mapped() {
 		if userns, err = container.UserNamespace(ctx, b.spec.Linux); err != nil {
 			return err
 		}
@@ -225,9 +233,6 @@ func (b *box) connect(ctx context.Context) error {
 			}
 			b.trace.Add("bridge", fmt.Sprintf("published ports: %v", b.ports), "sendto(netlink, [elements of the map of nftables])", at)
 		}
-	case b.Network == "host":
-		removeNamespace(b.spec, specs.NetworkNamespace)
-		hostSys(b.spec)
 	case isOther:
 		dir, err := harness.Named(name)
 		if err != nil {

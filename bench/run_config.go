@@ -67,13 +67,29 @@ func (b *box) config(image imageTree) (*specs.Spec, error) {
 	if s.Linux.Seccomp, err = b.seccomp(b.capabilities); err != nil {
 		return nil, err
 	}
+	if b.Network == "host" {
+		removeNamespace(s, specs.NetworkNamespace)
+		if isRoot() {
+			hostSys(s)
+		}
+	}
+	if !isRoot() {
+		container.ToRootless(s)
+		if uids, gids, err := container.SubordinateIDs(); err == nil {
+			s.Linux.UIDMappings, s.Linux.GIDMappings = uids, gids
+		}
+	}
 	s.Linux.Resources = &b.resources
+	if isRoot() || b.limited() {
+		// The run's group is the container's: no other is in it.
+		s.Linux.CgroupsPath = "/" + b.run.ID
+	}
 	if b.Userns == "host" {
 		removeNamespace(s, specs.UserNamespace)
 		s.Linux.UIDMappings, s.Linux.GIDMappings = nil, nil
 	}
 	for _, m := range b.mounts {
-		if b.Userns != "host" {
+		if b.mapped() {
 			// What is the host's root's, and what the container's root makes
 			// there, belongs to both.
 			m.Options = append(m.Options, "ridmap")
@@ -81,6 +97,11 @@ func (b *box) config(image imageTree) (*specs.Spec, error) {
 		s.Mounts = append(s.Mounts, m)
 	}
 	return s, nil
+}
+
+// limited tells whether a limit is asked for.
+func (o options) limited() bool {
+	return o.resources.Memory != nil || o.resources.CPU != nil || o.resources.Pids != nil
 }
 
 // environment is in Docker's order: what every container has, the image's, the
@@ -140,7 +161,11 @@ func (b *box) bindFiles(s streams) error {
 			continue
 		}
 		source := filepath.Join(b.run.Dir, name)
-		if err := errors.Join(os.WriteFile(source, []byte(files[name]), 0o644), os.Chmod(source, 0o644), os.Chown(source, uid, gid)); err != nil {
+		err := errors.Join(os.WriteFile(source, []byte(files[name]), 0o644), os.Chmod(source, 0o644))
+		if isRoot() {
+			err = errors.Join(err, os.Chown(source, uid, gid))
+		}
+		if err != nil {
 			return err
 		}
 		b.spec.Mounts = append(b.spec.Mounts, specs.Mount{Destination: dest, Type: "bind", Source: source, Options: []string{"bind"}})

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -417,4 +418,59 @@ func openPTY(t *testing.T) (master, tty *os.File) {
 	}
 	t.Cleanup(func() { master.Close(); tty.Close() })
 	return master, tty
+}
+
+// TestRunUser: an ordinary user's container.
+func TestRunUser(t *testing.T) {
+	root := shell(t)
+	dir, err := os.MkdirTemp("", "bench-run-user-") // no other user can enter t.TempDir's
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	const nobody = 65534
+	// Their own files are the image: of others they could change none.
+	err = filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
+		return errors.Join(err, os.Lchown(path, nobody, nobody))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	home := filepath.Join(dir, "home")
+	if err := errors.Join(os.Chmod(dir, 0o755), os.Mkdir(home, 0o700), os.Chown(home, nobody, nobody)); err != nil {
+		t.Fatal(err)
+	}
+	program := filepath.Join(dir, "bench")
+	copyFile(t, program)
+	for _, tt := range []struct {
+		name           string
+		args           []string
+		stdout, stderr string
+		code           int
+	}{
+		{"output", []string{root, "sh", "-c", "id -u; echo out >/dev/stdout; touch /x && ls -ld /x; ls /sys/class/net; cat /etc/hostname"}, "0\nout\n", "", 0},
+		{"volume", []string{"-v", home + ":/home", root, "sh", "-c", "touch /home/made && ls /home"}, "made", "", 0},
+		{"host's network", []string{"--network", "host", root, "ls", "/sys/class/net"}, "lo", "", 0},
+		{"bridge", []string{"--network", "bridge", root, "id"}, "", "need root", 125},
+		{"port", []string{"-p", "80", root, "id"}, "", "only a container in the bridge network", 125},
+		{"limits", []string{"-m", "64m", root, "id"}, "", "an ordinary user can make cgroups only below one that is theirs", 125},
+		{"code", []string{root, "sh", "-c", "exit 9"}, "", "", 9},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			cmd := exec.Command(program, append([]string{"run"}, tt.args...)...)
+			cmd.Dir, cmd.Env = home, []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "XDG_RUNTIME_DIR=" + home}
+			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+			var stdout, stderr strings.Builder
+			cmd.Stdout, cmd.Stderr = &stdout, &stderr
+			if err := cmd.Run(); cmd.ProcessState == nil || cmd.ProcessState.ExitCode() != tt.code || !strings.Contains(stdout.String(), tt.stdout) || !strings.Contains(stderr.String(), tt.stderr) {
+				t.Errorf("%v, want status %d\n%s---\n%s", err, tt.code, &stdout, &stderr)
+			}
+			if left, err := filepath.Glob(home + "/bench/bench-*"); err != nil || len(left) > 0 {
+				t.Errorf("left behind: %q, %v", left, err)
+			}
+		})
+	}
+	if _, err := os.Stat(filepath.Join(home, "made")); err != nil {
+		t.Error(err)
+	}
 }

@@ -53,7 +53,10 @@ func (c *runCommand) options() (o options, err error) {
 	if c.Hostname != "" && !validHost.MatchString(c.Hostname) {
 		return bad("hostname", c.Hostname, errors.New("a host name has at most 64 letters, digits, - and dots"))
 	}
-	if n := c.Network; n != "bridge" && n != "none" && n != "host" && !otherNetwork.MatchString(n) {
+	if !isRoot() && (c.Network == "bridge" || otherNetwork.MatchString(c.Network) || c.Userns == "host") {
+		return o, errors.New("--network bridge, --network container:NAME and --userns host need root (sudo bench run); an ordinary user's container has the network none or host")
+	}
+	if n := c.Network; n != "" && n != "bridge" && n != "none" && n != "host" && !otherNetwork.MatchString(n) {
 		return bad("network", n, errors.New("the networks are bridge, none, host and container:NAME"))
 	}
 	if strings.HasPrefix(c.Network, "container:") && c.Userns != "host" {
@@ -91,7 +94,7 @@ func (c *runCommand) options() (o options, err error) {
 		if err != nil {
 			return bad("publish", p, err)
 		}
-		if c.Network != "bridge" {
+		if c.Network != "bridge" && (c.Network != "" || !isRoot()) {
 			return bad("publish", p, errors.New("only a container in the bridge network has ports to publish"))
 		}
 		o.ports = append(o.ports, port)

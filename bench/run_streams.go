@@ -86,8 +86,8 @@ func openStreams(s streams, interactive, tty bool, spec *specs.Spec) (_ *runStre
 		if r.ours[i], r.theirs[i] = read, write; i == 0 {
 			r.ours[i], r.theirs[i] = write, read
 		}
-		// So that it can open /dev/stdout.
-		if err := r.theirs[i].Chown(uid, gid); err != nil {
+		// So that it can open /dev/stdout. An ordinary user's root is them already.
+		if err := r.theirs[i].Chown(uid, gid); err != nil && isRoot() {
 			return nil, err
 		}
 	}

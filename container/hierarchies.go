@@ -24,8 +24,8 @@ func hierarchies() ([]rootfs.Hierarchy, error) {
 
 // ownGroups is what a container without a cgroup namespace sees of hierarchies
 // of version 1: its own group in each, and nothing where it has none. Of version
-// 2 it sees all, as with other runtimes; but in a user namespace, where it may
-// not mount that, its own group too. The descriptors are added to opened.
+// 2 it sees the whole, as with other runtimes, unless its user namespace has no
+// power to mount that. It adds the descriptors to opened.
 func ownGroups(list []rootfs.Hierarchy, g *cgroup.Cgroup, userns bool, opened *[]int) ([]rootfs.Hierarchy, error) {
 	if len(list) == 1 && list[0].Type == "cgroup2" && !userns {
 		return list, nil

@@ -308,7 +308,7 @@ var phaseMeans = map[string]map[string]string{
 		"cgroup":      "it joins the control group",
 		"file system": "mounts, and pivot_root",
 		"network":     "the veth's address and route, host name",
-		"privileges":  "capabilities and user",
+		"privileges":  "capabilities, user, system call filter",
 		"exec":        "the kernel starts the program",
 		"runtime":     "the runtime's command does all else, until the program runs",
 	},
