@@ -48,7 +48,7 @@ func ownGroups(list []rootfs.Hierarchy, g *cgroup.Cgroup, userns bool, opened *[
 		}
 		fd, err := unix.OpenTree(unix.AT_FDCWD, path, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
 		if err != nil {
-			return nil, &os.PathError{Op: "open_tree", Path: path, Err: err}
+			return nil, fmt.Errorf("open_tree %s: %w (it takes root to show a container without a cgroup namespace its cgroup: add one to linux.namespaces)", path, err)
 		}
 		*opened = append(*opened, fd)
 		h.Group = fd

@@ -69,3 +69,23 @@ func TestDelegatedCgroup(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestOwnCgroup: without a cgroup namespace a container is shown its own group,
+// and what it would mount upon it does not get to the host.
+func TestOwnCgroup(t *testing.T) {
+	needRoot(t)
+	file := "/sys/fs/cgroup/pids/pids.max"
+	if _, err := os.Stat("/sys/fs/cgroup/cgroup.controllers"); err == nil {
+		file = "/sys/fs/cgroup/pids.max"
+	}
+	s := without(sample("cat "+file, "write "+file+" 30", "cat /proc/self/mountinfo"), specs.CgroupNamespace)
+	s.Linux.Resources.Pids = &specs.LinuxPids{Limit: pointer(int64(20))}
+	s.Mounts = append(s.Mounts, specs.Mount{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup", Options: []string{"ro", "nosuid", "noexec", "nodev"}})
+	got := do(t, layersOf(t), s)
+	wants(t, got, map[string]string{"cat " + file: "20\n", "write " + file + " 30": "!EACCES"})
+	for line := range strings.Lines(got["cat /proc/self/mountinfo"].Out) {
+		if strings.Contains(line, "/sys/fs/cgroup") && (strings.Contains(line, "shared:") || strings.Contains(line, "master:")) {
+			t.Errorf("a mount of cgroups is one with the host's: %s", line)
+		}
+	}
+}
