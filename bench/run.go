@@ -107,7 +107,6 @@ func (c *runCommand) run(ctx context.Context, s streams) (code int, err error) {
 		}
 		err = errors.Join(err, run.Close())
 	}()
-	begin := harness.Now()
 	if err := b.prepare(ctx, s); err != nil {
 		return 0, err
 	}
@@ -120,8 +119,8 @@ func (c *runCommand) run(ctx context.Context, s streams) (code int, err error) {
 	ctr, err := container.Start(ctx, b.cfg)
 	if c.Explain {
 		// Not before: to print meanwhile would be measured too.
-		explain(s.err, explainWidth(s.err), isTerminal(s.err), b.trace.Events, begin)
-		io.explained = func(at int64) { fmt.Fprintf(s.err, "\nIts first output came after %s.\n\n", milliseconds(at-begin)) }
+		explain(s.err, explainWidth(s.err), isTerminal(s.err), b.trace.Events, b.begin)
+		io.explained = func(at int64) { fmt.Fprintf(s.err, "\nIts first output came after %s.\n\n", milliseconds(at-b.begin)) }
 	}
 	if err != nil {
 		if strings.Contains(err.Error(), "ID-mapping") {
@@ -161,6 +160,7 @@ type box struct {
 	spec  *specs.Spec
 	cfg   container.Config
 	trace *container.Trace // nil without --explain
+	begin int64            // when the image was there, as after a docker pull
 	undo  []func() error   // what was prepared, to be undone in reverse
 }
 
@@ -175,6 +175,7 @@ func (b *box) prepare(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
+	b.begin = harness.Now()
 	if b.spec, err = b.config(image); err != nil {
 		return err
 	}
