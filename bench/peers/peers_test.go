@@ -119,6 +119,8 @@ func testSetup(t *testing.T, goProgram string) *setup {
 func TestMeasure(t *testing.T) {
 	o := options{rounds: 2, idle: time.Millisecond, many: 8, again: 1, seed: 1, out: t.TempDir()}
 	o.programs = programs(t, "")
+	defer func(n int) { repeats = n }(repeats)
+	repeats = 6
 	var text bytes.Buffer
 	failed, err := measure(t.Context(), o, &text)
 	if err != nil || failed > 0 {
