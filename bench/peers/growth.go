@@ -24,8 +24,9 @@ type growth struct {
 	slopes map[string]map[string][]float64 // subject, figure: bytes for each container, one value for each time
 }
 
-// repeats is how often the first and the last start are measured, each time.
-const repeats = 25
+// repeats is how often the first and the last start are measured, each time. A
+// variable for tests.
+var repeats = 25
 
 // growth starts o.many containers that idle, o.again times with each subject, in
 // a random order. The host holds one subject's at a time.

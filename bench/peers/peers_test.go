@@ -22,6 +22,7 @@ import (
 
 	"vmctr/bench/harness"
 	"vmctr/bench/peers/peer"
+	"vmctr/container/cgroup"
 )
 
 // TestMain: the tests start themselves again, as the server that main is.
@@ -30,15 +31,22 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	for _, dir := range built {
+		os.RemoveAll(dir)
+	}
+	os.Exit(code)
 }
+
+// built are the folders of what programs has built.
+var built = map[string]string{}
 
 func required(what string) bool {
 	return slices.Contains(strings.Split(os.Getenv("BENCH_REQUIRE"), ","), what)
 }
 
-// programs builds all that scripts/peers does, with main in the place of the
-// program that containers run.
+// programs builds all that scripts/peers does, with a Go program in the place of
+// the one that containers run, if one is given.
 func programs(t *testing.T, goProgram string) string {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -47,11 +55,14 @@ func programs(t *testing.T, goProgram string) string {
 		}
 		t.Skip("makes real containers, needs root: sudo scripts/test")
 	}
+	if dir := built[goProgram]; dir != "" {
+		t.Setenv("BENCH_CACHE", filepath.Join(dir, "cache"))
+		return dir
+	}
 	dir, err := os.MkdirTemp("", "bench-peers-test-")
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
 	t.Setenv("BENCH_CACHE", filepath.Join(dir, "cache"))
 	commands := [][]string{
 		{"cc", "-O2", "-Wall", "-Werror", "-static", "-o", dir + "/peers-limit", "testdata/limit.c"},
@@ -72,6 +83,7 @@ func programs(t *testing.T, goProgram string) string {
 			t.Fatalf("%v: %v\n%s", cmd, err, out)
 		}
 	}
+	built[goProgram] = dir
 	return dir
 }
 
@@ -107,6 +119,8 @@ func testSetup(t *testing.T, goProgram string) *setup {
 func TestMeasure(t *testing.T) {
 	o := options{rounds: 2, idle: time.Millisecond, many: 8, again: 1, seed: 1, out: t.TempDir()}
 	o.programs = programs(t, "")
+	defer func(n int) { repeats = n }(repeats)
+	repeats = 6
 	var text bytes.Buffer
 	failed, err := measure(t.Context(), o, &text)
 	if err != nil || failed > 0 {
@@ -301,6 +315,43 @@ func TestGroups(t *testing.T) {
 	}
 	if err := errors.Join(l.end(t.Context(), 5, true), l.close()); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestBornInGroup: on cgroup v2 the C program's containers are born in their
+// group. A hybrid host has that version too, if without controllers.
+func TestBornInGroup(t *testing.T) {
+	s := testSetup(t, "")
+	h, err := cgroup.Detect()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if h.Unified == "" {
+		t.Skip("this host mounts no cgroup v2")
+	}
+	dir := filepath.Join(h.Unified, s.run.ID, "born")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.openRoom(true); err != nil {
+		t.Fatal(err)
+	}
+	s.groups = []string{"-g", dir, "-2"}
+	l, err := s.limit("born", false, "idle")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.start(t.Context(), 0); err != nil {
+		t.Error(err)
+	}
+	if pids, err := os.ReadFile(filepath.Join(dir, "c0", "cgroup.procs")); err != nil || strings.Count(string(pids), "\n") != 1 {
+		t.Errorf("the group holds the processes %q, %v", pids, err)
+	}
+	if err := errors.Join(l.end(t.Context(), 0, true), l.close()); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "c0")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the group is still there: %v", err)
 	}
 }
 
