@@ -132,22 +132,9 @@ func TestMarks(t *testing.T) {
 	if got := p.Marks(); len(got) != 0 {
 		t.Errorf("marks before it ran: %v", got)
 	}
-	// The runtime's signals (SIGURG, to preempt) would cut the sleep short.
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	var all, old unix.Sigset_t
-	for i := range all.Val {
-		all.Val[i] = ^uint64(0)
-	}
-	if err := unix.PthreadSigmask(unix.SIG_SETMASK, &all, &old); err != nil {
-		t.Fatal(err)
-	}
 	before := clock()
-	err := p.Run()
+	err := undisturbed(t, p)
 	after := clock()
-	if err := unix.PthreadSigmask(unix.SIG_SETMASK, &old, nil); err != nil {
-		t.Fatal(err)
-	}
 	if err == nil {
 		t.Fatal("close(-1) succeeded")
 	}
@@ -158,4 +145,21 @@ func TestMarks(t *testing.T) {
 	if got[0].Ns < before || got[1].Ns < got[0].Ns+int64(pause) || got[1].Ns > after {
 		t.Errorf("marks %v are not in order between %d and %d", got, before, after)
 	}
+}
+
+// undisturbed runs a program that sleeps: the runtime's signals (SIGURG, to
+// preempt) would cut that short.
+func undisturbed(t *testing.T, p *Program) error {
+	t.Helper()
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var all, old unix.Sigset_t
+	for i := range all.Val {
+		all.Val[i] = ^uint64(0)
+	}
+	if err := unix.PthreadSigmask(unix.SIG_SETMASK, &all, &old); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.PthreadSigmask(unix.SIG_SETMASK, &old, nil)
+	return p.Run()
 }

@@ -52,7 +52,7 @@ func TestTrace(t *testing.T) {
 	}
 	t.Run("here", func(t *testing.T) {
 		p, fd := build()
-		if err := p.Run(); err != nil {
+		if err := undisturbed(t, p); err != nil {
 			t.Fatal(err)
 		}
 		check(t, p.Made(), strconv.Itoa(p.Value(fd)))
