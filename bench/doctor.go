@@ -12,6 +12,7 @@ import (
 	"vmctr/bench/experiment"
 	"vmctr/bench/harness"
 	"vmctr/bench/platform"
+	"vmctr/container"
 	"vmctr/container/cgroup"
 	"vmctr/vm"
 	"vmctr/vm/kernel"
@@ -52,7 +53,7 @@ func (c *doctorCommand) Run(s streams) error {
 	for _, check := range []func() finding{cpu, thisHost, hypervisor, user, cgroups, namespaces, overlay} {
 		say(check())
 	}
-	for _, f := range machine(ctx, c.Kernel) {
+	for _, f := range append(rootless(ctx), machine(ctx, c.Kernel)...) {
 		say(f)
 	}
 	failed := 0
@@ -156,6 +157,26 @@ func user() finding {
 		return finding{what: "user", ok: true, text: "root"}
 	}
 	return finding{what: "user", text: fmt.Sprintf("user %d, not root: containers cannot be measured", os.Geteuid()), fix: "sudo scripts/bench"}
+}
+
+// rootless tells what an ordinary user's containers can have (bench-oci): none
+// is measured, since they have neither limits nor a network to be compared by.
+func rootless(ctx context.Context) []finding {
+	missing, err := container.Rootless(ctx)
+	if l, ok := errors.AsType[*container.Limitation](err); ok {
+		return []finding{{what: "rootless", text: "no containers: " + l.Why, fix: l.Fix}}
+	}
+	if err != nil {
+		return []finding{{what: "rootless", text: err.Error()}}
+	}
+	if len(missing) == 0 {
+		return nil // root
+	}
+	found := []finding{{what: "rootless", ok: true, text: "bench-oci makes containers for this user; what they cannot have:"}}
+	for _, l := range missing {
+		found = append(found, finding{what: "rootless", text: l.What + ": " + l.Why, fix: l.Fix})
+	}
+	return found
 }
 
 func cgroups() finding {

@@ -73,6 +73,41 @@ func TestNoRoot(t *testing.T) {
 	}
 }
 
+// TestDoctorNoRoot: an ordinary user is told what their containers cannot have,
+// and what would help.
+func TestDoctorNoRoot(t *testing.T) {
+	if os.Geteuid() != 0 {
+		if required("root") {
+			t.Fatal("BENCH_REQUIRE=root, and this is not root")
+		}
+		t.Skip("becomes another user: run as root (sudo scripts/test)")
+	}
+	dir, err := os.MkdirTemp("", "bench-noroot-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	const nobody = 65534
+	if err := errors.Join(os.Chmod(dir, 0o755), os.Chown(dir, nobody, nobody)); err != nil {
+		t.Fatal(err)
+	}
+	bench := filepath.Join(dir, "bench")
+	copyFile(t, bench)
+	cmd := exec.Command(bench, "doctor")
+	cmd.Dir = dir
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "XDG_RUNTIME_DIR=" + dir}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	out, _ := cmd.CombinedOutput() // it fails, since not all can be measured
+	for _, want := range []string{"rootless         bench-oci makes containers for this user", "limits: ", "systemd-run --user", "network: loopback alone"} {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("it does not say %q", want)
+		}
+	}
+	if t.Failed() {
+		t.Logf("%s", out)
+	}
+}
+
 // copyFile puts this program where another user can run it; under the name
 // bench it is bench (see TestMain).
 func copyFile(t *testing.T, to string) {

@@ -207,6 +207,9 @@ func checkOwned(s *specs.Spec, m specs.Mount) error {
 	if !isNew(s, specs.UserNamespace) || rootfs.IsBind(m) {
 		return nil
 	}
+	if strings.HasPrefix(m.Type, "cgroup") && s.Linux.CgroupsPath != "" {
+		return nil // it is shown its own cgroup
+	}
 	if t, ok := owners[m.Type]; ok && !isNew(s, t) && !slices.Contains(m.Options, "remount") {
 		return fmt.Errorf("%s: in a new user namespace a file system of the type %s needs a new %s namespace too, or bind the host's (type none, source %[1]s, options rbind)", m.Destination, m.Type, t)
 	}

@@ -45,6 +45,9 @@ type descriptors struct {
 	noPivot  bool
 }
 
+// powerless tells whether it lacks power over what is the host's alone.
+func (d descriptors) powerless() bool { return d.rootless || d.nested }
+
 // keepsUser tells whether the process stays who its parent is. An ordinary user
 // may not even drop groups (setgroups(2)); root always sets all that it is
 // asked for.
@@ -128,7 +131,7 @@ func compile(s *specs.Spec, fds descriptors) (*step.Program, gates) {
 	}
 	if userns {
 		p.Step("become the root of the user namespace", "")
-		setUser(p, specs.User{}, fds.rootless)
+		setUser(p, specs.User{}, fds.powerless())
 		// The signal went with the old user.
 		dieWithParent(p, fds.self)
 	}

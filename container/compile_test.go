@@ -53,6 +53,14 @@ func TestCompile(t *testing.T) {
 			s.Process.Capabilities = nil
 			fds.uid, fds.gid, fds.files = 1000, 100, []int{6, 7, 8, 9, 3}
 		}},
+		// An ordinary user's: the child makes what it mounts itself.
+		{"rootless", func(s *specs.Spec, fds *descriptors) {
+			without(s, specs.NetworkNamespace)
+			ToRootless(s)
+			s.Mounts = append(s.Mounts, specs.Mount{Destination: "/data", Source: "/home/data", Options: []string{"bind", "ro"}})
+			fds.rootless, fds.root, fds.uid, fds.gid = true, -1, 1000, 100
+			fds.tree = &tree{at: fds.at, binds: map[int]string{5: "/sys", 6: "/home/data"}, dirs: map[int]bool{5: true, 6: true}}
+		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := DefaultSpec([]string{"/program", "argument"}, []string{"TOKEN=secret"}, "/")

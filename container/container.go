@@ -144,8 +144,7 @@ func Start(ctx context.Context, cfg Config) (*Container, error) {
 // started.
 func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err error) {
 	begin := now()
-	unprivileged := rootless()
-	if unprivileged && cfg.Spec != nil {
+	if powerless() && cfg.Spec != nil {
 		if cfg.Spec, err = forUser(cfg.Spec, cfg.Layers != nil); err != nil {
 			return nil, err
 		}
@@ -179,7 +178,7 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	fds := descriptors{root: -1, uid: os.Geteuid(), gid: os.Getegid(), rootless: unprivileged, nested: rootfs.Nested(), endpoint: cfg.Endpoint, noPivot: cfg.NoPivot}
+	fds := descriptors{root: -1, uid: os.Geteuid(), gid: os.Getegid(), rootless: rootless(), nested: rootfs.Nested(), endpoint: cfg.Endpoint, noPivot: cfg.NoPivot}
 	if !cfg.KeepKeyring {
 		fds.keyring = keyring(cfg.ID)
 	}
@@ -221,7 +220,7 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 		if wait != nil { // for an engine: with all that it may ask for later
 			o = cgroup.Options{Every: true, Join: true}
 		}
-		o.Delegated = unprivileged
+		o.Delegated = powerless()
 		if c.group, err = cgroup.CreateWith(s.Linux.CgroupsPath, s.Linux.Resources, o); err != nil {
 			return nil, explainCgroup(err)
 		}
@@ -262,7 +261,7 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 		}
 	}
 	if fds.cgroups != nil && !has(s, specs.CgroupNamespace) {
-		if fds.cgroups, err = ownGroups(fds.cgroups, c.group, &opened); err != nil {
+		if fds.cgroups, err = ownGroups(fds.cgroups, c.group, has(s, specs.UserNamespace), &opened); err != nil {
 			return nil, err
 		}
 	}
@@ -376,7 +375,10 @@ func launch(ctx context.Context, cfg Config, wait *startGate) (_ *Container, err
 		}
 		return nil, fmt.Errorf("starting %q: %w", s.Process.Args[0], explainUser(explain(rootfs.Explain(p, err), s.Process), born >= 0))
 	}
-	c.pid, c.pidfd, c.program = child.PID, child.PIDFD, p
+	c.pid, c.pidfd = child.PID, child.PIDFD
+	if wait != nil {
+		c.program = p // it is large: one whose child is through is let go
+	}
 	if told.r != nil {
 		closeAll(&opened)
 		at := now()

@@ -68,6 +68,9 @@ func helper() {
 			os.Exit(1)
 		}
 	}
+	if os.Getenv("CONTAINER_TEST_HELPER") == "nothing" {
+		return // a hook that does nothing
+	}
 	l, err := openLayers(os.Getenv("CONTAINER_TEST_LAYER"))
 	fail(err)
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)

@@ -3,6 +3,7 @@ package container
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -22,11 +23,12 @@ func hierarchies() ([]rootfs.Hierarchy, error) {
 }
 
 // ownGroups is what a container without a cgroup namespace sees of hierarchies
-// of version 1: its own group in each, and nothing where it has none. It adds
-// the descriptors to opened.
-func ownGroups(list []rootfs.Hierarchy, g *cgroup.Cgroup, opened *[]int) ([]rootfs.Hierarchy, error) {
-	if len(list) == 1 && list[0].Type == "cgroup2" {
-		return list, nil // as other runtimes do
+// of version 1: its own group in each, and nothing where it has none. Of version
+// 2 it sees the whole, as with other runtimes, unless its user namespace has no
+// power to mount that. It adds the descriptors to opened.
+func ownGroups(list []rootfs.Hierarchy, g *cgroup.Cgroup, userns bool, opened *[]int) ([]rootfs.Hierarchy, error) {
+	if len(list) == 1 && list[0].Type == "cgroup2" && !userns {
+		return list, nil
 	}
 	if g == nil {
 		return nil, nil
@@ -37,6 +39,8 @@ func ownGroups(list []rootfs.Hierarchy, g *cgroup.Cgroup, opened *[]int) ([]root
 		key, _, _ := strings.Cut(h.Name, ",") // controllers that share a hierarchy share the group
 		if h.Type == "cgroup2" {
 			key = ""
+		} else if i := slices.Index(h.Options, "name="+h.Name); i >= 0 { // it has no controller
+			key = h.Options[i]
 		}
 		path, ok := paths[key]
 		if !ok {

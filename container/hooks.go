@@ -172,7 +172,6 @@ func inside(pid, join int) spawner {
 		}
 		defer unix.Close(pidfd)
 		p := hookProgram()
-		hide(p)
 		if join != 0 {
 			enter(p, pidfd, join)
 		}

@@ -221,3 +221,46 @@ func TestInitLifecycle(t *testing.T) {
 		t.Errorf("%s, %v", line[:n], err)
 	}
 }
+
+// TestInitTerminal: what is typed to end a program ends it, once: the program is
+// in the foreground, and the init is not.
+func TestInitTerminal(t *testing.T) {
+	needInit(t)
+	ours, theirs, err := socketPair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ours.Close()
+	s, dev := sample("who", "pause"), null(t)
+	s.Process.Terminal = true
+	c, err := Start(t.Context(), Config{Spec: s, Layers: layersOf(t), Dir: filepath.Join(t.TempDir(), "c"), Stdin: dev, Stdout: dev, Stderr: dev, Console: theirs, Init: true})
+	theirs.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Remove(context.Background())
+	master, err := receive(int(ours.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer master.Close()
+	var out []byte
+	for b := make([]byte, 512); !bytes.Contains(out, []byte("ready\r\n")); {
+		n, err := master.Read(b)
+		if err != nil {
+			t.Fatalf("%s: %v", out, err)
+		}
+		out = append(out, b[:n]...)
+	}
+	if _, err := master.Write([]byte{3}); err != nil { // ^C
+		t.Fatal(err)
+	}
+	select {
+	case <-c.Done():
+	case <-time.After(10 * time.Second):
+		t.Fatal("it goes on")
+	}
+	if st := c.Status(); st.Code != 130 {
+		t.Errorf("it ended with %v; %s", st, out)
+	}
+}

@@ -57,6 +57,10 @@ func (h *Handle) Start(ctx context.Context) error {
 		return err
 	}
 	if f.Index != 0 {
+		// It is at its end; who asks next is to find it stopped.
+		ctx, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		h.AwaitEnd(ctx)
 		return fmt.Errorf("starting %q: %w", h.spec.Process.Args[0], explain(h.failure(f), h.spec.Process))
 	}
 	if h.spec.Hooks != nil {

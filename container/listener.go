@@ -51,14 +51,9 @@ func (l *listener) hand(ctx context.Context, pid int, s *specs.LinuxSeccomp, sta
 	if err := l.hold.Await(ctx); err != nil {
 		return err
 	}
-	pidfd, err := unix.PidfdOpen(pid, 0)
+	fd, err := l.program.Take(pid, l.fd)
 	if err != nil {
-		return os.NewSyscallError("pidfd_open", err)
-	}
-	defer unix.Close(pidfd)
-	fd, err := unix.PidfdGetfd(pidfd, l.program.Value(l.fd), 0)
-	if err != nil {
-		return fmt.Errorf("linux.seccomp: taking the filter's descriptor from the process: pidfd_getfd: %w", err)
+		return fmt.Errorf("linux.seccomp: taking the filter's descriptor from the process: %w", err)
 	}
 	defer unix.Close(fd)
 	text, err := json.Marshal(specs.ContainerProcessState{

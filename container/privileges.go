@@ -101,7 +101,7 @@ func privileges(p *step.Program, s *specs.Spec, fds descriptors, filter *seccomp
 	}
 	p.Step("the user", "")
 	if !fds.keepsUser(s) {
-		setUser(p, proc.User, fds.rootless)
+		setUser(p, proc.User, fds.powerless())
 	}
 	if proc.User.Umask != nil {
 		p.Call("umask", unix.SYS_UMASK, step.Octal(*proc.User.Umask))
@@ -121,6 +121,9 @@ func privileges(p *step.Program, s *specs.Spec, fds descriptors, filter *seccomp
 			step.Struct(p, data, fmt.Sprintf("{effective=%#x, permitted=%#x, inheritable=%#x}", eff, perm, inh)))
 		for _, name := range c.Ambient {
 			p.Call("prctl", unix.SYS_PRCTL, step.Flag(unix.PR_CAP_AMBIENT, "PR_CAP_AMBIENT"), step.Flag(unix.PR_CAP_AMBIENT_RAISE, "PR_CAP_AMBIENT_RAISE"), step.Flag(capabilityNumbers[name], name), step.Int(0), step.Int(0))
+			// One that is not inheritable cannot be ambient. Buildah asks for
+			// such, and having less power is no reason not to start.
+			p.Allow(unix.EPERM)
 		}
 	}
 	if proc.NoNewPrivileges {
@@ -165,14 +168,14 @@ func mountLabel(s *specs.Spec) string {
 // setUser appends the calls that change user and groups for good. An ordinary
 // user whose own group alone is mapped may not drop groups, since a group can be
 // what forbids something (user_namespaces(7), setgroups): they are kept then.
-func setUser(p *step.Program, u specs.User, rootless bool) {
+func setUser(p *step.Program, u specs.User, powerless bool) {
 	groups := u.AdditionalGids
 	b := make([]byte, 0, 4*len(groups))
 	for _, g := range groups {
 		b = append(b, byte(g), byte(g>>8), byte(g>>16), byte(g>>24))
 	}
 	p.Call("setgroups", unix.SYS_SETGROUPS, step.Int(len(groups)), p.Bytes(b, fmt.Sprint(groups)))
-	if rootless && len(groups) == 0 {
+	if powerless && len(groups) == 0 {
 		p.Allow(unix.EPERM)
 	}
 	p.Call("setresgid", unix.SYS_SETRESGID, step.Int(u.GID), step.Int(u.GID), step.Int(u.GID))

@@ -12,6 +12,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"vmctr/container/rootfs"
 	"vmctr/container/seccomp"
 	"vmctr/container/step"
 )
@@ -32,8 +33,36 @@ func wait(ctx context.Context, pidfd int) (Status, error) {
 	return status, err
 }
 
+// awaitChild waits for the end of a child as Go waits for a socket: in waitid(2)
+// it would hold a thread, with its stacks, for each container that idles. That
+// it comes back says nothing: whoever reaps then waits for what is left.
+func awaitChild(pidfd int) {
+	own, err := unix.FcntlInt(uintptr(pidfd), unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		return
+	}
+	// With O_NONBLOCK os.NewFile gives it to the poller; a pidfd is readable when
+	// its process has ended (pidfd_open(2)).
+	if unix.SetNonblock(own, true) != nil {
+		unix.Close(own)
+		return
+	}
+	f := os.NewFile(uintptr(own), "pidfd")
+	defer f.Close()
+	defer unix.SetNonblock(own, false) // the duplicate's flags are the pidfd's
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return
+	}
+	conn.Read(func(fd uintptr) bool {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
+		return n > 0 || err != nil && err != unix.EINTR
+	})
+}
+
 // reapChild waits for the end of a child.
 func reapChild(pidfd int) (Status, error) {
+	awaitChild(pidfd)
 	var info unix.Siginfo
 	for {
 		err := unix.Waitid(unix.P_PIDFD, pidfd, &info, unix.WEXITED, nil)
@@ -208,7 +237,7 @@ func (h *Handle) Exec(ctx context.Context, e Exec) (*Process, error) {
 		dieWithParent(p, self)
 	}
 	if has(&s, specs.UserNamespace) {
-		setUser(p, specs.User{}, rootless())
+		setUser(p, specs.User{}, powerless())
 		dieWithParent(p, self)
 	}
 	p.Call("umask", unix.SYS_UMASK, step.Octal(0o022))
@@ -229,7 +258,7 @@ func (h *Handle) Exec(ctx context.Context, e Exec) (*Process, error) {
 		files[0], files[1], files[2] = tty.Arg(), tty.Arg(), tty.Arg()
 	}
 	passFiles(p, files)
-	listener := privileges(p, &s, descriptors{uid: os.Geteuid(), gid: os.Getegid(), rootless: rootless()}, filter)
+	listener := privileges(p, &s, descriptors{uid: os.Geteuid(), gid: os.Getegid(), rootless: rootless(), nested: rootfs.Nested()}, filter)
 	p.Phase("exec")
 	if e.Detach {
 		p.Call("prctl", unix.SYS_PRCTL, step.Flag(unix.PR_SET_PDEATHSIG, "PR_SET_PDEATHSIG"), step.Int(0))

@@ -29,6 +29,10 @@ import (
 // without a user namespace: it is an ordinary user's.
 func rootless() bool { return !capable(unix.CAP_SYS_ADMIN) }
 
+// powerless tells whether this process has no power over what is the host's
+// alone, such as its cgroups: also root of a user namespace has not.
+func powerless() bool { return rootless() || rootfs.Nested() }
+
 // capable tells whether this process has a capability in effect (capget(2)).
 func capable(capability int) bool {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
@@ -53,8 +57,13 @@ func ToRootless(s *specs.Spec) {
 		l.Namespaces = append(slices.Clone(l.Namespaces), specs.LinuxNamespace{Type: specs.UserNamespace})
 	}
 	var mounts []specs.Mount
+	bound := "" // where the host's /sys is, with all that is mounted below it
 	for _, m := range s.Mounts {
+		if bound != "" && strings.HasPrefix(m.Destination, bound+"/") {
+			continue
+		}
 		if m.Type == "sysfs" && !isNew(s, specs.NetworkNamespace) {
+			bound = m.Destination
 			m = specs.Mount{Destination: m.Destination, Type: "none", Source: "/sys", Options: []string{"rbind", "nosuid", "noexec", "nodev", "ro"}}
 		}
 		m.Options = slices.Clone(m.Options)
@@ -69,6 +78,10 @@ func ToRootless(s *specs.Spec) {
 // forUser checks what an ordinary user asks for against what they can have, and
 // gives the configuration without what makes no difference to them.
 func forUser(s *specs.Spec, layers bool) (*specs.Spec, error) {
+	s, err := withoutRules(s)
+	if err != nil || !rootless() {
+		return s, err
+	}
 	bad := func(field, format string, args ...any) error {
 		return fmt.Errorf("config.json: %s: %s", field, fmt.Sprintf(format, args...))
 	}
@@ -79,7 +92,7 @@ func forUser(s *specs.Spec, layers bool) (*specs.Spec, error) {
 		}
 		return s, nil
 	}
-	l := *s.Linux
+	l := s.Linux
 	if isNew(s, specs.UserNamespace) {
 		for i, n := range l.Namespaces {
 			if n.Path != "" {
@@ -101,17 +114,22 @@ func forUser(s *specs.Spec, layers bool) (*specs.Spec, error) {
 			return nil, bad(fmt.Sprintf("mounts[%d]", i), "an ID-mapped mount takes the host's root (mount_setattr(2)): leave idmap and the mappings out")
 		}
 	}
-	if l.Resources != nil {
-		// Rules for devices are a BPF program, which the host's root alone can
-		// load; and in a user namespace no device can be made anyway.
-		r := *l.Resources
-		r.Devices = nil
-		l.Resources = &r
-		if noLimits(&r) {
-			l.Resources = nil
-		} else if l.CgroupsPath == "" {
-			return nil, bad("linux.resources", "%s: %s. Or leave the limits out", noCgroup, ownCgroup)
-		}
+	return s, nil
+}
+
+// withoutRules leaves out rules for devices, which are a BPF program that the
+// host's root alone can load; in a user namespace no device can be made anyway.
+// Limits need a cgroup.
+func withoutRules(s *specs.Spec) (*specs.Spec, error) {
+	if s.Linux == nil || s.Linux.Resources == nil {
+		return s, nil
+	}
+	l, r := *s.Linux, *s.Linux.Resources
+	r.Devices = nil
+	if l.Resources = &r; noLimits(&r) {
+		l.Resources = nil
+	} else if l.CgroupsPath == "" {
+		return nil, fmt.Errorf("config.json: linux.resources: %s: %s. Or leave the limits out", noCgroup, ownCgroup)
 	}
 	changed := *s
 	changed.Linux = &l
@@ -423,7 +441,7 @@ func explainUser(err error, group bool) error {
 
 // explainCgroup says what to do where an ordinary user cannot have a cgroup.
 func explainCgroup(err error) error {
-	if rootless() && (errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.EROFS)) {
+	if powerless() && (errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.EROFS)) {
 		return fmt.Errorf("config.json: linux.cgroupsPath: %w (an ordinary user can make cgroups only below one that is theirs: %s. Or leave the path and the limits out)", err, ownCgroup)
 	}
 	return err

@@ -188,7 +188,7 @@ func defaultCgroup(s *specs.Spec, id string) {
 	if s.Linux.CgroupsPath != "" {
 		return
 	}
-	if !rootless() {
+	if !powerless() {
 		s.Linux.CgroupsPath = "/" + id
 	} else if d, err := cgroup.Delegated(); err == nil && d != nil {
 		s.Linux.CgroupsPath = path.Join(d.Name, "bench-oci-"+id)

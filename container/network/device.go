@@ -63,14 +63,9 @@ func (b *Borrower) Open() { b.gate.Open() }
 
 // take gives the child's socket.
 func (b *Borrower) take(pid int) (*socket, error) {
-	pidfd, err := unix.PidfdOpen(pid, 0)
+	fd, err := b.program.Take(pid, b.socket)
 	if err != nil {
-		return nil, os.NewSyscallError("pidfd_open", err)
-	}
-	defer unix.Close(pidfd)
-	fd, err := unix.PidfdGetfd(pidfd, b.program.Value(b.socket), 0)
-	if err != nil {
-		return nil, os.NewSyscallError("pidfd_getfd", err)
+		return nil, err
 	}
 	return &socket{fd: fd}, nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
@@ -13,6 +14,10 @@ func TestPodman(t *testing.T) {
 	podman := func(args ...string) *exec.Cmd {
 		return l.command(append([]string{"podman", "--root", filepath.Join(l.dir, "root"), "--runroot", filepath.Join(l.dir, "run"), "--tmpdir", filepath.Join(l.dir, "tmp"),
 			"--cgroup-manager", "cgroupfs", "--events-backend", "file", "--storage-driver", "vfs", "--runtime", filepath.Join(programs, "bench-oci")}, args...)...)
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte("FROM localhost/probe:latest\nRUN [\"/probe\", \"write /made by\", \"who\", \"cat /made\"]\n"), 0o644); err != nil {
+		t.Fatal(err)
 	}
 	// podman raises these limits for a container, which not every root may.
 	flags := "--network none --ulimit nofile=1024:1024 --ulimit nproc=1024:1024 --cgroup-parent /" + l.group + " "
@@ -28,6 +33,10 @@ func TestPodman(t *testing.T) {
 		run(0, `Seccomp:\t2`, "--rm probe /probe 'cat /proc/self/status'"),
 		run(0, "uid=1234 gid=5678", "--rm --user student --read-only probe"),
 		run(0, "uid=0 gid=0", "--rm --uidmap 0:100000:5000 --gidmap 0:100000:6000 probe"),
+		// Its mounts upon those of cgroups must not come to lie on the host's.
+		run(0, "/sys/fs/cgroup", "--rm --systemd always probe /probe 'cat /proc/self/mountinfo'"),
+		// Buildah runs it without conmon.
+		do(0, `"Op":"cat /made","Out":"by"`, "build --network none --ulimit nofile=1024:1024 --ulimit nproc=1024:1024 --isolation oci --tag built "+dir),
 		run(0, "", "-d --name long probe /probe term"),
 		soon("ready", "logs long"),
 		do(0, "pid=", "exec long /probe who"),

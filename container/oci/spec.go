@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
@@ -24,7 +23,10 @@ func spec(_ context.Context, g *globals, args []string) (int, error) {
 	}
 	s := example()
 	if *forUser {
-		rootless(s, os.Geteuid(), os.Getegid())
+		// With the host's network, since to join another to it takes power over
+		// the host's.
+		s.Linux.Namespaces = slices.DeleteFunc(s.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == specs.NetworkNamespace })
+		container.ToRootless(s)
 	}
 	b, err := json.MarshalIndent(s, "", "\t")
 	if err != nil {
@@ -49,32 +51,6 @@ func example() *specs.Spec {
 	s.Linux.UIDMappings, s.Linux.GIDMappings = nil, nil
 	s.Linux.Namespaces = slices.DeleteFunc(s.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == specs.UserNamespace })
 	return s
-}
-
-// rootless makes of it what an ordinary user may have: one user, who is root
-// inside, no limits, and the host's network, since to join another to it takes
-// power over the host's.
-func rootless(s *specs.Spec, uid, gid int) {
-	l := s.Linux
-	l.Namespaces = slices.DeleteFunc(l.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == specs.NetworkNamespace })
-	l.Namespaces = append(l.Namespaces, specs.LinuxNamespace{Type: specs.UserNamespace})
-	l.UIDMappings = []specs.LinuxIDMapping{{HostID: uint32(uid), Size: 1}}
-	l.GIDMappings = []specs.LinuxIDMapping{{HostID: uint32(gid), Size: 1}}
-	l.Resources = nil
-	var mounts []specs.Mount
-	for _, m := range s.Mounts {
-		switch m.Destination {
-		case "/sys": // mounting one takes a network namespace of one's own
-			m = specs.Mount{Destination: "/sys", Type: "none", Source: "/sys", Options: []string{"rbind", "nosuid", "noexec", "nodev", "ro"}}
-		case "/sys/fs/cgroup": // it comes with /sys
-			continue
-		}
-		m.Options = slices.DeleteFunc(m.Options, func(o string) bool { // nobody else is mapped
-			return strings.HasPrefix(o, "uid=") || strings.HasPrefix(o, "gid=")
-		})
-		mounts = append(mounts, m)
-	}
-	s.Mounts = mounts
 }
 
 func features(_ context.Context, g *globals, args []string) (int, error) {

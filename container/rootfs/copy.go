@@ -60,16 +60,11 @@ func (c Copy) Do(ctx context.Context, pid int) error {
 	if err := c.gate.Await(ctx); err != nil {
 		return err
 	}
-	pidfd, err := unix.PidfdOpen(pid, 0)
-	if err != nil {
-		return os.NewSyscallError("pidfd_open", err)
-	}
-	defer unix.Close(pidfd)
 	var roots [2]*os.Root
 	for i, r := range []step.Result{c.from, c.to} {
-		fd, err := unix.PidfdGetfd(pidfd, c.program.Value(r), 0)
+		fd, err := c.program.Take(pid, r)
 		if err != nil {
-			return fmt.Errorf("tmpcopyup of %s: pidfd_getfd: %w", c.dest, err)
+			return fmt.Errorf("tmpcopyup of %s: %w", c.dest, err)
 		}
 		defer unix.Close(fd)
 		if roots[i], err = os.OpenRoot("/proc/self/fd/" + strconv.Itoa(fd)); err != nil {

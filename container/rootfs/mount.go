@@ -252,6 +252,15 @@ type Hierarchy struct {
 	Group int
 }
 
+// group appends the calls that show a container its own cgroup.
+func (r *Root) group(h Hierarchy, o options, at string) {
+	group := step.Flag(h.Group, "cgroup of "+strconv.Quote(h.Name))
+	// Private: what the container mounts there must not come to lie on the
+	// host's folder of its cgroup.
+	r.adjust(group, options{attr: o.attr, texts: o.texts, propagation: unix.MS_PRIVATE})
+	r.attach(group, r.in(at, unix.O_PATH, "O_PATH"))
+}
+
 // cgroups appends the calls for a mount of the type cgroup (config-linux.md,
 // "Control groups" tells the file system; cgroup_namespaces(7) what it shows):
 // on version 2 that hierarchy itself; with version 1 a folder with each of
@@ -261,6 +270,10 @@ func (r *Root) cgroups(m specs.Mount, o options) {
 	o.data, o.flags = nil, nil
 	if len(r.Cgroups) == 1 && r.Cgroups[0].Type == "cgroup2" {
 		r.mkdir(m.Destination)
+		if h := r.Cgroups[0]; h.Group != 0 {
+			r.group(h, o, m.Destination)
+			return
+		}
 		r.mountOn(r.newMount("cgroup2", "cgroup", o), m.Destination, o, false)
 		return
 	}
@@ -271,9 +284,7 @@ func (r *Root) cgroups(m specs.Mount, o options) {
 		at := path.Join(m.Destination, h.Name)
 		r.mkdir(at)
 		if h.Group != 0 {
-			group := step.Flag(h.Group, "cgroup of "+strconv.Quote(h.Name))
-			r.adjust(group, options{attr: o.attr, texts: o.texts})
-			r.attach(group, r.in(at, unix.O_PATH, "O_PATH"))
+			r.group(h, o, at)
 			r.link(m.Destination, h)
 			continue
 		}

@@ -3,9 +3,12 @@ package step
 import (
 	"context"
 	"fmt"
+	"os"
 	"sync/atomic"
 	"time"
 	"unsafe"
+
+	"golang.org/x/sys/unix"
 )
 
 // A Hold is a place where the child stands still without a system call, until
@@ -45,6 +48,22 @@ func (h *Hold) Await(ctx context.Context) error {
 		time.Sleep(50 * time.Microsecond)
 	}
 	return nil
+}
+
+// Take gives a copy of a descriptor that call r of the child, process pid, has
+// opened (pidfd_getfd(2)). It is for Clone's Ready function, while the child
+// waits. The caller closes it.
+func (p *Program) Take(pid int, r Result) (int, error) {
+	pidfd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return -1, os.NewSyscallError("pidfd_open", err)
+	}
+	defer unix.Close(pidfd)
+	fd, err := unix.PidfdGetfd(pidfd, p.Value(r), 0)
+	if err == unix.ESRCH || err != nil && loadUint32(&p.running.tid) == 0 {
+		return -1, errEnded // and Clone says why
+	}
+	return fd, os.NewSyscallError("pidfd_getfd", err)
 }
 
 // Release lets the child go on.
