@@ -99,7 +99,13 @@ func TestEveryStepFails(t *testing.T) {
 			net.check(t, netBefore, "the first")
 			before := footprintOf(t, dir)
 			failed := 0
-			for i := 1; i <= overlay.Len()+child.Len(); i++ {
+			// A guest without KVM takes minutes for all: there, every third call,
+			// and all of them with a network.
+			stride := 1
+			if os.Getenv("CONTAINER_TEST_PROBE") != "" && !tt.network {
+				stride = 3
+			}
+			for i := 1; i <= overlay.Len()+child.Len(); i += stride {
 				overlayAt, at, text := i, 0, "the overlay"
 				if i > overlay.Len() {
 					overlayAt, at, text = 0, i-overlay.Len(), "the child"
@@ -134,7 +140,7 @@ func TestEveryStepFails(t *testing.T) {
 				}
 			}
 			t.Logf("%d of %d calls failed in turn", failed, overlay.Len()+child.Len())
-			if least := map[bool]int{true: 60, false: 200}[strings.HasPrefix(tt.name, "no PID") || strings.HasPrefix(tt.name, "mounts")]; failed < least {
+			if least := map[bool]int{true: 60, false: 200}[strings.HasPrefix(tt.name, "no PID") || strings.HasPrefix(tt.name, "mounts")] / stride; failed < least {
 				t.Errorf("only %d calls failed", failed)
 			}
 		})
