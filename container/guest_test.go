@@ -18,7 +18,8 @@ import (
 
 // TestInGuest runs the tests of this package once more, inside a virtual
 // machine with Debian's kernel: on cgroup v2, whatever the host has, and where
-// nothing that goes wrong can reach the host.
+// nothing that goes wrong can reach the host. CONTAINER_GUEST_RUN names some of
+// them, as -run does.
 func TestInGuest(t *testing.T) {
 	if os.Getenv("CONTAINER_TEST_PROBE") != "" {
 		t.Skip("this is the guest")
@@ -74,7 +75,7 @@ func TestInGuest(t *testing.T) {
 
 	spec := container.DefaultSpec([]string{"/guest", "/container.test", "-test.v", "-test.timeout=8m",
 		// It compares with golden files, which are not there, and needs no kernel.
-		"-test.skip=^TestCompile$"}, []string{"PATH=/", "BENCH_REQUIRE=root"}, "/")
+		"-test.skip=^TestCompile$", "-test.run=" + os.Getenv("CONTAINER_GUEST_RUN")}, []string{"PATH=/", "BENCH_REQUIRE=root"}, "/")
 	initramfs := filepath.Join(dir, "initramfs")
 	if err := (vm.Initramfs{
 		Guest: pid1, Kernel: k, Spec: spec, Layers: []string{layer},
