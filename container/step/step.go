@@ -33,10 +33,12 @@ import (
 type Program struct {
 	calls []call
 	names []name
+	args  []Arg // of all calls, one after the other
 	marks []mark
 	// memory keeps alive what the arguments point to. The garbage collector
 	// does not move heap objects, so their addresses stay good.
 	memory      [][]byte
+	free        []byte // what is left of the last piece that keep has taken
 	gates       []*Gate
 	checkpoints []*Checkpoint
 	holds       []*Hold
@@ -69,11 +71,13 @@ type call struct {
 	ret   uintptr // the result
 }
 
-// name is what a call looks like to people.
+// name is what a call looks like to people. It is put into words only for those
+// who ask: most programs just run.
 type name struct {
-	call, args string
-	note       string
-	own        bool // it does nothing for the container
+	call  string
+	args  int // the first of them in Program.args
+	nargs int
+	own   bool // it does nothing for the container
 }
 
 type mark struct {
@@ -85,16 +89,46 @@ type mark struct {
 // An Arg is an argument of a call.
 type Arg struct {
 	value uintptr
-	from  uint16
 	text  string
+	from  uint16
+	kind  kind
+}
+
+// kind is how an argument is put into words.
+type kind uint8
+
+const (
+	named    kind = iota // by its text
+	quoted               // by its text, in quotes
+	signed               // by its value
+	unsigned             // by its value
+	octal                // by its value
+	result               // by the number of the call that returns it
+)
+
+// String is what strace(1) prints.
+func (a Arg) String() string {
+	switch a.kind {
+	case quoted:
+		return strconv.Quote(a.text)
+	case signed:
+		return strconv.FormatInt(int64(a.value), 10)
+	case unsigned:
+		return strconv.FormatUint(uint64(a.value), 10)
+	case octal:
+		return fmt.Sprintf("%#o", a.value)
+	case result:
+		return "$" + strconv.Itoa(int(a.from))
+	}
+	return a.text
 }
 
 // Result is what a call returned, for use as an argument of later calls.
 type Result struct{ index int }
 
-// New returns an empty program.
+// New returns an empty program, with room for a container's.
 func New() *Program {
-	return &Program{calls: make([]call, 0, 192), names: make([]name, 0, 192), steps: make([]namedStep, 0, 64)}
+	return &Program{calls: make([]call, 0, 320), names: make([]name, 0, 320), args: make([]Arg, 0, 1280), steps: make([]namedStep, 0, 64)}
 }
 
 // MaxLen is how many calls a program may have: they are named by 15 bits.
@@ -106,29 +140,47 @@ func (p *Program) Len() int { return len(p.calls) }
 // Call appends the system call nr.
 func (p *Program) Call(title string, nr uintptr, args ...Arg) Result {
 	c := call{nr: nr, cond: p.cond}
-	texts := make([]string, len(args))
 	for i, a := range args {
-		c.args[i], c.from[i], texts[i] = a.value, a.from, a.text
+		c.args[i], c.from[i] = a.value, a.from
 	}
 	p.calls = append(p.calls, c)
-	n := name{call: title, args: strings.Join(texts, ", ")}
-	if p.cond > 0 {
-		n.note = fmt.Sprintf(" (if $%d)", p.cond)
-	} else if p.cond < 0 {
-		n.note = fmt.Sprintf(" (unless $%d)", -p.cond)
-	}
-	p.names = append(p.names, n)
+	p.names = append(p.names, name{call: title, args: len(p.args), nargs: len(args)})
+	p.args = append(p.args, args...)
 	return Result{len(p.calls) - 1}
+}
+
+// words is a call without the conditions on it.
+func (p *Program) words(i int) string {
+	n := p.names[i]
+	texts := make([]string, n.nargs)
+	for k, a := range p.args[n.args : n.args+n.nargs] {
+		texts[k] = a.String()
+	}
+	return n.call + "(" + strings.Join(texts, ", ") + ")"
+}
+
+// note is the conditions on a call.
+func (c *call) note() (text string) {
+	if c.cond > 0 {
+		text = fmt.Sprintf(" (if $%d)", c.cond)
+	} else if c.cond < 0 {
+		text = fmt.Sprintf(" (unless $%d)", -c.cond)
+	}
+	for _, e := range c.allow {
+		if e != 0 {
+			text += " (" + unix.ErrnoName(syscall.Errno(e)) + " allowed)"
+		}
+	}
+	return text
 }
 
 // Allow lets the last call fail with one of these errnos, three in all. Later
 // calls that use its result are then skipped: so "close the descriptor if there
 // is one" needs no branch.
 func (p *Program) Allow(errnos ...syscall.Errno) {
-	c, n := &p.calls[len(p.calls)-1], &p.names[len(p.calls)-1]
+	c := &p.calls[len(p.calls)-1]
 	for _, e := range errnos {
 		c.allow[slices.Index(c.allow[:], 0)] = uint16(e)
-		n.note += " (" + unix.ErrnoName(e) + " allowed)"
 	}
 }
 
@@ -150,9 +202,7 @@ func (p *Program) MustBeZero() { p.calls[len(p.calls)-1].zero = true }
 
 // Phase marks the point in time at which the calls that follow begin.
 func (p *Program) Phase(title string) {
-	ts := new(unix.Timespec)
-	b := unsafe.Slice((*byte)(unsafe.Pointer(ts)), unsafe.Sizeof(*ts))
-	p.memory = append(p.memory, b)
+	ts := (*unix.Timespec)(unsafe.Pointer(&p.keep(int(unsafe.Sizeof(unix.Timespec{})))[0]))
 	p.Call("clock_gettime", unix.SYS_CLOCK_GETTIME, Flag(unix.CLOCK_MONOTONIC, "CLOCK_MONOTONIC"), Arg{value: uintptr(unsafe.Pointer(ts)), text: "&" + strconv.Quote(title)})
 	p.own()
 	p.marks = append(p.marks, mark{title, len(p.calls) - 1, ts})
@@ -177,11 +227,15 @@ func (p *Program) Marks() []Mark {
 
 // Int is a number.
 func Int[T ~int | ~int32 | ~uint32 | ~int64 | ~uint64 | ~uintptr](n T) Arg {
-	return Arg{value: uintptr(n), text: fmt.Sprint(n)}
+	kind := unsigned
+	if n < 0 {
+		kind = signed
+	}
+	return Arg{value: uintptr(n), kind: kind}
 }
 
 // Octal is a number that people read in base eight: a file mode.
-func Octal(n uint32) Arg { return Arg{value: uintptr(n), text: fmt.Sprintf("%#o", n)} }
+func Octal(n uint32) Arg { return Arg{value: uintptr(n), kind: octal} }
 
 // Flag is a number with the name of its constant.
 func Flag(n int, text string) Arg { return Arg{value: uintptr(n), text: text} }
@@ -194,17 +248,32 @@ func Null() Arg { return Arg{text: "NULL"} }
 
 // Arg is the result of an earlier call as an argument.
 func (r Result) Arg() Arg {
-	return Arg{from: uint16(r.index + 1), text: "$" + strconv.Itoa(r.index+1)}
+	return Arg{from: uint16(r.index + 1), kind: result}
 }
 
 // Str is a NUL-terminated string. It panics if s holds a NUL, which no path or
 // option of a checked configuration does.
 func (p *Program) Str(s string) Arg {
-	b, err := unix.ByteSliceFromString(s)
-	if err != nil {
+	if strings.IndexByte(s, 0) >= 0 {
 		panic(fmt.Sprintf("step: string %q holds a NUL", s))
 	}
-	return p.Bytes(b, strconv.Quote(s))
+	b := p.keep(len(s) + 1)
+	copy(b, s)
+	return Arg{value: uintptr(unsafe.Pointer(&b[0])), text: s, kind: quoted}
+}
+
+// keep gives n bytes of zeros that the program keeps, at an address that any
+// struct of the kernel may have. Small ones share a piece of memory.
+func (p *Program) keep(n int) []byte {
+	const piece, align = 16 << 10, 8
+	room := (n + align - 1) &^ (align - 1)
+	if room > len(p.free) {
+		p.free = make([]byte, max(piece, room))
+		p.memory = append(p.memory, p.free)
+	}
+	b := p.free[:n:n]
+	p.free = p.free[room:]
+	return b
 }
 
 // Bytes is the address of b, which the program keeps.
@@ -219,18 +288,21 @@ func (p *Program) Bytes(b []byte, text string) Arg {
 // Struct is the address of a value without pointers in it, such as a
 // struct open_how, which is copied into memory that the program keeps.
 func Struct[T any](p *Program, v T, text string) Arg {
-	b := make([]byte, unsafe.Sizeof(v))
+	b := p.keep(int(unsafe.Sizeof(v)))
+	if len(b) == 0 {
+		return Null()
+	}
 	copy(b, unsafe.Slice((*byte)(unsafe.Pointer(&v)), len(b)))
-	return p.Bytes(b, text)
+	return Arg{value: uintptr(unsafe.Pointer(&b[0])), text: text}
 }
 
 // Vector is a NULL-terminated array of strings: an argv or an envp.
 func (p *Program) Vector(list []string, text string) Arg {
-	b := make([]byte, 8*(len(list)+1))
+	b := p.keep(8 * (len(list) + 1))
 	for i, s := range list {
 		*(*uintptr)(unsafe.Pointer(&b[8*i])) = p.Str(s).value
 	}
-	return p.Bytes(b, text)
+	return Arg{value: uintptr(unsafe.Pointer(&b[0])), text: text}
 }
 
 // String prints the program, one call a line, in the manner of strace(1).
@@ -238,12 +310,12 @@ func (p *Program) Vector(list []string, text string) Arg {
 func (p *Program) String() string {
 	var b strings.Builder
 	phases := p.marks
-	for i, n := range p.names {
+	for i := range p.calls {
 		if len(phases) > 0 && phases[0].call == i {
 			fmt.Fprintf(&b, "# %s\n", phases[0].phase)
 			phases = phases[1:]
 		}
-		fmt.Fprintf(&b, "$%d = %s(%s)%s\n", i+1, n.call, n.args, n.note)
+		fmt.Fprintf(&b, "$%d = %s%s\n", i+1, p.words(i), p.calls[i].note())
 	}
 	return b.String()
 }
@@ -270,6 +342,5 @@ func (p *Program) failure(index int, errno syscall.Errno) *Error {
 			phase = m.phase
 		}
 	}
-	n := p.names[index]
-	return &Error{Phase: phase, Call: n.call + "(" + n.args + ")", Index: index + 1, Errno: errno}
+	return &Error{Phase: phase, Call: p.words(index), Index: index + 1, Errno: errno}
 }

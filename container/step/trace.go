@@ -89,7 +89,7 @@ func (p *Program) Made() []Made {
 		if end == 0 && !(executes && p.running != nil && p.running.at == uintptr(i+1)) {
 			continue // it was skipped, or never reached
 		}
-		m := Made{Phase: phase, Step: title, Begin: last, End: end, Call: n.call + "(" + p.values(n.args) + ")"}
+		m := Made{Phase: phase, Step: title, Begin: last, End: end, Call: p.values(p.words(i))}
 		if end == 0 {
 			m.End = p.executedAt
 		}
