@@ -16,6 +16,7 @@ import (
 	"vmctr/container/cgroup"
 	"vmctr/container/network"
 	"vmctr/container/rootfs"
+	"vmctr/container/seccomp"
 	"vmctr/container/step"
 )
 
@@ -30,6 +31,9 @@ type Config struct {
 	// Layers are the image, for a container with a mount namespace. Without
 	// them the container's root is the folder Spec.Root.Path as it is.
 	Layers *rootfs.Layers
+	// Filter is Spec.Linux.Seccomp, compiled ahead by whoever starts many
+	// containers with it; nil leaves that to each start.
+	Filter *seccomp.Filter
 	// Dir is a folder for what belongs to this container alone: with layers the
 	// writable one ("upper", "work") and the place where the root is mounted
 	// ("rootfs"). Start makes it, and refuses one that exists, since it would

@@ -141,7 +141,9 @@ func (l *launch) open() (err error) {
 	if cfg.Console != nil {
 		l.fds.console = int(cfg.Console.Fd())
 	}
-	if s := l.spec.Linux; s != nil && s.Seccomp != nil {
+	if s := l.spec.Linux; s != nil && s.Seccomp != nil && cfg.Filter != nil {
+		l.fds.filter = cfg.Filter
+	} else if s != nil && s.Seccomp != nil {
 		at := now()
 		if l.fds.filter, err = seccomp.Compile(s.Seccomp); err != nil {
 			return fmt.Errorf("config.json: %w", err)

@@ -44,6 +44,7 @@ type setup struct {
 	room     *peer.Room     // the others'
 	config   *peer.Config
 	network  *network.Network
+	filter   *seccomp.Filter
 	flags    uint     // of seccomp(2)
 	groups   []string // the C program's options about cgroups
 	hidden   bool     // the room shows no cgroup v2, for crun's sake
@@ -166,8 +167,8 @@ func (s *setup) image() ([]string, error) {
 	return dirs, nil
 }
 
-// compileFilter writes the very program that the library loads, for the C
-// program.
+// compileFilter compiles the profile ahead, for the library, and writes the very
+// same program for the C program.
 func (s *setup) compileFilter() error {
 	f, err := seccomp.Compile(s.spec.Linux.Seccomp)
 	if err != nil {
@@ -177,7 +178,7 @@ func (s *setup) compileFilter() error {
 	if err := binary.Write(&b, binary.NativeEndian, f.Program); err != nil {
 		return err
 	}
-	s.flags = uint(f.Flags)
+	s.filter, s.flags = f, uint(f.Flags)
 	return os.WriteFile(filepath.Join(s.run.Dir, "room", "filter"), b.Bytes(), 0o600)
 }
 

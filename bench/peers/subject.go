@@ -180,7 +180,7 @@ func (l *library) begin(ctx context.Context, n int) (t times, err error) {
 		}
 	}
 	c, err := container.Start(ctx, container.Config{
-		Spec: &s, Layers: l.setup.layers, Dir: filepath.Join(l.setup.run.Dir, name), Endpoint: e,
+		Spec: &s, Filter: l.setup.filter, Layers: l.setup.layers, Dir: filepath.Join(l.setup.run.Dir, name), Endpoint: e,
 		Stdin: l.null, Stdout: l.out, Stderr: os.Stderr,
 	})
 	if err != nil {
