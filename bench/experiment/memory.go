@@ -21,7 +21,7 @@ const idleFor = time.Second
 var memory = Experiment{
 	Name:   "memory",
 	About:  "memory of an idle instance: PSS, USS, RSS, and its cgroup's account",
-	Weight: 3,
+	Weight: 3, // a round waits until every platform has come to rest
 	observe: func(ctx context.Context, i platform.Instance, _ int64, s *result.Sample) error {
 		if _, err := i.Output().FirstInstruction(ctx); err != nil {
 			return err

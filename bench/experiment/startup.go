@@ -14,7 +14,7 @@ import (
 var startup = Experiment{
 	Name:    "startup",
 	About:   "time from the request to the workload's first instruction",
-	Weight:  5,
+	Weight:  2,
 	warmups: 1,
 	observe: func(ctx context.Context, i platform.Instance, begin int64, s *result.Sample) error {
 		at, err := i.Output().FirstInstruction(ctx)
