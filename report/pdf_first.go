@@ -67,38 +67,80 @@ func (s *setter) alerts(list []string) {
 	s.y += box + 3
 }
 
-// lecture is the lecture's table: each row is a criterion with two cells, and
-// the verdict across both below.
-func (s *setter) lecture(t lectureTable) {
-	const size, first = 8.5, 25.0
-	const width = (textWidth - first) / 2
+// lectureNote stands below the lecture's table.
+const lectureNote = "In brackets: the 95% confidence interval of the median, or of a ratio of medians, and n, the number of values. " +
+	"The lecture speaks of Docker; the appendix says what was measured here as a container."
+
+// criterionWidth is that of the first column of the lecture's table, cellWidth
+// that of the two others.
+const (
+	criterionWidth = 25.0
+	cellWidth      = (textWidth - criterionWidth) / 2
+)
+
+// lectureLines is a row of the lecture's table, set.
+type lectureLines struct {
+	name, verdict   []line
+	container, vm   [2][]line // what the lecture says, what was measured
+	lecture, height float64   // height of the lecture's words, and of all
+}
+
+// setLecture sets the rows of the lecture's table in a size, and gives their
+// height.
+func (s *setter) setLecture(t lectureTable, size float64) (rows []lectureLines, height float64) {
 	h := lineHeight(size)
-	columns := []float64{pageMargin, pageMargin + first, pageMargin + first + width}
-	title := func() {
-		s.fill(pageMargin, s.y, textWidth, h+2.2, color.NRGBA{0xe6, 0xec, 0xf3, 0xff})
-		s.font(style{bold: true}, 9, ink)
-		for i, text := range []string{"", "Container", "Virtual machine"} {
-			s.pdf.Text(columns[i]+cellPad, s.y+h+0.2, text)
-		}
-		s.y += h + 2.2
-	}
-	title()
 	for _, r := range t.Rows {
-		name := s.wrap(plain(r.Criterion, style{bold: true}), size, first-2*cellPad)
 		cell := func(c lectureCell) [2][]line {
 			var measured []line
 			for _, m := range c.Measured {
-				measured = append(measured, s.wrap(plain(m, style{}), size, width-2*cellPad)...)
+				measured = append(measured, s.wrap(plain(m, style{}), size, cellWidth-2*cellPad)...)
 			}
-			return [2][]line{s.wrap(plain("Lecture: "+c.Lecture, style{italic: true}), size, width-2*cellPad), measured}
+			return [2][]line{s.wrap(plain("Lecture: "+c.Lecture, style{italic: true}), size, cellWidth-2*cellPad), measured}
 		}
-		container, vm := cell(r.Container), cell(r.VM)
+		l := lectureLines{name: s.wrap(plain(r.Criterion, style{bold: true}), size, criterionWidth-2*cellPad), container: cell(r.Container), vm: cell(r.VM)}
 		judge := append(plain(string(r.Verdict.Mark)+". ", style{bold: true, colour: markColours[r.Verdict.Mark]}), plain(r.Verdict.Text, style{})...)
-		verdict := s.wrap(judge, size, textWidth-first-2*cellPad)
-		lecture := max(len(container[0]), len(vm[0]))
-		upper := max(len(name), lecture+max(len(container[1]), len(vm[1])))
-		height := float64(upper+len(verdict))*h + 3.2
-		if s.y+height > s.bottom {
+		l.verdict = s.wrap(judge, size, textWidth-criterionWidth-2*cellPad)
+		lecture := max(len(l.container[0]), len(l.vm[0]))
+		upper := max(len(l.name), lecture+max(len(l.container[1]), len(l.vm[1])))
+		l.lecture, l.height = float64(lecture)*h, float64(upper+len(l.verdict))*h+3.2
+		rows = append(rows, l)
+		height += l.height
+	}
+	return rows, height
+}
+
+// lecture is the lecture's table: each row is a criterion with two cells, and
+// the verdict across both below. It is set smaller where it would not fit below
+// the warnings, with many platforms, and goes on on the next page if that is not
+// enough.
+func (s *setter) lecture(t lectureTable) {
+	const most, least = 8.5, 7.5
+	const head, gap = 2.2, 2.0
+	note := s.wrap(plain(lectureNote, style{}), noteSize, textWidth)
+	noteHeight := gap + float64(len(note))*lineHeight(noteSize)
+	size := most
+	rows, height := s.setLecture(t, size)
+	for size > least && s.y+lineHeight(size)+head+height+noteHeight > s.bottom {
+		size -= 0.25
+		rows, height = s.setLecture(t, size)
+	}
+	h := lineHeight(size)
+	columns := []float64{pageMargin, pageMargin + criterionWidth, pageMargin + criterionWidth + cellWidth}
+	title := func() {
+		s.fill(pageMargin, s.y, textWidth, h+head, color.NRGBA{0xe6, 0xec, 0xf3, 0xff})
+		s.font(style{bold: true}, size+0.5, ink)
+		for i, text := range []string{"", "Container", "Virtual machine"} {
+			s.pdf.Text(columns[i]+cellPad, s.y+h+0.2, text)
+		}
+		s.y += h + head
+	}
+	title()
+	for i, r := range rows {
+		after := 0.0
+		if i == len(rows)-1 {
+			after = noteHeight
+		}
+		if s.y+r.height+after > s.bottom {
 			s.newPage()
 			title()
 		}
@@ -109,19 +151,19 @@ func (s *setter) lecture(t lectureTable) {
 				s.line(l, columns[column]+cellPad, y-0.28*h, size, c)
 			}
 		}
-		draw(name, 0, top, ink)
-		for i, c := range [][2][]line{container, vm} {
+		draw(r.name, 0, top, ink)
+		for i, c := range [][2][]line{r.container, r.vm} {
 			draw(c[0], i+1, top, grey)
-			draw(c[1], i+1, top+float64(lecture)*h, ink)
+			draw(c[1], i+1, top+r.lecture, ink)
 		}
-		below := top + float64(upper)*h + 0.8
-		s.fill(pageMargin+first, below, textWidth-first, float64(len(verdict))*h+0.9, color.NRGBA{0xf4, 0xf4, 0xf4, 0xff})
-		draw(verdict, 1, below, ink)
-		s.y += height
+		verdict := float64(len(r.verdict)) * h
+		below := s.y + r.height - verdict - 1.6
+		s.fill(pageMargin+criterionWidth, below, textWidth-criterionWidth, verdict+0.9, color.NRGBA{0xf4, 0xf4, 0xf4, 0xff})
+		draw(r.verdict, 1, below, ink)
+		s.y += r.height
 		s.hline(pageMargin, pageMargin+textWidth, s.y, grey, 0.2)
 	}
-	s.y += 2
-	s.text(plain("In brackets: the 95% confidence interval of the median, or of a ratio of medians, and n, the number of values. "+
-		"The lecture speaks of Docker; the appendix says what was measured here as a container.", style{}), pageMargin, textWidth, noteSize, grey)
+	s.y += gap
+	s.text(plain(lectureNote, style{}), pageMargin, textWidth, noteSize, grey)
 	s.y += 3
 }
