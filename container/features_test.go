@@ -17,6 +17,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"vmctr/container/cgroup"
 	"vmctr/container/seccomp"
 )
 
@@ -580,5 +581,24 @@ func TestLeakedDescriptor(t *testing.T) {
 	}
 	if tried < 60 {
 		t.Errorf("only %d descriptors tried", tried)
+	}
+}
+
+// TestNoDeviceList: without rules for devices, the host's root in a container
+// can make the node of any, and use those that every container has.
+func TestNoDeviceList(t *testing.T) {
+	needRoot(t)
+	if h, err := cgroup.Detect(); err != nil || h.Mode != "v2" && !h.Has("devices") {
+		t.Skip("this host's cgroups say nothing about devices")
+	}
+	l := layersOf(t)
+	for _, list := range [][]specs.LinuxDeviceCgroup{nil, {{Allow: true, Access: "rwm"}}} {
+		s := without(sample("mknod /dev/c 5 1", "open /dev/c", "mknod /dev/other 1 5", "read /dev/other 4"), specs.UserNamespace)
+		s.Linux.Resources.Devices = list
+		want := map[string]string{"mknod /dev/c 5 1": "", "open /dev/c": "!EPERM", "mknod /dev/other 1 5": "", "read /dev/other 4": "00000000"}
+		if list != nil { // as it is without the default
+			want["open /dev/c"] = ""
+		}
+		wants(t, do(t, l, s), want)
 	}
 }

@@ -125,7 +125,7 @@ func TestInGuest(t *testing.T) {
 		t.Error("the tests did not end in time")
 	case err == nil || !strings.Contains(err.Error(), "it ended by itself: exit status 0"):
 		t.Errorf("the tests inside failed: %v", err)
-	case !slices.Contains(lines, "PASS") || passed < 10:
+	case !slices.Contains(lines, "PASS") || passed < 10 && os.Getenv("CONTAINER_GUEST_RUN") == "":
 		t.Errorf("%d tests passed inside, and the last line is not PASS", passed)
 	}
 }

@@ -163,7 +163,11 @@ func (l *launch) makeGroup() (err error) {
 	if l.wait != nil { // for an engine: with all that it may ask for later
 		o.Every, o.Join = true, true
 	}
-	if l.group, err = cgroup.CreateWith(l.spec.Linux.CgroupsPath, l.spec.Linux.Resources, o); err != nil {
+	resources := l.spec.Linux.Resources
+	if host, err := cgroup.Detect(); err == nil && l.makesDevices() && (host.Mode == "v2" || host.Has("devices")) {
+		resources = withDefaultDevices(resources)
+	}
+	if l.group, err = cgroup.CreateWith(l.spec.Linux.CgroupsPath, resources, o); err != nil {
 		return explainCgroup(err)
 	}
 	if err := delegate(l.group, l.spec); err != nil {
@@ -185,6 +189,26 @@ func (l *launch) makeGroup() (err error) {
 		l.fds.tasks = append(l.fds.tasks, int(t.Fd()))
 	}
 	return nil
+}
+
+// makesDevices tells whether the container's root could make the node of any
+// device of the host, and use it: one with a file system of its own that is the
+// host's root (mknod(2) takes that), and for which no rules are given. Those that
+// every container may use are then the only ones, as with other runtimes.
+func (l *launch) makesDevices() bool {
+	s := l.spec
+	given := s.Linux.Resources != nil && len(s.Linux.Resources.Devices) > 0
+	return !given && isNew(s, specs.MountNamespace) && !has(s, specs.UserNamespace) && !l.fds.rootless && !l.fds.nested
+}
+
+func withDefaultDevices(r *specs.LinuxResources) *specs.LinuxResources {
+	var with specs.LinuxResources
+	if r != nil {
+		with = *r
+	}
+	// What is allowed follows by itself: cgroup.DefaultDevices.
+	with.Devices = []specs.LinuxDeviceCgroup{{Allow: false, Access: "rwm"}}
+	return &with
 }
 
 // openReport opens what the child needs to become another program first, and to
