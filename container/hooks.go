@@ -1,7 +1,6 @@
 package container
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -112,70 +111,32 @@ func runHook(ctx context.Context, h specs.Hook, state specs.State, spawn spawner
 	if err != nil {
 		return err
 	}
-	in, err := memfd("state", input)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	out, err := memfd("output", nil)
-	if err != nil {
-		return err
-	}
-	defer out.Close()
-	pidfd, err := spawn(ctx, h, in, out)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(pidfd)
-	status, err := wait(ctx, pidfd)
-	if err != nil {
-		return err
-	}
-	if status.ExitCode() != 0 {
-		text := make([]byte, 2048)
-		n, _ := out.ReadAt(text, 0)
-		return fmt.Errorf("%v: %s", status, bytes.TrimSpace(text[:n]))
-	}
-	return nil
+	return runToEnd(ctx, input, func(ctx context.Context, in, out *os.File) (int, error) { return spawn(ctx, h, in, out) })
+}
+
+func hookTool(h specs.Hook) tool {
+	return tool{files: []string{h.Path}, args: hookArgs(h), env: h.Env}
 }
 
 // outside starts a hook in our namespaces.
 func outside(ctx context.Context, h specs.Hook, in, out *os.File) (int, error) {
-	var opened []int
-	defer closeAll(&opened)
-	self, err := parent(3, &opened)
-	if err != nil {
-		return -1, err
-	}
-	return spawnHook(ctx, hookProgram(), h, in, out, ending{nfiles: 3, parent: self})
-}
-
-func hookProgram() *step.Program {
-	p := step.New()
-	p.Phase("hook")
-	return p
+	return hookTool(h).start(ctx, in, out)
 }
 
 // inside starts a hook in those namespaces of process pid, where the root still
 // is the host's.
 func inside(pid, join int) spawner {
 	return func(ctx context.Context, h specs.Hook, in, out *os.File) (int, error) {
-		var opened []int
-		defer closeAll(&opened)
-		self, err := parent(3, &opened)
-		if err != nil {
-			return -1, err
-		}
 		pidfd, err := unix.PidfdOpen(pid, 0)
 		if err != nil {
 			return -1, fmt.Errorf("pidfd_open: %w", err)
 		}
 		defer unix.Close(pidfd)
-		p := hookProgram()
+		t := hookTool(h)
 		if join != 0 {
-			enter(p, pidfd, join)
+			t.before = func(p *step.Program) { enter(p, pidfd, join) }
 		}
-		return spawnHook(ctx, p, h, in, out, ending{nfiles: 3, parent: self})
+		return t.start(ctx, in, out)
 	}
 }
 
@@ -193,13 +154,6 @@ func hookNamespaces(s *specs.Spec) (flags int) {
 		}
 	}
 	return flags
-}
-
-func spawnHook(ctx context.Context, p *step.Program, h specs.Hook, in, out *os.File, end ending) (int, error) {
-	passFiles(p, arguments([]int{int(in.Fd()), int(out.Fd()), int(out.Fd())}))
-	executeFile(p, []string{h.Path}, hookArgs(h), h.Env, "/", end)
-	child, err := p.Clone(ctx, step.Options{Cgroup: -1})
-	return child.PIDFD, err
 }
 
 func hookArgs(h specs.Hook) []string {

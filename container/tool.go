@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"os"
 
 	"golang.org/x/sys/unix"
 
@@ -16,22 +17,37 @@ type tool struct {
 	files  []string // the first that there is
 	args   []string
 	env    []string
-	input  []byte                // its standard input
-	before func(p *step.Program) // calls that come before it
-	inside bool                  // they enter a container, and its file can be the image's
+	before func(p *step.Program) // calls that come before it; nil for none
 	o      step.Options
 }
 
-// run waits for its end, or kills it when ctx ends. If its exit status is not 0,
-// the error holds what it printed.
-func (t tool) run(ctx context.Context) error {
+// start starts it, and gives its pidfd.
+func (t tool) start(ctx context.Context, in, out *os.File) (pidfd int, err error) {
 	var opened []int
 	defer closeAll(&opened)
 	self, err := parent(3, &opened)
 	if err != nil {
-		return err
+		return -1, err
 	}
-	in, err := memfd("input", t.input)
+	p := step.New()
+	p.Phase("tool")
+	if t.before != nil {
+		t.before(p)
+	}
+	passFiles(p, arguments([]int{int(in.Fd()), int(out.Fd()), int(out.Fd())}))
+	executeFile(p, t.files, t.args, t.env, "/", ending{nfiles: 3, parent: self})
+	t.o.Cgroup = -1
+	child, err := p.Clone(ctx, t.o)
+	return child.PIDFD, err
+}
+
+func (t tool) run(ctx context.Context) error { return runToEnd(ctx, nil, t.start) }
+
+// runToEnd starts a program with a standard input and an output, and waits for
+// its end, or kills it when ctx ends. If its exit status is not 0, the error holds
+// what it printed.
+func runToEnd(ctx context.Context, input []byte, start func(ctx context.Context, in, out *os.File) (pidfd int, err error)) error {
+	in, err := memfd("input", input)
 	if err != nil {
 		return err
 	}
@@ -41,46 +57,12 @@ func (t tool) run(ctx context.Context) error {
 		return err
 	}
 	defer out.Close()
-	p := step.New()
-	p.Phase("tool")
-	end := ending{nfiles: 3, parent: self}
-	var told report
-	if t.inside {
-		if end.first, err = openFirst(3, &opened); err != nil {
-			return err
-		}
-		if told, err = newReport(); err != nil {
-			return err
-		}
-		defer told.Close()
-		if end.report, err = aside(int(told.w.Fd()), 3, &opened); err != nil {
-			return err
-		}
-	}
-	if t.before != nil {
-		t.before(p)
-	}
-	if t.inside {
-		// Only then: an ordinary user could not enter any more, since the
-		// container's process still shares our memory.
-		hide(p)
-	}
-	passFiles(p, arguments([]int{int(in.Fd()), int(out.Fd()), int(out.Fd())}))
-	executeFile(p, t.files, t.args, t.env, "/", end)
-	t.o.Cgroup = -1
-	child, err := p.Clone(ctx, t.o)
+	pidfd, err := start(ctx, in, out)
 	if err != nil {
 		return err
 	}
-	defer unix.Close(child.PIDFD)
-	if t.inside {
-		closeAll(&opened)
-		if err := told.await(ctx, p); err != nil {
-			wait(ctx, child.PIDFD)
-			return err
-		}
-	}
-	status, err := wait(ctx, child.PIDFD)
+	defer unix.Close(pidfd)
+	status, err := wait(ctx, pidfd)
 	if err != nil {
 		return err
 	}
