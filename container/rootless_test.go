@@ -3,7 +3,6 @@ package container
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -689,35 +688,30 @@ func TestHidden(t *testing.T) {
 	process := *first.cfg.Spec.Process
 	process.Args = []string{"/probe", "exit 0"}
 	process.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_CORE"}} // for which we wait
-	ctx := &spy{Context: t.Context(), look: dumpable}
-	p, err := h.Exec(ctx, Exec{Process: &process, Stdin: dev, Stdout: dev, Stderr: dev})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if st, err := p.Wait(t.Context()); err != nil || st != (Status{}) {
-		t.Errorf("%v, %v", st, err)
-	}
-	if !ctx.seen.Load() || dumpable() != 1 {
-		t.Errorf("hidden meanwhile: %v; afterwards: %d, want 1", ctx.seen.Load(), dumpable())
-	}
-}
-
-// spy looks whether it is hidden when it is asked whether it has ended, which
-// those do who wait for a child.
-type spy struct {
-	context.Context
-	look func() int
-	seen atomic.Bool
-}
-
-func (s *spy) Err() error {
-	// The child has first to come to where it hides.
-	for end := time.Now().Add(100 * time.Millisecond); !s.seen.Load() && time.Now().Before(end); time.Sleep(time.Millisecond) {
-		if s.look() == 0 {
-			s.seen.Store(true)
+	// Somebody looks all the time; an exec may be over before they come to it.
+	var seen, stop atomic.Bool
+	looked := make(chan struct{})
+	go func() {
+		defer close(looked)
+		for !stop.Load() && !seen.Load() {
+			n, err := unix.PrctlRetInt(unix.PR_GET_DUMPABLE, 0, 0, 0, 0)
+			seen.Store(err == nil && n == 0)
+		}
+	}()
+	for end := time.Now().Add(10 * time.Second); !seen.Load() && time.Now().Before(end); {
+		p, err := h.Exec(t.Context(), Exec{Process: &process, Stdin: dev, Stdout: dev, Stderr: dev})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if st, err := p.Wait(t.Context()); err != nil || st != (Status{}) {
+			t.Errorf("%v, %v", st, err)
 		}
 	}
-	return s.Context.Err()
+	stop.Store(true)
+	<-looked
+	if !seen.Load() || dumpable() != 1 {
+		t.Errorf("hidden meanwhile: %v; afterwards: %d, want 1", seen.Load(), dumpable())
+	}
 }
 
 // TestSharedScore: a container's oom_score_adj is not ours too.
