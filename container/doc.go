@@ -30,17 +30,18 @@
 // virtual machine of two CPUs with Linux 6.18 (go test -bench Start shows yours;
 // bench run --explain shows every call):
 //
-//	start           230  check the configuration, make the folders of the writable layer
-//	overlay         200  join the layers; half of it is fsconfig(FSCONFIG_CMD_CREATE)
-//	make cgroup     280  mkdir(2) and the limits, in four hierarchies of version 1
-//	clone           740  compile (110), then clone3(2), of which a network namespace is the most
+//	start           370  check the configuration, make the folders of the writable layer
+//	overlay         220  join the layers; half of it is fsconfig(FSCONFIG_CMD_CREATE)
+//	make cgroup       0  mkdir(2) and the limits, in four hierarchies of version 1: 280, but
+//	                     done meanwhile, on another CPU
+//	clone           860  compile (110), then clone3(2), of which a network namespace is the most
 //	id maps         100  the parent writes uid_map and gid_map
 //	cgroup           50  the child enters
-//	file system     780  220 calls; the longest is umount2(2) of the host's tree, 160
-//	network          80  lo; with a veth 180, and the parent makes it meanwhile
+//	file system     830  220 calls; the longest is umount2(2) of the host's tree, 160
+//	network          90  lo; with a veth 200, and the parent makes it meanwhile
 //	privileges       40
-//	exec            180  execve(2)
-//	                470  until the program's first instruction
+//	exec            200  execve(2)
+//	                590  until the program's first instruction
 //
 // A C program that makes the same container by the fewest calls that are needed
 // (bench/peers/testdata/limit.c) takes 0.7 of that, and it is the kernel's time. What was won

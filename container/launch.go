@@ -72,19 +72,15 @@ func (l *launch) start(ctx context.Context) (err error) {
 	if err := l.open(); err != nil {
 		return err
 	}
+	group := l.meanwhile(l.makeGroup)
 	if isNew(l.spec, specs.MountNamespace) {
-		if l.tree, err = l.prepareTree(&l.fds, &l.opened); err != nil {
-			return err
-		}
-		if l.tree != nil {
+		if l.tree, err = l.prepareTree(&l.fds, &l.opened); l.tree != nil {
 			l.marks = append(l.marks, l.tree.Marks()...)
 		}
 	}
-	l.mark("make cgroup")
-	if l.spec.Linux != nil && l.spec.Linux.CgroupsPath != "" {
-		if err := l.makeGroup(); err != nil {
-			return err
-		}
+	l.mark("make cgroup") // from here on it is waited for
+	if err := errors.Join(err, group()); err != nil {
+		return err
 	}
 	if l.fds.cgroups != nil && !has(l.spec, specs.CgroupNamespace) {
 		if l.fds.cgroups, err = ownGroups(l.fds.cgroups, l.group, has(l.spec, specs.UserNamespace), &l.opened); err != nil {
@@ -96,6 +92,17 @@ func (l *launch) start(ctx context.Context) (err error) {
 	}
 	l.mark("clone")
 	return l.clone(ctx)
+}
+
+// meanwhile begins f, and gives a function that waits for its end. Where every
+// call is traced, it is not done until then, as two at once would be timed wrongly.
+func (l *launch) meanwhile(f func() error) (wait func() error) {
+	if l.cfg.Trace != nil {
+		return f
+	}
+	done := make(chan error, 1)
+	go func() { done <- f() }()
+	return func() error { return <-done }
 }
 
 // check refuses what cannot be honoured.
@@ -156,8 +163,12 @@ func (l *launch) open() (err error) {
 	return err
 }
 
-// makeGroup makes the cgroup, which is ready before the child is born.
+// makeGroup makes the cgroup, if one is asked for, which is ready before the child
+// is born.
 func (l *launch) makeGroup() (err error) {
+	if l.spec.Linux == nil || l.spec.Linux.CgroupsPath == "" {
+		return nil
+	}
 	at := now()
 	o := cgroup.Options{Delegated: powerless()}
 	if l.wait != nil { // for an engine: with all that it may ask for later
