@@ -56,6 +56,7 @@
 //   - The filter of system calls as a tree of comparisons and not a list: 0.08 ms
 //     instead of 0.7 to attach Docker's (package seccomp).
 //   - The network as one message, sent by the child, while the parent makes the veth.
+//   - The cgroup is made while the layers are joined: 0.2 to 0.3 ms.
 //   - Calls are put into words only for those who ask: 0.3 ms.
 //
 // The command bench-oci adds Go's start (1.5 ms), reading the configuration (1 ms,

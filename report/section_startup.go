@@ -301,7 +301,7 @@ var phaseMeans = map[string]map[string]string{
 	"container": {
 		"start":       "folders for the writable layer",
 		"overlay":     "the image's layers are joined",
-		"make cgroup": "what is left of making a control group with its limits, begun with the overlay",
+		"make cgroup": "until a control group with its limits is there",
 		"clone":       "a new process with new namespaces",
 		"id maps":     "its users are mapped to the host's",
 		"namespaces":  "those that exist are joined",
