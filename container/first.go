@@ -155,9 +155,17 @@ const firstPatience = 10 * time.Second
 // our memory.
 type report struct{ r, w *os.File }
 
-func newReport() (report, error) {
-	r, w, err := os.Pipe()
-	return report{r, w}, os.NewSyscallError("pipe", err)
+// newReport makes it, and gives the number of its end for a child whose program
+// gets n descriptors.
+func newReport(n int, opened *[]int) (r report, failed int, err error) {
+	if r.r, r.w, err = os.Pipe(); err != nil {
+		return report{}, -1, os.NewSyscallError("pipe", err)
+	}
+	if failed, err = aside(int(r.w.Fd()), n, opened); err != nil {
+		r.Close()
+		return report{}, -1, err
+	}
+	return r, failed, nil
 }
 
 func (r report) Close() {
@@ -165,15 +173,20 @@ func (r report) Close() {
 	r.w.Close()
 }
 
-// await waits until the child has executed its program, and gives the error if
-// it could not.
-func (r report) await(ctx context.Context, p *step.Program) error {
+// await waits until the child has executed its program. If it could not, it is
+// killed and reaped, and the error says why. Nobody else of ours may still have
+// the child's end open.
+func (r report) await(ctx context.Context, p *step.Program, pidfd int) error {
 	r.w.Close()
 	ctx, cancel := context.WithTimeout(ctx, firstPatience)
 	defer cancel()
 	f, err := readFailure(ctx, r.r)
-	if err != nil || f.Index == 0 {
-		return err
+	if err == nil && f.Index != 0 {
+		err = p.Failed(f)
 	}
-	return p.Failed(f)
+	if err != nil {
+		unix.PidfdSendSignal(pidfd, unix.SIGKILL, nil, 0)
+		reapChild(pidfd)
+	}
+	return err
 }

@@ -243,12 +243,11 @@ func (l *launch) openReport() (err error) {
 	if !first {
 		return nil
 	}
-	if l.told, err = newReport(); err != nil {
+	if l.told, fds.report, err = newReport(n, &l.opened); err != nil {
 		return err
 	}
 	l.files = append(l.files, l.told.r, l.told.w)
-	fds.report, err = aside(int(l.told.w.Fd()), n, &l.opened)
-	return err
+	return nil
 }
 
 // clone makes the child, and waits until it has executed its program, or is
@@ -288,11 +287,9 @@ func (l *launch) clone(ctx context.Context) error {
 	if l.told.r != nil {
 		closeAll(&l.opened)
 		at := now()
-		err := l.told.await(ctx, p)
+		err := l.told.await(ctx, p, l.pidfd)
 		trace.detour(l.cfg, at, err)
 		if err != nil {
-			unix.PidfdSendSignal(l.pidfd, unix.SIGKILL, nil, 0)
-			reapChild(l.pidfd)
 			return fmt.Errorf("starting %q: %w", s.Process.Args[0], explain(err, s.Process))
 		}
 	}

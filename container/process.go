@@ -270,13 +270,10 @@ func (h *Handle) Exec(ctx context.Context, e Exec) (*Process, error) {
 		if end.first, err = openFirst(len(fds), &opened); err != nil {
 			return nil, err
 		}
-		if told, err = newReport(); err != nil {
+		if told, end.report, err = newReport(len(fds), &opened); err != nil {
 			return nil, err
 		}
 		defer told.Close()
-		if end.report, err = aside(int(told.w.Fd()), len(fds), &opened); err != nil {
-			return nil, err
-		}
 	}
 	programs := candidates(s.Process.Args[0], s.Process.Env)
 	if e.file != "" {
@@ -314,9 +311,7 @@ func (h *Handle) Exec(ctx context.Context, e Exec) (*Process, error) {
 	}
 	if told.r != nil {
 		closeAll(&opened)
-		if err := told.await(ctx, p); err != nil {
-			unix.PidfdSendSignal(child.PIDFD, unix.SIGKILL, nil, 0)
-			reapChild(child.PIDFD)
+		if err := told.await(ctx, p, child.PIDFD); err != nil {
 			unix.Close(child.PIDFD)
 			return nil, fmt.Errorf("starting %q: %w", s.Process.Args[0], explain(err, s.Process))
 		}
