@@ -68,45 +68,14 @@ func (p *preparedProcess) Start(ctx context.Context) (Instance, error) {
 		io.Close()
 		return nil, fmt.Errorf("starting the process: %w", err)
 	}
-	i := &processInstance{io: io, proc: proc, done: make(chan struct{}), marks: []Mark{{"start", begin}, {"exec", now()}}}
-	go i.reap()
-	return i, nil
+	return &processInstance{running: watch(io, proc, []Mark{{"start", begin}, {"exec", now()}})}, nil
 }
 
-type processInstance struct {
-	io     *stdio
-	proc   *os.Process
-	marks  []Mark
-	done   chan struct{}
-	status string
-}
-
-// reap waits for the process; Stop sees to it that it ends.
-func (i *processInstance) reap() {
-	defer close(i.done)
-	st, err := i.proc.Wait()
-	if err != nil {
-		i.status = err.Error()
-		return
-	}
-	i.status = st.String()
-}
-
-func (i *processInstance) Output() *Output  { return i.io.output }
-func (i *processInstance) Timeline() []Mark { return i.marks }
+type processInstance struct{ *running }
 
 func (i *processInstance) Processes() ([]int, error) { return []int{i.proc.Pid}, nil }
 
 func (i *processInstance) CgroupMemory() (int64, bool, error) { return 0, false, nil }
-
-func (i *processInstance) Delay(ctx context.Context) (time.Duration, error) { return i.io.Delay(ctx) }
-
-func (i *processInstance) Err() error {
-	if !endsSoon(i.done) {
-		return nil
-	}
-	return i.io.failure(i.status)
-}
 
 func (i *processInstance) Stop(ctx context.Context) error {
 	if err := i.proc.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {

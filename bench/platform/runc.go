@@ -143,54 +143,38 @@ func (p *preparedOther) Close() error { return p.room.Close() }
 func (p *preparedOther) Start(ctx context.Context) (Instance, error) {
 	begin := now()
 	name := "c" + strconv.FormatInt(p.count.Add(1), 10)
-	i := &otherInstance{p: p, group: "/" + p.w.RunID + "/" + name, done: make(chan struct{}), marks: []Mark{{"start", begin}}}
-	var err error
-	if i.io, err = openStdio(); err != nil {
+	i := &otherInstance{p: p, group: "/" + p.w.RunID + "/" + name}
+	marks := []Mark{{"start", begin}}
+	io, err := openStdio()
+	if err != nil {
 		return nil, err
 	}
+	var proc *os.Process
 	if i.bundle, err = p.room.Bundle(name, i.group, p.config); err == nil {
-		i.marks = append(i.marks, Mark{"overlay", now()})
+		marks = append(marks, Mark{"overlay", now()})
 		err = i.bundle.Mount()
 	}
 	if err == nil {
-		i.marks = append(i.marks, Mark{"runtime", now()})
-		i.proc, err = p.runtime.Run(p.room, i.bundle, i.io.in, i.io.out, i.io.err)
+		marks = append(marks, Mark{"runtime", now()})
+		proc, err = p.runtime.Run(p.room, i.bundle, io.in, io.out, io.err)
 	}
-	i.io.started()
+	io.started()
 	if err != nil {
 		if i.bundle != nil {
 			err = errors.Join(err, i.bundle.Remove())
 		}
-		return nil, errors.Join(err, i.io.Close())
+		return nil, errors.Join(err, io.Close())
 	}
-	go i.reap()
+	i.running = watch(io, proc, marks)
 	return i, nil
 }
 
 type otherInstance struct {
-	p      *preparedOther
-	io     *stdio
-	bundle *peer.Bundle
-	group  string
-	marks  []Mark
-	proc   *os.Process // the runtime's
-	done   chan struct{}
-	status string
+	*running // the runtime, which stays as the container's parent
+	p        *preparedOther
+	bundle   *peer.Bundle
+	group    string
 }
-
-// reap waits for the runtime; Stop sees to it that it ends.
-func (i *otherInstance) reap() {
-	defer close(i.done)
-	st, err := i.proc.Wait()
-	if err != nil {
-		i.status = err.Error()
-		return
-	}
-	i.status = st.String()
-}
-
-func (i *otherInstance) Output() *Output  { return i.io.output }
-func (i *otherInstance) Timeline() []Mark { return i.marks }
 
 // Processes are those of the container, and the runtime's.
 func (i *otherInstance) Processes() ([]int, error) {
@@ -209,15 +193,6 @@ func (i *otherInstance) CgroupMemory() (int64, bool, error) {
 	}
 	n, err := g.Memory()
 	return n, true, err
-}
-
-func (i *otherInstance) Delay(ctx context.Context) (time.Duration, error) { return i.io.Delay(ctx) }
-
-func (i *otherInstance) Err() error {
-	if !endsSoon(i.done) {
-		return nil
-	}
-	return i.io.failure(i.status)
 }
 
 // Stop kills the container, at whose end the runtime removes what it made. A
