@@ -2,9 +2,6 @@ package container
 
 import (
 	"bufio"
-	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -14,7 +11,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -293,101 +289,6 @@ func TestNoUserNamespace(t *testing.T) {
 	}
 }
 
-// TestOverlay: what a container writes or removes is its own; the layers stay
-// as they are, and the next container sees them so.
-func TestOverlay(t *testing.T) {
-	needRoot(t)
-	below := layer(t, map[string]string{"etc/motd": "below", "etc/only": "below"})
-	above := layer(t, map[string]string{"etc/motd": "above"})
-	l := layersOf(t, below, above)
-	s := sample("cat /etc/motd", "cat /etc/only", "write /etc/motd CHANGED", "rm /etc/only", "write /etc/new x", "pause")
-	b := startBox(t, l, s)
-	var results []probed
-	for range 5 { // pause ends the list and says only "ready"
-		line, err := b.stdout.ReadBytes('\n')
-		if err != nil {
-			t.Fatal(err)
-		}
-		var r probed
-		if err := json.Unmarshal(line, &r); err != nil {
-			t.Fatal(err)
-		}
-		results = append(results, r)
-	}
-	b.ready(t)
-	want := []probed{{s.Process.Args[1], "above", ""}, {s.Process.Args[2], "below", ""}, {s.Process.Args[3], "", ""}, {s.Process.Args[4], "", ""}, {s.Process.Args[5], "", ""}}
-	if diff := cmp.Diff(want, results); diff != "" {
-		t.Errorf("-want +got:\n%s", diff)
-	}
-	upper := filepath.Join(b.cfg.Dir, "upper")
-	if c, err := os.ReadFile(filepath.Join(upper, "etc/motd")); err != nil || string(c) != "CHANGED" {
-		t.Errorf("the upper layer holds %q, %v", c, err)
-	}
-	if info, err := os.Stat(filepath.Join(upper, "etc/new")); err != nil || info.Sys().(*syscall.Stat_t).Uid != s.Linux.UIDMappings[0].HostID {
-		t.Errorf("a new file does not belong to the container's root: %v", err)
-	}
-	for path, want := range map[string]string{filepath.Join(below, "etc/motd"): "below", filepath.Join(below, "etc/only"): "below", filepath.Join(above, "etc/motd"): "above"} {
-		if c, err := os.ReadFile(path); err != nil || string(c) != want {
-			t.Errorf("the image has changed: %s holds %q, %v", path, c, err)
-		}
-	}
-	got := do(t, l, sample("cat /etc/motd", "cat /etc/only", "cat /etc/new"))
-	wants(t, got, map[string]string{"cat /etc/motd": "above", "cat /etc/only": "below", "cat /etc/new": "!ENOENT"})
-}
-
-// TestManyLayers: more than fit into one value of fsconfig(2).
-func TestManyLayers(t *testing.T) {
-	needRoot(t)
-	var dirs []string
-	for i := range 40 {
-		dirs = append(dirs, layer(t, map[string]string{"n": strconv.Itoa(i), fmt.Sprintf("n%d", i): "x"}))
-	}
-	l := layersOf(t, dirs...)
-	if olderThan(t, 6, 5) {
-		if _, err := tryBox(t, l, sample("exit 0")); err == nil || !strings.Contains(err.Error(), "Linux before 6.5") {
-			t.Errorf("err = %v", err)
-		}
-		return
-	}
-	got := do(t, l, sample("cat /n", "cat /n0", "cat /n39"))
-	wants(t, got, map[string]string{"cat /n": "39", "cat /n0": "x", "cat /n39": "x"})
-}
-
-func TestReadOnlyRoot(t *testing.T) {
-	needRoot(t)
-	s := sample("write /new x", "write /text x", "write /dev/shm/x x", "write /dev/null x")
-	s.Root.Readonly = true
-	wants(t, do(t, layersOf(t, layer(t, map[string]string{"text": "x"})), s), map[string]string{"write /new x": "!EROFS", "write /text x": "!EROFS", "write /dev/shm/x x": "", "write /dev/null x": ""})
-}
-
-// TestHostileImage: links in the image do not lead a mount or a mask out of it.
-func TestHostileImage(t *testing.T) {
-	needRoot(t)
-	outside := t.TempDir()
-	dir := t.TempDir()
-	for _, name := range []string{"dev", "sys"} { // mount points that are links to the host
-		if err := os.Symlink(outside, filepath.Join(dir, name)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := os.MkdirAll(filepath.Join(dir, outside), 0o755); err != nil { // which inside lead here
-		t.Fatal(err)
-	}
-	if err := os.Symlink("/etc/shadow", filepath.Join(dir, "masked")); err != nil {
-		t.Fatal(err)
-	}
-	s := sample("ls /", "stat /dev/null", "cat /masked")
-	s.Linux.MaskedPaths = append(s.Linux.MaskedPaths, "/masked", "/probe/not-a-folder")
-	s.Mounts = deleteMount(s.Mounts, "/sys")
-	got := do(t, layersOf(t, dir), s)
-	if got["stat /dev/null"].Err != "" || got["cat /masked"].Err != "ENOENT" {
-		t.Error(got)
-	}
-	if entries, err := os.ReadDir(outside); err != nil || len(entries) > 0 {
-		t.Errorf("made outside of the image: %v, %v", entries, err)
-	}
-}
-
 func TestUser(t *testing.T) {
 	needRoot(t)
 	s := sample("who", "write /file x", "cat /proc/self/status")
@@ -555,105 +456,4 @@ func cgroupFile(t *testing.T, pid int, controller, v1, v2 string) string {
 	}
 	_, path, _ := strings.Cut(string(b), "0::")
 	return filepath.Join("/sys/fs/cgroup", strings.TrimSpace(path), v2)
-}
-
-// TestCannotStart: each error names what is wrong, and nothing is left.
-func TestCannotStart(t *testing.T) {
-	needRoot(t)
-	l := layersOf(t, layer(t, map[string]string{"text": "neither ELF nor script\n", "script": "#!/no/such/shell\n", "dir/x": ""}))
-	for _, tt := range []struct {
-		name   string
-		mutate func(*specs.Spec)
-		errno  error
-		words  []string
-	}{
-		{"missing program", func(s *specs.Spec) { s.Process.Args = []string{"/no/program"} }, unix.ENOENT, []string{`"/no/program"`, "no such program"}},
-		{"missing command", func(s *specs.Spec) {
-			s.Process.Args, s.Process.Env = []string{"program"}, []string{"PATH=/a:/b"}
-		}, unix.ENOENT, []string{`"program"`, "tried: /a/program, /b/program"}},
-		{"missing interpreter", func(s *specs.Spec) { s.Process.Args = []string{"/script"} }, unix.ENOENT, []string{"/script", "interpreter"}},
-		{"exec format", func(s *specs.Spec) { s.Process.Args = []string{"/text"} }, unix.ENOEXEC, []string{`"/text"`, "exec format error", "this CPU"}},
-		{"a folder", func(s *specs.Spec) { s.Process.Args = []string{"/dir"} }, unix.EACCES, []string{`"/dir"`, "permission denied"}},
-		{"cwd that is no folder", func(s *specs.Spec) { s.Process.Cwd = "/text" }, unix.ENOTDIR, []string{`chdir("/text")`}},
-		{"bad mount option", func(s *specs.Spec) { s.Mounts[1].Options = []string{"sizzle=3"} }, unix.EINVAL, []string{`"sizzle"`, "file system"}},
-		{"unmapped user", func(s *specs.Spec) { s.Process.User.UID = 70000 }, unix.EINVAL, []string{"setresuid(70000"}},
-		{"capability that is not permitted", func(s *specs.Spec) { s.Process.Capabilities.Permitted = nil }, unix.EPERM, []string{"capset("}},
-		{"bad mapping", func(s *specs.Spec) { s.Linux.UIDMappings = append(s.Linux.UIDMappings, s.Linux.UIDMappings...) }, unix.EINVAL, []string{"uid_map"}},
-		{"cgroup's root", func(s *specs.Spec) { s.Linux.CgroupsPath = "/.." }, nil, []string{"root of the hierarchy"}},
-		{"memory limit too small", func(s *specs.Spec) { s.Linux.Resources.Memory.Limit = pointer(int64(4096)) }, nil, []string{"linux.resources.memory.limit"}},
-	} {
-		if isUser() && (tt.name == "bad mapping" || tt.name == "memory limit too small") {
-			continue // newuidmap's to refuse; and without a cgroup there are no limits
-		}
-		t.Run(tt.name, func(t *testing.T) {
-			s := sample("who")
-			tt.mutate(s)
-			dir := t.TempDir()
-			dev := null(t)
-			before := footprintOf(t, dir)
-			c, err := Start(t.Context(), Config{Spec: s, Layers: l, Dir: filepath.Join(dir, "c"), Stdin: dev, Stdout: dev, Stderr: dev})
-			if err == nil {
-				c.Remove(context.Background())
-				t.Fatal("it started")
-			}
-			if tt.errno != nil && !errors.Is(err, tt.errno) {
-				t.Errorf("not %v: %v", tt.errno, err)
-			}
-			for _, w := range tt.words {
-				if !strings.Contains(err.Error(), w) {
-					t.Errorf("the error does not say %q: %v", w, err)
-				}
-			}
-			before.check(t, dir, tt.name)
-		})
-	}
-}
-
-func TestRefuses(t *testing.T) {
-	needRoot(t)
-	l := layersOf(t)
-	dev := null(t)
-	t.Run("another container's folder", func(t *testing.T) {
-		b := startBox(t, l, sample("pause"))
-		b.ready(t)
-		cfg := b.cfg
-		cfg.Spec = sample("who")
-		cfg.Stdin, cfg.Stdout, cfg.Stderr = dev, dev, dev
-		if _, err := Start(t.Context(), cfg); !errors.Is(err, unix.EEXIST) {
-			t.Errorf("err = %v", err)
-		}
-		if _, err := os.Stat(filepath.Join(cfg.Dir, "upper")); err != nil {
-			t.Errorf("the refusal has removed it: %v", err)
-		}
-	})
-	t.Run("another container's cgroup", func(t *testing.T) {
-		b := startBox(t, l, sample("pause"))
-		b.ready(t)
-		s := sample("who")
-		s.Linux.CgroupsPath = b.cfg.Spec.Linux.CgroupsPath
-		dir := filepath.Join(t.TempDir(), "c")
-		if _, err := Start(t.Context(), Config{Spec: s, Layers: l, Dir: dir, Stdin: dev, Stdout: dev, Stderr: dev}); !errors.Is(err, unix.EEXIST) {
-			t.Errorf("err = %v", err)
-		}
-		select {
-		case <-b.Done():
-			t.Errorf("the refusal has ended it: %v", b.Status())
-		case <-time.After(20 * time.Millisecond):
-		}
-	})
-	t.Run("no standard streams", func(t *testing.T) {
-		if _, err := Start(t.Context(), Config{Spec: sample("who"), Layers: l, Dir: filepath.Join(t.TempDir(), "c")}); err == nil || !strings.Contains(err.Error(), "standard input") {
-			t.Errorf("err = %v", err)
-		}
-	})
-	t.Run("no such layer", func(t *testing.T) {
-		fds := footprintOf(t, t.TempDir())
-		if _, err := openLayers(probe(t), "/no/layer"); !errors.Is(err, unix.ENOENT) || !strings.Contains(err.Error(), "/no/layer") {
-			t.Errorf("err = %v", err)
-		}
-		fds.check(t, "/nowhere", "no such layer")
-		if _, err := openLayers(); err == nil {
-			t.Error("no layers at all: accepted")
-		}
-	})
 }
