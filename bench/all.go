@@ -306,7 +306,7 @@ func workload() (*images.Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	store, err := images.Open(filepath.Join(cacheDir(), "images"))
+	store, err := openStore()
 	if err != nil {
 		return nil, err
 	}

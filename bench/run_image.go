@@ -65,14 +65,11 @@ func stored(path, tag string, open func() (v1.Image, error)) (*images.Image, err
 	if err != nil {
 		return nil, err
 	}
-	store, err := images.Open(filepath.Join(cacheDir(), "images"))
+	store, err := openStore()
 	if err != nil {
 		return nil, err
 	}
-	if path, err = filepath.Abs(path); err != nil {
-		return nil, err
-	}
-	return store.Put(path+":"+tag, img)
+	return store.Put("", img)
 }
 
 // file reads a file of the image, or nothing if it has none. The image is not

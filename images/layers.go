@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"golang.org/x/sys/unix"
 )
 
 // An Image is one image of a store.
@@ -72,11 +73,11 @@ func (i *Image) Size() (int64, error) {
 // Unpack unpacks the layers that are not unpacked yet, and returns the folders
 // of all, the lowest first.
 func (i *Image) Unpack(ctx context.Context) ([]string, error) {
-	unlock, err := i.store.lock()
+	l, err := lock(ctx, i.store.path("unpack.lock"), unix.LOCK_EX)
 	if err != nil {
 		return nil, err
 	}
-	defer unlock()
+	defer l.Close()
 	layers, err := i.layers()
 	if err != nil {
 		return nil, err
@@ -138,11 +139,11 @@ func unpackVerified(ctx context.Context, l v1.Layer, id v1.Hash, dir string) err
 // Rootfs unpacks all layers over each other, once, and returns the folder: the
 // whole root file system as one tree, for a platform without an overlay.
 func (i *Image) Rootfs(ctx context.Context) (string, error) {
-	unlock, err := i.store.lock()
+	l, err := lock(ctx, i.store.path("unpack.lock"), unix.LOCK_EX)
 	if err != nil {
 		return "", err
 	}
-	defer unlock()
+	defer l.Close()
 	digest, err := v1.NewHash(i.Digest)
 	if err != nil {
 		return "", err

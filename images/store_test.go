@@ -107,10 +107,10 @@ func TestPut(t *testing.T) {
 		img  v1.Image
 		want []string // the names that are in the store then
 	}{
-		{"one", a, []string{"one"}},
-		{"one", a, []string{"one"}}, // again
-		{"two", a, []string{"one", "two"}},
-		{"one", b, []string{"one", "two"}}, // in its place
+		{"one", a, []string{"one:latest"}},
+		{"one:latest", a, []string{"one:latest"}}, // again
+		{"two:1", a, []string{"one:latest", "two:1"}},
+		{"one", b, []string{"one:latest", "two:1"}}, // in its place
 	} {
 		// Each time anew, as another process would.
 		last = put(t, open(t, dir), step.name, step.img)
@@ -122,7 +122,7 @@ func TestPut(t *testing.T) {
 			t.Errorf("it gave %s %s, want %s %s", last.Name, last.Digest, step.name, digest)
 		}
 		got := stored(t, dir)
-		if got[step.name] != digest.String() || len(got) != len(step.want) {
+		if name, _ := FamiliarName(step.name); got[name] != digest.String() || len(got) != len(step.want) {
 			t.Errorf("after putting %s the store has %v, want %v", step.name, got, step.want)
 		}
 	}
@@ -140,7 +140,7 @@ func TestOpenRefused(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(file); err == nil || !strings.Contains(err.Error(), "opening the image store: mkdir "+file) {
+	if _, err := Open(file); err == nil || !strings.Contains(err.Error(), "opening the image store "+file) {
 		t.Errorf("error %v", err)
 	}
 }
