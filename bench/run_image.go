@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -46,7 +47,7 @@ func openImage(ctx context.Context, name, tmp string) (imageTree, error) {
 			return imageTree{name: name, dirs: []string{dir}}, err
 		}
 	default:
-		return imageTree{}, fmt.Errorf("there is no image %q: images are %s, and paths, which begin with a slash or a dot (./%s)", name, images.WorkloadName, name)
+		img, err = named(name)
 	}
 	if err != nil {
 		return imageTree{}, err
@@ -56,6 +57,19 @@ func openImage(ctx context.Context, name, tmp string) (imageTree, error) {
 		return imageTree{}, err
 	}
 	return imageTree{name: name, dirs: dirs, config: img.Config.Config}, nil
+}
+
+// named finds an image of the store.
+func named(name string) (*images.Image, error) {
+	store, err := openStore()
+	if err != nil {
+		return nil, err
+	}
+	img, err := store.Image(name, v1.Platform{})
+	if errors.As(err, new(*images.NotFoundError)) {
+		err = fmt.Errorf("%w; bench image pull, build or import brings one, and a path begins with a slash or a dot (./%s)", err, name)
+	}
+	return img, err
 }
 
 // stored puts the image of a path into the store, where its layers are

@@ -44,6 +44,9 @@ func (e *NotFoundError) Error() string {
 // folder that it assumes, and with the tag that it assumes, "latest".
 func FamiliarName(ref string) (string, error) {
 	r, err := name.ParseReference(ref)
+	if err == nil && strings.HasPrefix(ref, ".") {
+		err = errors.New("it is a path")
+	}
 	if err != nil {
 		return "", fmt.Errorf("%q is no name of an image: %w", ref, err)
 	}
