@@ -17,6 +17,8 @@ import (
 	"syscall"
 	"time"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"vmctr/bench/embedded"
 	"vmctr/bench/experiment"
 	"vmctr/bench/harness"
@@ -297,12 +299,11 @@ func newRun(ctx context.Context, s streams) (*harness.Run, error) {
 }
 
 // workload is the image that is measured, in the store.
-func workload() (*images.Image, error) {
-	program, err := embedded.Workload()
-	if err != nil {
-		return nil, err
-	}
-	img, err := images.Workload(program)
+func workload() (*images.Image, error) { return workloadOn(v1.Platform{}) }
+
+// workloadOn is the same for a platform, of which the zero one is this host's.
+func workloadOn(p v1.Platform) (*images.Image, error) {
+	programs, err := embedded.Workloads()
 	if err != nil {
 		return nil, err
 	}
@@ -310,7 +311,10 @@ func workload() (*images.Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	return store.Put(images.WorkloadName, img)
+	if err := store.PutWorkload(programs); err != nil {
+		return nil, err
+	}
+	return store.Image(images.WorkloadName, p)
 }
 
 func workloadFor(run *harness.Run, p platform.Platform, image *images.Image, process images.Process, givenKernel string) platform.Workload {

@@ -4,10 +4,13 @@ import (
 	"archive/tar"
 	"bytes"
 	"io"
+	"path/filepath"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/validate"
 )
 
 // blobs are all bytes that an image consists of.
@@ -149,5 +152,76 @@ func TestWorkloadUnpacks(t *testing.T) {
 	got := tree(t, root)
 	if got["bench/workload"] != "-rwxr-xr-x program" || len(got["bench/data"]) != len("-rw-r--r-- ")+1<<20 {
 		t.Errorf("bench/workload is %q, bench/data has %d bytes", got["bench/workload"], len(got["bench/data"]))
+	}
+}
+
+// TestWorkloadIndex: an image for each platform, which have the data in common,
+// and which is there is not built again.
+func TestWorkloadIndex(t *testing.T) {
+	dir := t.TempDir()
+	programs := map[string][]byte{"arm64": []byte("for arm"), "amd64": []byte("for intel")}
+	digests := func() map[string]string {
+		t.Helper()
+		s := open(t, dir)
+		if err := s.PutWorkload(programs); err != nil {
+			t.Fatal(err)
+		}
+		got := map[string]string{}
+		var data []string
+		for arch, program := range programs {
+			i, err := s.Image(WorkloadName, v1.Platform{OS: "linux", Architecture: arch})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if i.Config.Architecture != arch || i.Config.OS != "linux" {
+				t.Errorf("the image for %s says that it is for %v", arch, i.Platform())
+			}
+			got[arch] = i.Digest
+			data = append(data, i.DiffIDs()[0])
+			if ok, err := s.hasWorkload(arch, program); !ok || err != nil {
+				t.Errorf("%s would be built again: %v", arch, err)
+			}
+			if ok, err := s.hasWorkload(arch, []byte("a third")); ok || err != nil {
+				t.Errorf("%s with another program would not be built: %v", arch, err)
+			}
+		}
+		if data[0] != data[1] {
+			t.Errorf("the layers of data are %v", data)
+		}
+		return got
+	}
+	first := digests()
+	if diff := cmp.Diff(first, digests()); diff != "" {
+		t.Error(diff)
+	}
+	index, err := layout.ImageIndexFromPath(filepath.Join(dir, "oci"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := validate.Index(index); err != nil { // as another OCI tool reads it
+		t.Error(err)
+	}
+	if got := names(t, dir, "oci/blobs/sha256"); len(got) != 1+2*2+3 {
+		t.Errorf("%d blobs, want an index, two manifests, two configurations and three layers", len(got))
+	}
+	// A layer that is lost is made again.
+	i, err := open(t, dir).Image(WorkloadName, v1.Platform{OS: "linux", Architecture: "arm64"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := i.Manifest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := open(t, dir).Discard(m.Layers[1].Digest); err != nil {
+		t.Fatal(err)
+	}
+	digests()
+	if !open(t, dir).Has(m.Layers[1].Digest) {
+		t.Error("a layer that was lost is not made again")
+	}
+	programs["arm64"] = []byte("another")
+	if second := digests(); second["arm64"] == first["arm64"] || second["amd64"] != first["amd64"] {
+		t.Errorf("with another program for arm64: %v, before %v", second, first)
 	}
 }

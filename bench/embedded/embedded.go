@@ -7,13 +7,32 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"runtime"
 )
 
 //go:embed all:bin
 var files embed.FS
 
-// Workload is the static program that is measured (bench/workload).
-func Workload() ([]byte, error) { return program("workload") }
+// architectures are those that the workload is built for.
+var architectures = []string{"amd64", "arm64"}
+
+// Workload is the static program that is measured (bench/workload), for this
+// host's processor.
+func Workload() ([]byte, error) { return program("workload-" + runtime.GOARCH) }
+
+// Workloads is the same program for every architecture that it is built for, by
+// the name of the architecture.
+func Workloads() (map[string][]byte, error) {
+	all := map[string][]byte{}
+	for _, a := range architectures {
+		p, err := program("workload-" + a)
+		if err != nil {
+			return nil, err
+		}
+		all[a] = p
+	}
+	return all, nil
+}
 
 // Guest is PID 1 of a guest (vm/guest).
 func Guest() ([]byte, error) { return program("guest") }

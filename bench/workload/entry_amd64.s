@@ -13,9 +13,3 @@ TEXT _bench_entry(SB),NOSPLIT|NOFRAME,$0
 	SYSCALL
 	XORL	DX, DX		// at entry, DX is a function for atexit: none
 	JMP	_rt0_amd64_linux(SB)
-
-// "first-instruction\n"
-DATA	·signal+0(SB)/8, $"first-in"
-DATA	·signal+8(SB)/8, $"structio"
-DATA	·signal+16(SB)/2, $"n\n"
-GLOBL	·signal(SB), RODATA|NOPTR, $18

@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -38,24 +39,33 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// built is the program as scripts/build makes it: it is measured as a whole,
-// entry point and all.
-var built = sync.OnceValues(func() (string, error) {
-	file := filepath.Join(temp, "workload")
-	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -E _bench_entry", "-o", file, ".")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("go build: %w\n%s", err, out)
-	}
-	return file, nil
-})
+// built are the programs as scripts/build makes them, by architecture: each is
+// tested as a whole, entry point and all.
+var built = map[string]func() (string, error){"amd64": build("amd64"), "arm64": build("arm64")}
+
+func build(arch string) func() (string, error) {
+	return sync.OnceValues(func() (string, error) {
+		file := filepath.Join(temp, "workload-"+arch)
+		cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -E _bench_entry", "-o", file, ".")
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOARCH="+arch)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return "", fmt.Errorf("go build: %w\n%s", err, out)
+		}
+		return file, nil
+	})
+}
 
 func program(t *testing.T) string {
 	t.Helper()
-	if runtime.GOARCH != "amd64" {
-		t.Skipf("the entry point is not written for %s yet", runtime.GOARCH)
+	return programFor(t, runtime.GOARCH)
+}
+
+func programFor(t *testing.T, arch string) string {
+	t.Helper()
+	if built[arch] == nil {
+		t.Skipf("the entry point is not written for %s yet", arch)
 	}
-	file, err := built()
+	file, err := built[arch]()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -281,36 +291,74 @@ func TestNoData(t *testing.T) {
 }
 
 // TestStatic: the same file runs where there is no other, and starts at our
-// entry point.
+// entry point, whatever processor it is for.
 func TestStatic(t *testing.T) {
-	f, err := elf.Open(program(t))
+	for _, tt := range []struct {
+		arch    string
+		machine elf.Machine
+		code    []byte // the write(2) is the very first
+	}{
+		{"amd64", elf.EM_X86_64, []byte{0xb8, 1, 0, 0, 0, 0xbf, 1, 0, 0, 0}}, // MOVL $1, AX; MOVL $1, DI
+		{"arm64", elf.EM_AARCH64, []byte{0xe8, 0x03, 0x7a, 0xb2}},            // MOVD $64, R8, as ORR
+	} {
+		t.Run(tt.arch, func(t *testing.T) {
+			f, err := elf.Open(programFor(t, tt.arch))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			if f.Type != elf.ET_EXEC || f.Machine != tt.machine {
+				t.Errorf("its type is %v, its machine %v", f.Type, f.Machine)
+			}
+			for _, p := range f.Progs {
+				if p.Type == elf.PT_INTERP || p.Type == elf.PT_DYNAMIC {
+					t.Errorf("it has a segment %v", p.Type)
+				}
+			}
+			if libs, err := f.ImportedLibraries(); len(libs) > 0 {
+				t.Errorf("it needs %v, %v", libs, err)
+			}
+			code := make([]byte, len(tt.code))
+			text := f.Section(".text")
+			if text == nil {
+				t.Fatal("it has no .text")
+			}
+			if _, err := text.ReadAt(code, int64(f.Entry-text.Addr)); err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(code, tt.code) {
+				t.Errorf("it starts with % x, want % x", code, tt.code)
+			}
+		})
+	}
+}
+
+// TestEmulated runs the program for the other architecture under an emulator
+// of its processor: the first line is there, and Go's runtime starts after it.
+func TestEmulated(t *testing.T) {
+	emulator := ""
+	for _, name := range []string{"qemu-aarch64-static", "qemu-aarch64"} {
+		if path, err := exec.LookPath(name); err == nil {
+			emulator = path
+		}
+	}
+	if emulator == "" {
+		if slices.Contains(strings.Split(os.Getenv("BENCH_REQUIRE"), ","), "qemu-user") {
+			t.Fatal("BENCH_REQUIRE has qemu-user, and there is no qemu-aarch64-static")
+		}
+		t.Skip("no emulator for arm64 programs; try: apt-get install qemu-user-static")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, emulator, programFor(t, "arm64"), "exit")
+	out, err := cmd.Output()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
-	if f.Type != elf.ET_EXEC {
-		t.Errorf("its type is %v", f.Type)
-	}
-	for _, p := range f.Progs {
-		if p.Type == elf.PT_INTERP || p.Type == elf.PT_DYNAMIC {
-			t.Errorf("it has a segment %v", p.Type)
-		}
-	}
-	if libs, err := f.ImportedLibraries(); len(libs) > 0 {
-		t.Errorf("it needs %v, %v", libs, err)
-	}
-	// MOVL $1, AX; MOVL $1, DI: the write(2) is the very first.
-	code := make([]byte, 10)
-	text := f.Section(".text")
-	if text == nil {
-		t.Fatal("it has no .text")
-	}
-	if _, err := text.ReadAt(code, int64(f.Entry-text.Addr)); err != nil {
-		t.Fatal(err)
-	}
-	want := []byte{0xb8, 1, 0, 0, 0, 0xbf, 1, 0, 0, 0}
-	if !bytes.Equal(code, want) {
-		t.Errorf("it starts with % x, want % x", code, want)
+	first, rest, _ := strings.Cut(string(out), "\n")
+	var id identity.Identity
+	if err := json.Unmarshal([]byte(rest), &id); first != "first-instruction" || err != nil || id.Kernel.Machine != "aarch64" {
+		t.Errorf("it printed %q (%v)", out, err)
 	}
 }
 
