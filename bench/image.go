@@ -9,6 +9,12 @@ import (
 // imageCommand is what can be done with images: a verb each, in a file of its
 // own.
 type imageCommand struct {
+	Ls      imageLsCommand      `cmd:"" aliases:"list" help:"List the images that are here."`
+	Inspect imageInspectCommand `cmd:"" help:"Show all that an image says of itself, as JSON."`
+	History imageHistoryCommand `cmd:"" help:"Show the steps that made an image, and the layer that each made."`
+	Verify  imageVerifyCommand  `cmd:"" help:"Check every byte of images against their digests."`
+	Rm      imageRmCommand      `cmd:"" help:"Take the names of images away."`
+	Prune   imagePruneCommand   `cmd:"" help:"Remove what no image has any more, to free room."`
 }
 
 // openStore opens the store of images, which every command uses.

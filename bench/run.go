@@ -26,6 +26,7 @@ import (
 type runCommand struct {
 	Args []string `arg:"" name:"image" passthrough:"partial" help:"The image and, after it, the program and its arguments. An image is 'workload', or a path that begins with a dot or a slash: an OCI image layout (or oci:DIR[:NAME]), an archive of docker save, or a folder that is a root file system."`
 
+	Platform    string   `help:"Of an image for several platforms, the one for this. Default: this host's." placeholder:"OS/ARCH[/VARIANT]"`
 	Interactive bool     `short:"i" help:"Pass the standard input on."`
 	TTY         bool     `short:"t" name:"tty" help:"Give the program a terminal."`
 	Name        string   `help:"A name, which no other container has." placeholder:"NAME"`
@@ -171,7 +172,7 @@ func (b *box) prepare(ctx context.Context, s streams) error {
 			return err
 		}
 	}
-	image, err := openImage(ctx, b.image, filepath.Join(b.run.Dir, "image"))
+	image, err := openImage(ctx, b.image, b.Platform, filepath.Join(b.run.Dir, "image"))
 	if err != nil {
 		return err
 	}

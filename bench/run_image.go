@@ -23,12 +23,18 @@ type imageTree struct {
 
 // openImage finds an image by the name that the user gave. tmp is a folder that
 // it may make.
-func openImage(ctx context.Context, name, tmp string) (imageTree, error) {
+func openImage(ctx context.Context, name, platform, tmp string) (imageTree, error) {
 	var img *images.Image
+	var p v1.Platform // zero: this host's
 	var err error
+	if platform != "" {
+		if p, err = images.ParsePlatform(platform); err != nil {
+			return imageTree{}, fmt.Errorf("--platform: %w", err)
+		}
+	}
 	switch layout, isLayout := strings.CutPrefix(name, "oci:"); {
 	case name == images.WorkloadName:
-		img, err = workload()
+		img, err = workloadOn(p)
 	case isLayout:
 		dir, tag, _ := strings.Cut(layout, ":")
 		img, err = stored(dir, tag, func() (v1.Image, error) { return images.FromLayout(dir, tag) })
@@ -47,7 +53,10 @@ func openImage(ctx context.Context, name, tmp string) (imageTree, error) {
 			return imageTree{name: name, dirs: []string{dir}}, err
 		}
 	default:
-		img, err = named(name)
+		img, err = named(name, p)
+	}
+	if err == nil {
+		err = checkPlatform(img)
 	}
 	if err != nil {
 		return imageTree{}, err
@@ -60,12 +69,12 @@ func openImage(ctx context.Context, name, tmp string) (imageTree, error) {
 }
 
 // named finds an image of the store.
-func named(name string) (*images.Image, error) {
+func named(name string, p v1.Platform) (*images.Image, error) {
 	store, err := openStore()
 	if err != nil {
 		return nil, err
 	}
-	img, err := store.Image(name, v1.Platform{})
+	img, err := store.Image(name, p)
 	if errors.As(err, new(*images.NotFoundError)) {
 		err = fmt.Errorf("%w; bench image pull, build or import brings one, and a path begins with a slash or a dot (./%s)", err, name)
 	}

@@ -270,6 +270,10 @@ func (s *Store) named(ref string) (Named, error) {
 	return Named{}, &NotFoundError{ref, have}
 }
 
+// Lookup finds the name that a user means: in full, as Docker shows it, or by a
+// digest. The error is a [*NotFoundError] if there is none.
+func (s *Store) Lookup(ref string) (Named, error) { return s.named(ref) }
+
 // Image is the image that a name, or a digest, stands for on a platform. The
 // zero platform is this host's. Errors are a [*NotFoundError] and a
 // [*PlatformError].

@@ -104,6 +104,9 @@ func rank(on, of v1.Platform) int {
 	return -1
 }
 
+// Runs tells whether a host of one platform runs what is for another.
+func Runs(on, of v1.Platform) bool { return rank(on, of) >= 0 }
+
 // isAttestation tells whether an entry of an index is no image, but what a
 // builder says of one; it has a platform that there is not.
 func isAttestation(d v1.Descriptor) bool {
