@@ -15,6 +15,7 @@ type imageCommand struct {
 	Verify  imageVerifyCommand  `cmd:"" help:"Check every byte of images against their digests."`
 	Rm      imageRmCommand      `cmd:"" help:"Take the names of images away."`
 	Prune   imagePruneCommand   `cmd:"" help:"Remove what no image has any more, to free room."`
+	Build   imageBuildCommand   `cmd:"" help:"Make an image from a recipe and Debian's packages, without a registry."`
 }
 
 // openStore opens the store of images, which every command uses.
