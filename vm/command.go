@@ -1,6 +1,7 @@
 package vm
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -13,6 +14,8 @@ const (
 	fdControl            // a connected socket: the guest's reports, the host's commands
 	fdOutput             // a connected socket: the workload's standard output
 	fdConsole            // a file: the serial console
+	fdError              // with Streams, a connected socket: the workload's standard error
+	fdInput              // likewise, its standard input
 )
 
 // command is the command line of QEMU. It is pure.
@@ -39,12 +42,22 @@ func (c Config) command() []string {
 	add("-chardev", "socket,id=qmp,server=on,wait=off,fd="+strconv.Itoa(fdQMP), "-mon", "chardev=qmp,mode=control")
 	add("-chardev", "file,id=console,path=/proc/self/fd/"+strconv.Itoa(fdConsole), "-serial", "chardev:console")
 	add("-device", "virtio-serial-pci")
-	for _, port := range []struct {
+	type port struct {
 		id, name string
 		fd       int
-	}{{"control", wire.ControlPort, fdControl}, {"output", wire.OutputPort, fdOutput}} {
+	}
+	ports := []port{{"control", wire.ControlPort, fdControl}, {"output", wire.OutputPort, fdOutput}}
+	if c.Streams {
+		ports = append(ports, port{"error", wire.ErrorPort, fdError}, port{"input", wire.InputPort, fdInput})
+	}
+	for _, port := range ports {
 		add("-chardev", "socket,id="+port.id+",fd="+strconv.Itoa(port.fd))
 		add("-device", "virtserialport,chardev="+port.id+",name="+port.name)
+	}
+	for i, disk := range c.Layers {
+		id := "layer" + strconv.Itoa(i)
+		add("-drive", "if=none,format=raw,readonly=on,id="+id+",file="+escape(disk))
+		add("-device", "virtio-blk-pci,drive="+id+",serial="+wire.Serial(strconv.Itoa(i))+layerAddress(i))
 	}
 	for i, disk := range c.Disks {
 		id := "disk" + strconv.Itoa(i)
@@ -52,6 +65,23 @@ func (c Config) command() []string {
 	}
 	add("-device", "pvpanic-pci")
 	return cmd
+}
+
+// The bus has 32 slots, and an image may have more layers than that. But a device
+// in a slot may have eight functions, each of which is a device for the guest: so
+// eight disks share a slot. Slots below and above are left to what else there is.
+const (
+	firstLayerSlot = 0x0e
+	slotFunctions  = 8
+	maxLayers      = (0x1f - firstLayerSlot) * slotFunctions // q35 has its own devices in slot 0x1f
+)
+
+func layerAddress(i int) string {
+	address := fmt.Sprintf(",addr=%#x.%d", firstLayerSlot+i/slotFunctions, i%slotFunctions)
+	if i%slotFunctions == 0 {
+		address += ",multifunction=on"
+	}
+	return address
 }
 
 // machineOptions leave out what a machine type brings and nobody here uses.

@@ -48,10 +48,16 @@ type Config struct {
 	CPUs        int
 	Memory      int64 // RAM of the guest in bytes, whole MiB
 
-	Kernel    string   // path of an ELF file with a PVH entry, or of a bzImage
-	Initramfs string   // path, as [Initramfs.Write] makes it
-	Cmdline   string   // more for the kernel's command line
-	Disks     []string // paths of raw images, which the guest finds as /dev/vda and so on
+	Kernel    string // path of an ELF file with a PVH entry, or of a bzImage
+	Initramfs string // path, as [Initramfs.Write] makes it
+	Cmdline   string // more for the kernel's command line
+	// Layers are the disks of the image's layers, the lowest first, if it is not in
+	// the initramfs: read-only, each with a serial number by which the guest finds
+	// it (wire.Serial). At most 136.
+	Layers []string
+	Disks  []string // paths of raw images, which the guest finds as /dev/vda and so on, behind the layers
+	// Streams adds ports for the workload's standard error and input.
+	Streams bool
 
 	// Dir is a folder for the sockets of this machine alone. Start makes it,
 	// and Stop removes it.
@@ -76,6 +82,8 @@ func (c Config) check() error {
 		}
 	}
 	switch {
+	case len(c.Layers) > maxLayers:
+		return bad("layers", "%d: it has room for %d disks of layers", len(c.Layers), maxLayers)
 	case c.CPUs < 1:
 		return bad("CPUs", "%d: it needs at least one", c.CPUs)
 	case c.Memory < 1<<20 || c.Memory%(1<<20) != 0:

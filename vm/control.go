@@ -130,8 +130,8 @@ func (c *control) marks() []Mark {
 	return marks
 }
 
-func (c *control) send(command string) error {
-	line, err := json.Marshal(wire.Command{Command: command})
+func (c *control) send(command wire.Command) error {
+	line, err := json.Marshal(command)
 	if err != nil {
 		return err
 	}

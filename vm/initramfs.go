@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
@@ -21,11 +22,20 @@ import (
 type Initramfs struct {
 	Guest  []byte         // PID 1: the program of vm/guest
 	Kernel *kernel.Kernel // whose modules go in
-	// Spec says what to run: process.args, env and cwd, and hostname. The rest
-	// of it is about namespaces, which a machine of its own does not need.
+	// Spec says what to run: process.args, env, cwd, user and rlimits, and
+	// hostname. The rest is about what a machine of its own does not need: its
+	// namespaces, and what its root may not do.
 	Spec *specs.Spec
-	// Layers are the folders of the image's layers, the lowest first.
+	// Layers are the folders of the image's layers, the lowest first. With Disks
+	// they are what covers the image.
 	Layers []string
+	// Disks is how many of Config.Layers there are: the image is on these, and the
+	// guest joins them. With 0, it is in Layers alone, and in memory.
+	Disks int
+	// Streams and Input say that the workload's standard error goes to the host,
+	// and that its standard input comes from there: the machine has
+	// Config.Streams. Without Input its input is empty.
+	Streams, Input bool
 	// Modules are drivers that the workload needs, beside those that PID 1
 	// does; each brings what it depends on.
 	Modules []string
@@ -38,6 +48,8 @@ var (
 	// lateModules are loaded once the workload runs, and may be missing. A
 	// panic before that is seen on the console.
 	lateModules = []string{"pvpanic-pci"}
+	// diskModules are loaded for an image that is on disks.
+	diskModules = []string{"virtio_blk", "erofs", "overlay"}
 )
 
 // Write writes the archive to path. When it fails, no file is left.
@@ -70,7 +82,7 @@ func (i Initramfs) Write(path string) (err error) {
 }
 
 func (i Initramfs) write(w *initramfs.Writer) error {
-	config, err := json.Marshal(i.Spec)
+	config, err := json.Marshal(i.config())
 	if err != nil {
 		return err
 	}
@@ -82,7 +94,7 @@ func (i Initramfs) write(w *initramfs.Writer) error {
 	); err != nil {
 		return err
 	}
-	if err := i.writeModules(w, wire.Modules, slices.Concat(modules, i.Modules)); err != nil {
+	if err := i.writeModules(w, wire.Modules, i.modules()); err != nil {
 		return err
 	}
 	var missing *kernel.MissingModuleError
@@ -99,6 +111,34 @@ func (i Initramfs) write(w *initramfs.Writer) error {
 		}
 	}
 	return w.Close()
+}
+
+func (i Initramfs) modules() []string {
+	if i.Disks > 0 {
+		return slices.Concat(modules, diskModules, i.Modules)
+	}
+	return slices.Concat(modules, i.Modules)
+}
+
+// config is the configuration that the guest reads: a process in no namespaces,
+// whose root is that of the machine.
+func (i Initramfs) config() *specs.Spec {
+	p := i.Spec.Process
+	s := &specs.Spec{
+		Version: specs.Version, Root: &specs.Root{Path: "/"}, Hostname: i.Spec.Hostname,
+		Process:     &specs.Process{Args: p.Args, Env: p.Env, Cwd: p.Cwd, User: p.User, Rlimits: p.Rlimits, OOMScoreAdj: p.OOMScoreAdj},
+		Annotations: map[string]string{},
+	}
+	if i.Disks > 0 {
+		s.Annotations[wire.Layers] = strconv.Itoa(i.Disks)
+	}
+	if i.Streams {
+		s.Annotations[wire.Streams] = wire.StreamError
+	}
+	if i.Streams && i.Input {
+		s.Annotations[wire.Streams] += " " + wire.StreamInput
+	}
+	return s
 }
 
 func (i Initramfs) writeModules(w *initramfs.Writer, dir string, names []string) error {

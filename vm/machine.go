@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -26,6 +27,8 @@ type Machine struct {
 	monitor *qmp.Monitor
 	control *control
 	output  *os.File
+	errors  *os.File // nil without cfg.Streams; so is input
+	input   *os.File
 	console *os.File // in memory: what the guest's kernel printed
 	stderr  *os.File // in memory: what QEMU printed
 	dir     bool     // cfg.Dir was made
@@ -48,6 +51,16 @@ func (e *GuestError) Error() string {
 
 func (e *GuestError) Unwrap() error { return e.Err }
 
+// A NotExecutedError is that of a program that the guest could not execute, by no
+// fault of the machine's: the image has no such program, or not one for its CPU.
+type NotExecutedError struct {
+	Errno unix.Errno // of execve(2)
+	Text  string
+}
+
+func (e *NotExecutedError) Error() string { return e.Text }
+func (e *NotExecutedError) Unwrap() error { return e.Errno }
+
 // The phases of a start that the host sees. Those that follow are the guest's
 // (vm/guest/wire).
 const (
@@ -67,8 +80,10 @@ func Start(ctx context.Context, cfg Config) (_ *Machine, err error) {
 	defer func() {
 		if err != nil {
 			err = errors.Join(m.explain(err), m.Stop(ctx))
-			if m.output != nil {
-				m.output.Close()
+			for _, f := range []*os.File{m.output, m.errors} {
+				if f != nil {
+					f.Close()
+				}
 			}
 		}
 	}()
@@ -120,6 +135,18 @@ func (m *Machine) launch(ctx context.Context) (err error) {
 	if m.console, err = memfd("console"); err != nil {
 		return err
 	}
+	files := append(theirs[:len(theirs):len(theirs)], m.console)
+	if m.cfg.Streams {
+		for _, s := range []struct {
+			name string
+			ours **os.File
+		}{{"error", &m.errors}, {"input", &m.input}} {
+			if *s.ours, end, err = socketPair(s.name); err != nil {
+				return err
+			}
+			theirs, files = append(theirs, end), append(files, end)
+		}
+	}
 	if m.stderr, err = memfd("stderr"); err != nil {
 		return err
 	}
@@ -130,7 +157,7 @@ func (m *Machine) launch(ctx context.Context) (err error) {
 	defer null.Close()
 	m.process, err = container.Start(ctx, container.Config{
 		Spec: m.spec(), Stdin: null, Stdout: m.stderr, Stderr: m.stderr,
-		Files: append(theirs[:len(theirs):len(theirs)], m.console),
+		Files: files,
 	})
 	return err
 }
@@ -186,6 +213,35 @@ func socketPair(name string) (ours, theirs *os.File, err error) {
 // The caller closes it.
 func (m *Machine) Output() *os.File { return m.output }
 
+// ErrorOutput is the workload's standard error, with Config.Streams. The caller
+// closes it.
+func (m *Machine) ErrorOutput() *os.File { return m.errors }
+
+// Input copies to the workload's standard input, with Config.Streams, until from
+// ends, which then is the end for the workload too. It returns when all is with
+// QEMU, or when the machine has ended.
+func (m *Machine) Input(from io.Reader) error {
+	_, err := io.Copy(m.input, from)
+	conn, connErr := m.input.SyscallConn()
+	if err = errors.Join(err, connErr); err != nil {
+		return err
+	}
+	// Only our side of it: when both are gone, QEMU does not read the rest.
+	shutErr := conn.Control(func(fd uintptr) { err = unix.Shutdown(int(fd), unix.SHUT_WR) })
+	return errors.Join(err, shutErr)
+}
+
+// Signal sends the workload a signal. The guest has to be Running.
+func (m *Machine) Signal(sig unix.Signal) error {
+	return m.control.send(wire.Command{Command: wire.CommandSignal, Signal: int(sig)})
+}
+
+// Exited is how the workload has ended, if it has.
+func (m *Machine) Exited() (container.Status, bool) {
+	r, ok := m.control.find(func(r wire.Report) bool { return r.Event == wire.EventExited })
+	return container.Status{Code: r.Code, Signal: unix.Signal(r.Signal)}, ok
+}
+
 // PID is QEMU's.
 func (m *Machine) PID() int { return m.process.PID() }
 
@@ -217,7 +273,7 @@ func (m *Machine) Timeline() []Mark {
 // and back, what the channel to the guest takes. The guest has to be Running.
 func (m *Machine) Ping(ctx context.Context) (time.Duration, error) {
 	before, begin := m.control.len(), now()
-	if err := m.control.send(wire.CommandPing); err != nil {
+	if err := m.control.send(wire.Command{Command: wire.CommandPing}); err != nil {
 		return 0, fmt.Errorf("sending a message to the guest: %w", err)
 	}
 	isPong := func(r wire.Report) bool { return r.Event == wire.EventPong }
@@ -240,10 +296,12 @@ func (m *Machine) Err() error {
 		return m.control.find(func(r wire.Report) bool { return r.Event == event })
 	}
 	if r, ok := reported(wire.EventError); ok {
+		if r.Errno != 0 {
+			return &NotExecutedError{unix.Errno(r.Errno), r.Error}
+		}
 		return m.guestError(fmt.Errorf("the guest's PID 1 has failed: %s", r.Error))
 	}
-	if r, ok := reported(wire.EventExited); ok {
-		status := container.Status{Code: r.Code, Signal: unix.Signal(r.Signal)}
+	if status, ok := m.Exited(); ok {
 		return m.guestError(fmt.Errorf("it ended by itself: %v", status))
 	}
 	select {
@@ -367,7 +425,7 @@ func (m *Machine) Stop(ctx context.Context) error {
 	if m.control != nil {
 		errs = append(errs, m.control.close())
 	}
-	for _, f := range []*os.File{m.console, m.stderr} {
+	for _, f := range []*os.File{m.console, m.stderr, m.input} {
 		if f != nil {
 			errs = append(errs, f.Close())
 		}

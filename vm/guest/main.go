@@ -12,10 +12,11 @@
 //   - load the drivers of the virtio devices: a distribution's kernel has
 //     nearly everything as modules;
 //   - make the image's file system the root (root.go says how, and why not with
-//     pivot_root);
-//   - find the two ports to the host (ports.go);
+//     pivot_root): it is in memory, or joined from a disk for each layer (layers.go);
+//   - find the ports to the host (ports.go);
 //   - bring up the loopback device and set the host name;
-//   - start the workload, with its standard output on the port.
+//   - start the workload, through package container as on the host, but in no
+//     namespaces: the walls are the machine's (workload.go).
 //
 // Then it reaps whatever ends, as PID 1 must, takes commands from the host, and
 // powers the machine off when the workload has ended or when something went
@@ -31,14 +32,15 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
+	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"vmctr/container"
+	"vmctr/container/step"
 	"vmctr/vm/guest/wire"
 )
 
@@ -63,27 +65,17 @@ func main() {
 	g.reap()
 }
 
-// spec is the part of an OCI configuration that is used here. Package
-// specs-go has all of it, and costs this program a tenth of its size.
-type spec struct {
-	Hostname string `json:"hostname"`
-	Process  struct {
-		Args []string `json:"args"`
-		Env  []string `json:"env"`
-		Cwd  string   `json:"cwd"`
-	} `json:"process"`
-}
-
 type guest struct {
 	begin   int64 // CLOCK_BOOTTIME of the start of this program
-	spec    spec
+	spec    specs.Spec
 	modules *moduleDir
 	late    *moduleDir
-	output  int // the port of the workload's standard output
+	ports   map[string]string // device files by the name of the port
+	streams streams
 
 	mu      sync.Mutex
-	pid     int      // the workload's; 0 until it runs
-	control *os.File // nil until the port is there
+	program *container.Container // nil until it runs
+	control *os.File             // nil until the port is there
 	pending []wire.Report
 	last    string // phase
 
@@ -123,7 +115,7 @@ func (g *guest) readConfig() error {
 	if err := json.Unmarshal(b, &g.spec); err != nil {
 		return fmt.Errorf("reading the configuration, /%s: %w", wire.Config, err)
 	}
-	if len(g.spec.Process.Args) == 0 {
+	if g.spec.Process == nil || len(g.spec.Process.Args) == 0 {
 		return fmt.Errorf("the configuration, /%s, names no program: process.args is empty", wire.Config)
 	}
 	return nil
@@ -137,6 +129,7 @@ func (g *guest) network() error {
 			return fmt.Errorf("setting the host name %q: %w", name, err)
 		}
 	}
+	g.spec.Hostname = "" // for package container it takes a UTS namespace
 	s, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("bringing up the loopback device: socket: %w", err)
@@ -153,84 +146,14 @@ func (g *guest) network() error {
 	return nil
 }
 
-// startWorkload is a plain fork and exec: in a machine of its own, a process
-// needs no other walls.
-func (g *guest) startWorkload() error {
-	p := g.spec.Process
-	null, err := unix.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("opening /dev/null: %w", err)
-	}
-	defer unix.Close(null)
-	// The port can be open only once. With this copy closed, it is the
-	// workload's, and closes with it.
-	defer unix.Close(g.output)
-	var pid int
-	for _, file := range candidates(p.Args[0], p.Env) {
-		pid, err = syscall.ForkExec(file, p.Args, &syscall.ProcAttr{
-			Dir: p.Cwd, Env: p.Env,
-			Files: []uintptr{uintptr(null), uintptr(g.output), 2},
-			Sys:   &syscall.SysProcAttr{Setsid: true},
-		})
-		if !errors.Is(err, syscall.ENOENT) && !errors.Is(err, syscall.EACCES) && !errors.Is(err, syscall.ENOTDIR) {
-			break
-		}
-	}
-	if err != nil {
-		return fmt.Errorf("starting %q in %q: %w (is it in the image, and a program for this CPU?)", p.Args, p.Cwd, err)
-	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.pid = pid
-	return nil
-}
-
-// candidates are the files that a command may name, as execvp(3) tries them.
-func candidates(name string, env []string) []string {
-	if strings.Contains(name, "/") {
-		return []string{name}
-	}
-	search := "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-	for _, e := range env {
-		if v, ok := strings.CutPrefix(e, "PATH="); ok {
-			search = v
-		}
-	}
-	var files []string
-	for dir := range strings.SplitSeq(search, ":") {
-		files = append(files, filepath.Join("/", dir, name))
-	}
-	return files
-}
-
-// reap waits for children until the workload is among them. A process whose
-// parent has ended becomes a child of PID 1, which has to wait for it, or it
-// stays in the process table for ever.
-func (g *guest) reap() {
-	for {
-		var ws unix.WaitStatus
-		pid, err := unix.Wait4(-1, &ws, 0, nil)
-		switch {
-		case errors.Is(err, unix.EINTR):
-		case err != nil:
-			g.fail(fmt.Errorf("waiting for the workload: %w", err))
-		case pid == g.pid && (ws.Exited() || ws.Signaled()):
-			r := wire.Report{Event: wire.EventExited}
-			if ws.Signaled() {
-				r.Signal = int(ws.Signal())
-			} else {
-				r.Code = ws.ExitStatus()
-			}
-			g.report(r)
-			g.powerOff()
-		}
-	}
-}
-
 // fail reports why the guest gives up, and does not return.
 func (g *guest) fail(err error) {
 	fmt.Fprintln(os.Stderr, "guest: "+err.Error())
-	g.report(wire.Report{Event: wire.EventError, Error: err.Error()})
+	r := wire.Report{Event: wire.EventError, Error: err.Error()}
+	if e, ok := errors.AsType[*step.Error](err); ok && strings.HasPrefix(e.Call, "execve") {
+		r.Errno = int(e.Errno)
+	}
+	g.report(r)
 	g.powerOff()
 }
 

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,21 +24,30 @@ const portPatience = 20 * time.Second
 // link /dev/virtio-ports/NAME of each; here is no udev, so the names are read.
 const portsDir = "/sys/class/virtio-ports"
 
-// openPorts waits for both ports. The driver and the device agree on them by
+// openPorts waits for all ports. The driver and the device agree on them by
 // messages, after the driver has been loaded: so they come a moment later.
 func (g *guest) openPorts() error {
+	needed := []string{wire.ControlPort, wire.OutputPort}
+	for _, s := range []struct{ stream, port string }{{wire.StreamError, wire.ErrorPort}, {wire.StreamInput, wire.InputPort}} {
+		if g.has(s.stream) {
+			needed = append(needed, s.port)
+		}
+	}
 	deadline := time.Now().Add(portPatience)
 	for {
-		ports := findPorts()
-		control, output := ports[wire.ControlPort], ports[wire.OutputPort]
-		if control != "" && output != "" {
-			return g.usePorts(control, output)
+		g.ports = findPorts()
+		if !slices.ContainsFunc(needed, func(name string) bool { return g.ports[name] == "" }) {
+			break
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("waited %v for the virtio-serial ports %q and %q, and found %q: does the machine have the device, and the kernel the modules virtio_pci and virtio_console?", portPatience, wire.ControlPort, wire.OutputPort, ports)
+			return fmt.Errorf("waited %v for the virtio-serial ports %q, and found %q: does the machine have the device, and the kernel the modules virtio_pci and virtio_console?", portPatience, needed, g.ports)
 		}
 		time.Sleep(time.Millisecond / 2)
 	}
+	if err := g.openStreams(); err != nil {
+		return err
+	}
+	return g.openControl(g.ports[wire.ControlPort])
 }
 
 // findPorts gives the device file of each port by its name.
@@ -58,14 +68,10 @@ func findPorts() map[string]string {
 	return ports
 }
 
-func (g *guest) usePorts(control, output string) (err error) {
-	// Without O_NONBLOCK, as a program expects its standard output to be.
-	if g.output, err = unix.Open(output, unix.O_WRONLY|unix.O_CLOEXEC, 0); err != nil {
-		return fmt.Errorf("opening the port %s, %s: %w", wire.OutputPort, output, err)
-	}
-	f, err := os.OpenFile(control, os.O_RDWR, 0)
+func (g *guest) openControl(port string) error {
+	f, err := os.OpenFile(port, os.O_RDWR, 0)
 	if err != nil {
-		return fmt.Errorf("opening the port %s, %s: %w", wire.ControlPort, control, err)
+		return fmt.Errorf("opening the port %s, %s: %w", wire.ControlPort, port, err)
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -130,6 +136,8 @@ func (g *guest) obey(control io.Reader) {
 			g.report(wire.Report{Event: wire.EventPong})
 		case wire.CommandStop:
 			g.stop()
+		case wire.CommandSignal:
+			g.signal(unix.Signal(c.Signal))
 		default:
 			fmt.Fprintf(os.Stderr, "guest: unknown command %.80q\n", c.Command)
 		}
@@ -139,17 +147,4 @@ func (g *guest) obey(control io.Reader) {
 		err = errors.New("the host has closed it")
 	}
 	g.fail(fmt.Errorf("reading the port %s: %w", wire.ControlPort, err))
-}
-
-// stop ends the workload; reap then powers off. A workload that ignores
-// SIGTERM gets SIGKILL.
-func (g *guest) stop() {
-	g.mu.Lock()
-	pid := g.pid
-	g.mu.Unlock()
-	if pid == 0 {
-		g.powerOff()
-	}
-	unix.Kill(pid, unix.SIGTERM)
-	time.AfterFunc(time.Second, func() { unix.Kill(pid, unix.SIGKILL) })
 }

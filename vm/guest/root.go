@@ -1,10 +1,7 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 
 	"golang.org/x/sys/unix"
 
@@ -23,9 +20,13 @@ import (
 // parent, and pivot_root works.
 //
 // The new root here is a bind mount of the folder in which the image lies: the
-// files are in memory already, and are not copied.
+// files are in memory already, and are not copied. An image on disks has an overlay
+// there (layers.go), which is a mount as it is; to bind it once more does no harm.
 func (g *guest) enterImage() error {
 	const root = "/" + wire.Image
+	if err := g.joinLayers(); err != nil {
+		return err
+	}
 	if err := unix.Mount(root, root, "", unix.MS_BIND, ""); err != nil {
 		return fmt.Errorf("making a mount of the image, %s: %w", root, err)
 	}
@@ -37,8 +38,8 @@ func (g *guest) enterImage() error {
 		{"proc", root + "/proc", unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC},
 		{"sysfs", root + "/sys", unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC},
 	} {
-		if err := os.Mkdir(m.dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
-			return fmt.Errorf("making a mount point in the image: %w", err)
+		if err := makeDir(m.dir); err != nil {
+			return err
 		}
 		if err := unix.Mount(m.fstype, m.dir, m.fstype, m.flags, ""); err != nil {
 			return fmt.Errorf("mounting %s on %s: %w", m.fstype, m.dir, err)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -11,43 +10,30 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"vmctr/vm/guest/wire"
 )
 
-// TestCandidates: execvp(3), as the containers have it.
-func TestCandidates(t *testing.T) {
-	for _, tt := range []struct {
-		name string
-		env  []string
-		want []string
-	}{
-		{"/a/b", nil, []string{"/a/b"}},
-		{"./b", []string{"PATH=/x"}, []string{"./b"}},
-		{"b", []string{"PATH=/x:/y"}, []string{"/x/b", "/y/b"}},
-		{"b", []string{"XPATH=/x", "PATH="}, []string{"/b"}},
-		{"b", []string{"PATH=/x", "PATH=/y"}, []string{"/y/b"}},
-		{"b", []string{"HOME=/"}, []string{"/usr/local/sbin/b", "/usr/local/bin/b", "/usr/sbin/b", "/usr/bin/b", "/sbin/b", "/bin/b"}},
-	} {
-		if diff := cmp.Diff(tt.want, candidates(tt.name, tt.env)); diff != "" {
-			t.Errorf("%q with %q: -want +got:\n%s", tt.name, tt.env, diff)
-		}
-	}
-}
-
 // start starts a workload whose standard output is a pipe.
 func start(t *testing.T, g *guest, cwd string, env []string, args ...string) (output *os.File, err error) {
 	t.Helper()
-	var pipe [2]int
-	if err := errors.Join(unix.Pipe2(pipe[:], unix.O_CLOEXEC), unix.SetNonblock(pipe[0], true)); err != nil {
+	output, port, err := os.Pipe()
+	if err != nil {
 		t.Fatal(err)
 	}
-	output = os.NewFile(uintptr(pipe[0]), "output")
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
 	output.SetReadDeadline(time.Now().Add(hurry))
-	t.Cleanup(func() { output.Close() })
-	g.output = pipe[1] // which startWorkload closes
-	g.spec.Process.Args, g.spec.Process.Env, g.spec.Process.Cwd = args, env, cwd
+	t.Cleanup(func() { output.Close(); port.Close(); null.Close() })
+	g.streams = streams{theirs: [3]*os.File{null, port, os.Stderr}} // which startWorkload closes
+	g.spec = specs.Spec{
+		Version: specs.Version, Root: &specs.Root{Path: "/"},
+		Process: &specs.Process{Rlimits: []specs.POSIXRlimit{{Type: "RLIMIT_NOFILE", Soft: 77, Hard: 77}}, Args: args, Env: env, Cwd: cwd, User: specs.User{UID: uint32(os.Getuid()), GID: uint32(os.Getgid())}},
+	}
 	return output, g.startWorkload()
 }
 
@@ -63,6 +49,7 @@ func TestWorkload(t *testing.T) {
 	}{
 		{"environment and folder", `echo "$A"; pwd`, "1 2\n" + dir + "\n", wire.Report{}},
 		{"no standard input", "cat", "", wire.Report{}},
+		{"a limit of descriptors", "ulimit -n", "77\n", wire.Report{}},
 		{"a session of its own", `read -r pid name state ppid pgrp session rest </proc/$$/stat; echo $((session - $$))`, "0\n", wire.Report{}},
 		{"a status", "exit 7", "", wire.Report{Code: 7}},
 		{"a signal", "kill -TERM $$", "", wire.Report{Signal: int(unix.SIGTERM)}},
@@ -96,7 +83,7 @@ func TestReapOthers(t *testing.T) {
 	if _, err := start(t, g, "/", nil, "sh", "-c", "exit 1"); err != nil {
 		t.Fatal(err)
 	}
-	other := g.pid
+	other := g.program.PID()
 	output, err := start(t, g, "/", nil, "sh", "-c", "sleep 0.1; exit 2")
 	if err != nil {
 		t.Fatal(err)
@@ -121,18 +108,19 @@ func TestWorkloadFails(t *testing.T) {
 		name, cwd, program string
 		want               string
 	}{
-		{"missing", "/", "nonesuch", `starting ["nonesuch"] in "/": no such file or directory (is it in the image`},
+		{"missing", "/", "nonesuch", `starting "nonesuch": `},
 		{"not executable", "/", dir + "/text", "permission denied"},
-		{"no folder", dir + "/nowhere", "sh", `in "` + dir + `/nowhere": no such file or directory`},
+		{"no folder", dir + "/text", "sh", "making the folder to begin in: mkdir " + dir + "/text"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			g, _ := newGuest(t)
 			output, err := start(t, g, tt.cwd, nil, tt.program)
+			g.streams.theirs[1].Close()
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("%v", err)
 			}
-			if g.pid != 0 {
-				t.Errorf("process %d", g.pid) // a command to stop would not power off
+			if g.program != nil {
+				t.Errorf("process %d", g.program.PID()) // a command to stop would not power off
 			}
 			if b, err := io.ReadAll(output); len(b) > 0 || err != nil {
 				t.Errorf("output %q, %v", b, err)
@@ -156,7 +144,7 @@ func TestStop(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		pid := g.pid
+		pid := g.program.PID()
 		if _, err := io.ReadFull(output, make([]byte, len("ready\n"))); err != nil {
 			t.Fatal(err)
 		}
@@ -164,22 +152,17 @@ func TestStop(t *testing.T) {
 			t.Parallel()
 			begin := time.Now()
 			g.stop()
-			// It is not reaped before SIGKILL has been sent, so that that goes
-			// to nobody else.
-			if err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil); err != nil {
-				t.Fatal(err)
+			select {
+			case <-g.program.Done():
+			case <-time.After(hurry):
+				t.Fatalf("process %d has not ended", pid)
 			}
 			took := time.Since(begin)
 			if took < tt.atLeast || took > hurry {
 				t.Errorf("it took %v", took)
 			}
-			time.Sleep(time.Until(begin.Add(1500 * time.Millisecond)))
-			var ws unix.WaitStatus
-			if _, err := unix.Wait4(pid, &ws, 0, nil); err != nil {
-				t.Fatal(err)
-			}
-			if !ws.Signaled() || ws.Signal() != tt.want {
-				t.Errorf("status %#x", ws)
+			if got := g.program.Status(); got.Signal != tt.want {
+				t.Errorf("status %v", got)
 			}
 		})
 	}

@@ -10,6 +10,22 @@ package wire
 const (
 	ControlPort = "bench.control" // reports to the host, commands to the guest
 	OutputPort  = "bench.stdout"  // the workload's standard output
+	ErrorPort   = "bench.stderr"  // its standard error, if the host asks for it ([Streams])
+	InputPort   = "bench.stdin"   // its standard input, likewise
+)
+
+// Annotations of the configuration: what is to be known of the machine.
+const (
+	// Layers is how many disks the image has, one for each layer. Without it
+	// the image is in the initramfs.
+	Layers = "bench.layers"
+	// Streams names the streams that go to the host, beside the standard output:
+	// StreamError, or both with a space between. The program then has pipes, as
+	// with a container, and PID 1 copies. Without it, it has the port itself,
+	// the console and /dev/null: what is measured costs no copy.
+	Streams     = "bench.streams"
+	StreamInput = "stdin"
+	StreamError = "stderr"
 )
 
 // Where things lie in the initramfs.
@@ -18,15 +34,21 @@ const (
 	Config  = "bench/config.json" // an OCI configuration (runtime-spec, config.md)
 	Modules = "modules"           // NN-NAME.ko, in the order in which they are to be loaded
 	Late    = "modules-late"      // the same, loaded once the workload runs
-	Image   = "image"             // the file system of the image
+	Image   = "image"             // the file system of the image; with layers, what covers them
+	Lower   = "lower"             // the folder of the layers' mount points
+	Work    = "work"              // what the overlay keeps to itself
 )
+
+// Serial is the serial number of the disk of a layer, the lowest being 0: by it
+// the guest tells which disk is which. A virtio disk has room for 20 bytes.
+func Serial(layer string) string { return "layer" + layer }
 
 // The phases that the guest reports. Each is the point at which it begins.
 const (
 	PhaseKernel   = "kernel"   // the kernel's clock starts to count
 	PhaseInit     = "init"     // the first line of PID 1's own code
 	PhaseModules  = "modules"  // it loads the drivers
-	PhaseRoot     = "root"     // it enters the image's file system
+	PhaseRoot     = "root"     // it joins the image's layers, and enters its file system
 	PhasePorts    = "ports"    // it looks for the ports
 	PhaseWorkload = "workload" // it starts the workload: fork and exec
 	PhaseRunning  = "running"  // the workload's execve has succeeded
@@ -54,15 +76,19 @@ type Report struct {
 	Code   int    `json:"code,omitempty"`   // of EventExited: the status, if Signal is 0
 	Signal int    `json:"signal,omitempty"` // of EventExited: the signal that ended it
 	Error  string `json:"error,omitempty"`  // of EventError
+	Errno  int    `json:"errno,omitempty"`  // of EventError: execve's, if the program could not be executed
 }
 
 // The commands of the host.
 const (
 	CommandPing = "ping" // answer at once
 	CommandStop = "stop" // end the workload (SIGTERM, then SIGKILL) and power off
+	// CommandSignal sends the workload a signal.
+	CommandSignal = "signal"
 )
 
 // A Command is one line to the guest.
 type Command struct {
 	Command string `json:"command"`
+	Signal  int    `json:"signal,omitempty"` // of CommandSignal
 }
