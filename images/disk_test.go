@@ -7,31 +7,27 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
-
-	"github.com/google/go-containerregistry/pkg/v1/empty"
 )
 
 // layered is an image of three layers in a store, of which the second is the
 // first once more.
-func layered(t *testing.T, dir string) (*Store, *Image) {
+func layered(t *testing.T, folder string) (*Store, *Image) {
 	t.Helper()
-	s, err := Open(dir)
+	s, err := Open(folder)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.Close() })
-	base := []file{{"etc/", 0o755, nil}, {"etc/os-release", 0o644, []byte("ID=test\n")}}
-	img, err := appendLayers(empty.Image, base, base, []file{{"bin/", 0o755, nil}, {"bin/program", 0o755, bytes.Repeat([]byte("x"), 100_000)}})
+	base := archive(t, dir("etc/", 0o755), reg("etc/os-release", 0o644, "ID=test\n"))
+	img := image(t, base, base, archive(t, dir("bin/", 0o755), reg("bin/program", 0o755, strings.Repeat("x", 100_000))))
+	stored, err := s.Put("layered", img)
 	if err != nil {
 		t.Fatal(err)
 	}
-	image, err := s.Put("layered", img)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s, image
+	return s, stored
 }
 
 // TestDisks: each layer becomes a disk once, whoever asks and however many at the
