@@ -179,8 +179,14 @@ func (s *Store) Remove(ref string) error {
 	})
 }
 
-func without(list []v1.Descriptor, name string) []v1.Descriptor {
-	return slices.DeleteFunc(list, func(d v1.Descriptor) bool { return d.Annotations[refName] == name })
+// without leaves a name out, in whatever form another tool, or an older bench,
+// has written it.
+func without(list []v1.Descriptor, familiar string) []v1.Descriptor {
+	return slices.DeleteFunc(list, func(d v1.Descriptor) bool {
+		n := d.Annotations[refName]
+		other, err := FamiliarName(n)
+		return n == familiar || err == nil && n != "" && other == familiar
+	})
 }
 
 // complete tells whether a manifest and all it points at are there.
@@ -248,7 +254,7 @@ func (s *Store) named(ref string) (Named, error) {
 	var byDigest []Named
 	var have []string
 	for _, n := range all {
-		if n.Name == familiar && parseErr == nil {
+		if n.Name == familiar && parseErr == nil || n.Name == ref {
 			return n, nil
 		}
 		if len(digits) >= 6 && strings.HasPrefix(n.Descriptor.Digest.Hex, digits) {
