@@ -2,14 +2,14 @@ package images
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
+	"sync"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sys/unix"
@@ -51,18 +51,22 @@ func (i *Image) layers() ([]v1.Layer, error) {
 
 // Size is the size of all layers, uncompressed, in bytes.
 func (i *Image) Size() (int64, error) {
-	layers, err := i.img.Layers()
+	layers, err := i.layers()
 	if err != nil {
-		return 0, fmt.Errorf("image %s: %w", i.Name, err)
+		return 0, err
 	}
 	var total int64
 	for _, l := range layers {
-		r, err := l.Uncompressed()
+		blob, err := l.Compressed()
 		if err != nil {
 			return 0, fmt.Errorf("image %s: %w", i.Name, err)
 		}
+		r, err := decompress(blob)
+		if err != nil {
+			return 0, errors.Join(fmt.Errorf("image %s: %w", i.Name, err), blob.Close())
+		}
 		n, err := io.Copy(io.Discard, r)
-		if err := errors.Join(err, r.Close()); err != nil {
+		if err := errors.Join(err, r.Close(), blob.Close()); err != nil {
 			return 0, fmt.Errorf("image %s: %w", i.Name, err)
 		}
 		total += n
@@ -70,112 +74,294 @@ func (i *Image) Size() (int64, error) {
 	return total, nil
 }
 
-// Unpack unpacks the layers that are not unpacked yet, and returns the folders
-// of all, the lowest first.
+// Unpack unpacks the layers that are not unpacked yet, several at once, and
+// returns the folders of all, the lowest first. Until the store is closed they are
+// in use, and prune leaves them.
+//
+// A folder with the name of a layer is whole: it was unpacked under another
+// name, its digest is right, and it was on the disk before it got its name, also
+// if the power fails in between. One that is not whole is removed by the next
+// that unpacks it. Another process that unpacks the same layer is waited for, as
+// long as ctx lasts.
+//
+// After an error the layers that could be unpacked are there; the next call goes
+// on with the others.
 func (i *Image) Unpack(ctx context.Context) ([]string, error) {
-	l, err := lock(ctx, i.store.path("unpack.lock"), unix.LOCK_EX)
-	if err != nil {
-		return nil, err
-	}
-	defer l.Close()
 	layers, err := i.layers()
 	if err != nil {
 		return nil, err
 	}
-	var dirs []string
+	dirs := make([]string, len(layers))
+	errs := make([]error, len(layers))
+	claims := map[string]*claim{}
+	var all sync.WaitGroup
+	slots := make(chan struct{}, runtime.GOMAXPROCS(0))
 	for n, l := range layers {
 		id := i.Config.RootFS.DiffIDs[n]
-		dir := filepath.Join(i.store.dir, "layers", id.Hex)
-		if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
-			err = unpackOnce(ctx, l, id, dir)
-			if err != nil {
-				return nil, fmt.Errorf("image %s: layer %s: %w", i.Name, id, err)
-			}
-		} else if err != nil {
-			return nil, err
+		if err := checkHash(id); err != nil {
+			return nil, fmt.Errorf("image %s: diff ID %d: %w", i.Name, n, err)
 		}
-		dirs = append(dirs, dir)
+		dirs[n] = i.store.path("layers", id.Hex)
+		if claims[id.Hex] != nil {
+			continue // twice in one image, such as an empty one
+		}
+		c := &claim{path: dirs[n]}
+		claims[id.Hex] = c
+		all.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			err := c.take(ctx)
+			if err == nil && !c.whole {
+				err = unpackInto(ctx, c.part(), overlaid, verified{l, id})
+			}
+			if err != nil {
+				errs[n] = fmt.Errorf("image %s: layer %s: %w", i.Name, id, err)
+			}
+		})
+	}
+	all.Wait()
+	var made []*claim
+	for n := range layers {
+		c := claims[i.Config.RootFS.DiffIDs[n].Hex]
+		if errs[n] != nil {
+			errs[n] = errors.Join(errs[n], c.giveUp())
+		} else if !c.whole && c.path == dirs[n] {
+			made = append(made, c)
+		}
+	}
+	err = errors.Join(errs...)
+	if e := commit(ctx, made); e != nil {
+		err = errors.Join(err, fmt.Errorf("image %s: %w", i.Name, e))
+	}
+	for _, c := range claims {
+		if c.f != nil && (err != nil || !i.store.hold(c.f)) {
+			err = errors.Join(err, c.f.Close())
+		}
+	}
+	if err != nil {
+		return nil, err
 	}
 	return dirs, nil
-}
-
-// unpackOnce unpacks under another name first, so that a folder with the name
-// of a layer is always whole.
-func unpackOnce(ctx context.Context, l v1.Layer, id v1.Hash, dir string) error {
-	part := dir + ".part"
-	if err := os.RemoveAll(part); err != nil { // an interrupted one
-		return err
-	}
-	if err := unpackVerified(ctx, l, id, part); err != nil {
-		os.RemoveAll(part)
-		return err
-	}
-	return os.Rename(part, dir)
-}
-
-// unpackVerified unpacks a layer into dir and checks that it is the one that
-// its diff ID names.
-func unpackVerified(ctx context.Context, l v1.Layer, id v1.Hash, dir string) error {
-	r, err := l.Uncompressed()
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	sum := sha256.New()
-	tee := io.TeeReader(r, sum)
-	if err := Unpack(ctx, tee, dir); err != nil {
-		return err
-	}
-	// What follows the end of the archive is part of the digest.
-	if _, err := io.Copy(io.Discard, tee); err != nil {
-		return err
-	}
-	if got := hex.EncodeToString(sum.Sum(nil)); got != id.Hex {
-		return fmt.Errorf("its content has the digest sha256:%s", got)
-	}
-	return nil
 }
 
 // Rootfs unpacks all layers over each other, once, and returns the folder: the
 // whole root file system as one tree, for a platform without an overlay.
 func (i *Image) Rootfs(ctx context.Context) (string, error) {
-	l, err := lock(ctx, i.store.path("unpack.lock"), unix.LOCK_EX)
-	if err != nil {
-		return "", err
-	}
-	defer l.Close()
 	digest, err := v1.NewHash(i.Digest)
 	if err != nil {
 		return "", err
 	}
-	dir := filepath.Join(i.store.dir, "rootfs", digest.Hex)
-	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
-		return dir, err
-	}
-	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+	layers, err := i.layers()
+	if err != nil {
 		return "", err
 	}
-	part := dir + ".part"
-	if err := os.RemoveAll(part); err != nil { // an interrupted one
+	var all []verified
+	for n, l := range layers {
+		all = append(all, verified{l, i.Config.RootFS.DiffIDs[n]})
+	}
+	c := &claim{path: i.store.path("rootfs", digest.Hex)}
+	if err := os.MkdirAll(filepath.Dir(c.path), 0o700); err != nil {
 		return "", err
 	}
-	if err := i.merge(ctx, part); err != nil {
-		os.RemoveAll(part)
-		return "", err
+	if err := c.take(ctx); err != nil {
+		return "", fmt.Errorf("image %s: %w", i.Name, err)
 	}
-	return dir, os.Rename(part, dir)
+	if !c.whole {
+		if err := unpackInto(ctx, c.part(), merged, all...); err != nil {
+			return "", errors.Join(fmt.Errorf("image %s: %w", i.Name, err), c.giveUp())
+		}
+		if err := commit(ctx, []*claim{c}); err != nil {
+			return "", errors.Join(fmt.Errorf("image %s: %w", i.Name, err), c.f.Close())
+		}
+	}
+	if !i.store.hold(c.f) {
+		return c.path, c.f.Close()
+	}
+	return c.path, nil
 }
 
-func (i *Image) merge(ctx context.Context, dir string) error {
-	layers, err := i.layers()
+// verified is a layer with the diff ID that it is to have.
+type verified struct {
+	layer v1.Layer
+	id    v1.Hash
+}
+
+// unpackInto unpacks layers over each other.
+func unpackInto(ctx context.Context, dir string, merge bool, layers ...verified) error {
+	u, err := newUnpacker(dir, DefaultLimits, merge)
 	if err != nil {
 		return err
 	}
-	for n, l := range layers {
-		id := i.Config.RootFS.DiffIDs[n]
-		if err := unpackVerified(ctx, l, id, dir); err != nil {
-			return fmt.Errorf("image %s: layer %s: %w", i.Name, id, err)
+	for _, l := range layers {
+		if err := u.verified(ctx, l); err != nil {
+			if len(layers) > 1 {
+				err = fmt.Errorf("layer %s: %w", l.id, err)
+			}
+			return errors.Join(err, u.close())
+		}
+	}
+	return u.close()
+}
+
+// verified unpacks a layer and checks that it is the one that its diff ID names.
+func (u *unpacker) verified(ctx context.Context, l verified) (err error) {
+	blob, err := l.layer.Compressed()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, blob.Close()) }()
+	p, err := newPipeline(blob)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, p.Close()) }()
+	if err := u.layer(ctx, p); err != nil {
+		return err
+	}
+	u.failing = true
+	// What follows the end of the archive is part of the digest.
+	if _, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, u.room.stream(ctx, p), u.buffer); err != nil {
+		return fmt.Errorf("reading the archive to its end: %w", err)
+	}
+	if have := p.digestOf(); have != l.id {
+		return fmt.Errorf("its content has the digest %s", have)
+	}
+	u.failing = false
+	return nil
+}
+
+// A claim is a folder that is made once, by one process, while others wait. The
+// folder itself is what is locked (flock(2)), so that a lock means nothing any
+// more once its folder is gone.
+type claim struct {
+	path  string
+	f     *os.File // locked: shared if the folder is whole, else alone
+	whole bool
+}
+
+// part is the name of a folder that is not whole.
+func (c *claim) part() string { return c.path + ".part" }
+
+// take gets the folder if it is whole, or else an empty one to fill.
+func (c *claim) take(ctx context.Context) error {
+	for {
+		if err := context.Cause(ctx); err != nil {
+			return err
+		}
+		f, err := os.Open(c.path)
+		if err == nil {
+			if err := flock(ctx, f, unix.LOCK_SH); err != nil {
+				return errors.Join(err, f.Close())
+			}
+			if isAt(f, c.path) {
+				c.f, c.whole = f, true
+				return nil
+			}
+			f.Close() // it was pruned meanwhile
+			continue
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if err := os.Mkdir(c.part(), 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+		if f, err = os.Open(c.part()); errors.Is(err, fs.ErrNotExist) {
+			continue // it was finished just now, or given up
+		} else if err != nil {
+			return err
+		}
+		if err := flock(ctx, f, unix.LOCK_EX); err != nil {
+			return errors.Join(err, f.Close())
+		}
+		_, err = os.Lstat(c.path)
+		if !isAt(f, c.part()) || !errors.Is(err, fs.ErrNotExist) {
+			if isAt(f, c.part()) { // and whole, by its other name
+				os.Remove(c.part())
+			}
+			f.Close()
+			continue
+		}
+		names, err := f.Readdirnames(-1)
+		for _, name := range names { // an interrupted one has left them
+			err = errors.Join(err, removeTree(filepath.Join(c.part(), name)))
+		}
+		if err != nil {
+			return errors.Join(err, f.Close())
+		}
+		c.f = f
+		return nil
+	}
+}
+
+// giveUp removes what was made of it.
+func (c *claim) giveUp() error {
+	if c.f == nil {
+		return nil
+	}
+	var err error
+	if !c.whole {
+		err = removeTree(c.part())
+	}
+	err = errors.Join(err, c.f.Close())
+	c.f = nil
+	return err
+}
+
+// commit gives folders that are whole their names. They are on the disk before,
+// as one: to wait for the disk once (syncfs(2)) takes a fraction of what it takes
+// file by file. The names may get there later: if they do not, the folders are
+// unpacked again.
+func commit(ctx context.Context, claims []*claim) error {
+	if len(claims) == 0 {
+		return nil
+	}
+	if err := unix.Syncfs(int(claims[0].f.Fd())); err != nil {
+		return fmt.Errorf("writing the layers to the disk: syncfs: %w", err)
+	}
+	for _, c := range claims {
+		if err := os.Rename(c.part(), c.path); err != nil {
+			return err
+		}
+		// Prune may get in between, as a lock does not change at one stroke.
+		if err := flock(ctx, c.f, unix.LOCK_SH); err != nil {
+			return err
+		}
+		c.whole = true
+		if !isAt(c.f, c.path) {
+			return fmt.Errorf("the folder %s was removed as soon as it was there: try again", c.path)
 		}
 	}
 	return nil
+}
+
+// hold keeps the lock on a layer until the store is closed, unless it has it
+// already.
+func (s *Store) hold(f *os.File) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st, err := f.Stat()
+	for _, have := range s.held {
+		if h, e := have.Stat(); err == nil && e == nil && os.SameFile(h, st) {
+			return false
+		}
+	}
+	s.held = append(s.held, f)
+	return true
+}
+
+// removeTree removes a folder and all in it, also, without root, folders that
+// their owner may not write to.
+func removeTree(path string) error {
+	err := os.RemoveAll(path)
+	if err == nil || !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	filepath.WalkDir(path, func(p string, d fs.DirEntry, err error) error {
+		if d != nil && d.IsDir() && err == nil { // before it is read
+			os.Chmod(p, 0o700)
+		}
+		return nil
+	})
+	return os.RemoveAll(path)
 }

@@ -143,7 +143,7 @@ func discard(path string, dry bool) (gone bool, size int64, err error) {
 		}
 		path += removing
 	}
-	return true, size, os.RemoveAll(path)
+	return true, size, removeTree(path)
 }
 
 // removing ends the name of what is being removed; what is left with it, a

@@ -6,110 +6,435 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path"
 	"strings"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
 )
 
-// Unpack extracts one layer, a tar archive, into dir, which it makes. A layer
-// comes from outside and is not trusted: every name is resolved by [os.Root],
-// which refuses a path that leaves dir, through ".." or a symbolic link.
+// Unpack extracts one layer, a tar archive, into dir, which it makes, as
+// overlayfs wants the layer of an image: what the layer removes is marked
+// (unpack_whiteout.go).
 //
-// Folders, files and symbolic links are supported. Hard links, device nodes
-// and whiteouts (image-spec, layer.md) are refused by name for now.
+// A layer comes from outside and is not trusted. Its names are resolved with
+// dir as their root, as they are in the container: a symbolic link in the way
+// may say what it likes and does not lead out (unpack_folder.go). It may take
+// the room that limits leave it; see [Limits]. What is refused, and what is
+// left out:
+//
+//   - A name that climbs out with "..", and a whiteout for such a one, is
+//     refused.
+//   - A device node is left out below dev/, since a container has a /dev of its
+//     own, and is refused elsewhere: 0/0 would be a forged whiteout.
+//   - Of extended attributes those of users are kept, and the capabilities of
+//     programs (unpack_xattr.go).
+//   - Set-user-ID bits are kept: the store is its owner's alone, and others
+//     reach a layer only as a container does.
+//
+// Of two entries with the same name the later one counts, as with tar(1).
+// Without root all belongs to the user, and an extended attribute
+// says whose it is in the image.
 func Unpack(ctx context.Context, r io.Reader, dir string) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	root, err := os.OpenRoot(dir)
+	u, err := newUnpacker(dir, DefaultLimits, overlaid)
 	if err != nil {
 		return err
 	}
-	defer root.Close()
-	for tr := tar.NewReader(r); ; {
+	return errors.Join(u.layer(ctx, r), u.close())
+}
+
+// An unpacker writes layers into one folder.
+type unpacker struct {
+	*folders
+	room   *room
+	merged bool // whiteouts remove, instead of being there
+	made   made // by the layer that is unpacked now
+
+	root    bool   // this process may give files away
+	umask   uint32 // of this process
+	uid     int
+	gid     int
+	buffer  []byte
+	failing bool // an entry failed, and what is there will go
+}
+
+// How layers are put into one folder.
+const (
+	overlaid = false // one layer, for overlayfs
+	merged   = true  // several over each other, as a container sees them
+)
+
+func newUnpacker(dir string, limits Limits, merge bool) (*unpacker, error) {
+	f, err := openFolders(dir, limits)
+	if err != nil {
+		return nil, err
+	}
+	umask, err := processUmask()
+	if err != nil {
+		return nil, errors.Join(err, f.closeAll())
+	}
+	// A root that no entry describes, likewise.
+	f.record("", &attributes{mode: 0o755, have: unknown})
+	return &unpacker{
+		folders: f, room: &room{limits: limits, fd: f.root}, merged: merge, umask: umask,
+		root: givesAway(), uid: os.Geteuid(), gid: os.Getegid(),
+		buffer: make([]byte, 256<<10),
+	}, nil
+}
+
+// close gives the folders their modes, owners and times, unless a layer failed.
+func (u *unpacker) close() error {
+	var err error
+	if !u.failing {
+		err = u.finish()
+	}
+	return errors.Join(err, u.closeAll())
+}
+
+// finish comes last: a file that is put into a folder changes its time, and
+// without root a folder may not be writable in the end.
+func (u *unpacker) finish() error {
+	return u.each(func(p string, fd int, a *attributes) error {
+		if err := u.describe(fd, a); err != nil {
+			return fmt.Errorf("folder %q: %w", p, err)
+		}
+		return nil
+	})
+}
+
+// layer unpacks one layer.
+func (u *unpacker) layer(ctx context.Context, r io.Reader) error {
+	u.failing = true
+	u.made = made{}
+	u.room.next()
+	for tr := tar.NewReader(u.room.stream(ctx, r)); ; {
 		h, err := tr.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return fmt.Errorf("reading the archive%s: %w", u.room.after(), err)
+		}
+		if err := u.room.entry(h); err != nil {
+			return err
+		}
+		if err := u.entry(h, tr); err != nil {
+			return fmt.Errorf("entry %q: %w", h.Name, err)
+		}
+	}
+	u.failing = false
+	return nil
+}
+
+// inImage makes the name of an entry, or the target of a hard link, one from
+// the root of the image: "" is the root itself. It is only text yet; that no
+// link leads out is for those who open it.
+func inImage(name string) (string, error) {
+	name = path.Clean(strings.TrimLeft(name, "/"))
+	switch {
+	case name == "..", strings.HasPrefix(name, "../"):
+		return "", errors.New("the name leaves the image")
+	case name == ".":
+		return "", nil
+	}
+	return name, nil
+}
+
+func (u *unpacker) entry(h *tar.Header, content io.Reader) error {
+	if h.Typeflag == tar.TypeXGlobalHeader {
+		return nil // a comment on the archive (pax), such as git's: Docker too reads over it
+	}
+	name, err := inImage(h.Name)
+	if err != nil {
+		return err
+	}
+	if w, ok, err := parseWhiteout(name); err != nil || ok {
+		if err != nil || w.ignored {
+			return err
+		}
+		return u.whiteout(w, h)
+	}
+	a, err := u.attributes(h)
+	if err != nil {
+		return err
+	}
+	if name == "" {
+		if h.Typeflag != tar.TypeDir {
+			return errors.New("it would be in the place of the image's root, which is a folder")
+		}
+		u.record("", a)
+		return nil
+	}
+	switch h.Typeflag {
+	case tar.TypeChar, tar.TypeBlock:
+		if strings.HasPrefix(name, "dev/") {
+			return nil
+		}
+		return errors.New("a device node outside of dev/: an image has no use for it, and character device 0/0 is the mark of a file that the layer removes")
+	}
+	parent, err := u.open(path.Dir(name), a.mtime)
+	if err != nil {
+		return err
+	}
+	p := place{parent, path.Base(name)}
+	if err := u.check(p); err != nil {
+		return err
+	}
+	if u.merged {
+		u.made.add(p.path())
+	}
+	switch h.Typeflag {
+	case tar.TypeDir:
+		return u.folder(p, a)
+	case tar.TypeReg, tar.TypeGNUSparse:
+		return u.file(p, h, a, content)
+	case tar.TypeSymlink:
+		return u.symlink(p, h.Linkname, a)
+	case tar.TypeLink:
+		return u.hardLink(p, h.Linkname)
+	case tar.TypeFifo:
+		err := u.replacing(p, func() error { return unix.Mknodat(p.fd, p.base, unix.S_IFIFO|0o600, 0) })
+		if err != nil {
+			return fmt.Errorf("mknodat: %w", err)
+		}
+		if err := u.describeAt(p, a); err != nil {
+			return err
+		}
+		// A change follows a link; this is the FIFO that was just made.
+		return unix.Fchmodat(p.fd, p.base, a.mode, 0)
+	}
+	return fmt.Errorf("type %q is none that a layer holds (image-spec, layer.md)", string(h.Typeflag))
+}
+
+// folder makes a folder. One that is there stays with what is in it, as anything
+// else does not: least of all a link.
+func (u *unpacker) folder(p place, a *attributes) error {
+	err := unix.Mkdirat(p.fd, p.base, 0o700)
+	for errors.Is(err, unix.EEXIST) {
+		var st unix.Stat_t
+		if err := unix.Fstatat(p.fd, p.base, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+			return fmt.Errorf("fstatat: %w", err)
+		}
+		if st.Mode&unix.S_IFMT == unix.S_IFDIR {
+			a.opaque = u.isOpaque(p.path())
+			u.record(p.path(), a)
+			return nil
+		}
+		// A folder on the whiteout of the same name: of what lower layers have
+		// there it shows nothing.
+		a.opaque = isWhiteout(&st)
+		if err := u.remove(p); err != nil {
+			return err
+		}
+		err = unix.Mkdirat(p.fd, p.base, 0o700)
+	}
+	if err != nil {
+		return fmt.Errorf("mkdirat: %w", err)
+	}
+	u.record(p.path(), a)
+	return nil
+}
+
+// replacing makes something that is no folder, in the place of what has its name.
+func (u *unpacker) replacing(p place, create func() error) error {
+	err := create()
+	if !errors.Is(err, unix.EEXIST) {
+		return err
+	}
+	if err := u.remove(p); err != nil {
+		return err
+	}
+	return create()
+}
+
+func (u *unpacker) file(p place, h *tar.Header, a *attributes, content io.Reader) (err error) {
+	var fd int
+	mode := a.mode & 0o777
+	if !u.root {
+		mode = 0o600 // who may not write to a file may set no attribute of it
+	}
+	// O_EXCL: it is a new file, and no link is followed.
+	err = u.replacing(p, func() error {
+		fd, err = unix.Openat(p.fd, p.base, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, mode)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("openat: %w", err)
+	}
+	defer func() {
+		if closeErr := unix.Close(fd); err == nil && closeErr != nil {
+			err = fmt.Errorf("close: %w", closeErr)
+		}
+	}()
+	write := u.write
+	if isSparse(h) {
+		write = u.writeSparse
+	}
+	if err := write(fd, content); err != nil {
+		return err
+	}
+	a.have = mode &^ u.umask
+	return u.describe(fd, a)
+}
+
+// write fills a file.
+func (u *unpacker) write(fd int, content io.Reader) error {
+	for {
+		n, err := content.Read(u.buffer)
+		for b := u.buffer[:n]; len(b) > 0; {
+			w, err := unix.Write(fd, b)
+			if err != nil && err != unix.EINTR {
+				return fmt.Errorf("write: %w", err)
+			}
+			b = b[max(w, 0):]
+		}
 		if err == io.EOF {
 			return nil
 		}
 		if err != nil {
-			return fmt.Errorf("reading the archive: %w", err)
-		}
-		if err := context.Cause(ctx); err != nil {
 			return err
-		}
-		if err := unpackEntry(root, h, tr); err != nil {
-			return fmt.Errorf("entry %q: %w", h.Name, err)
 		}
 	}
 }
 
-func unpackEntry(root *os.Root, h *tar.Header, content io.Reader) error {
-	name := path.Clean(strings.TrimLeft(h.Name, "/"))
-	if !fs.ValidPath(name) {
-		return errors.New("the name leaves the image")
+// isSparse tells whether the archive leaves out the holes of a file (tar(5), GNU
+// sparse files). Its reader gives zeros for them.
+func isSparse(h *tar.Header) bool {
+	if h.Typeflag == tar.TypeGNUSparse {
+		return true
 	}
-	if strings.HasPrefix(path.Base(name), ".wh.") {
-		return errors.New("whiteouts are not supported yet")
-	}
-	if parent := path.Dir(name); parent != "." {
-		if err := root.MkdirAll(parent, 0o755); err != nil {
-			return err
+	for k := range h.PAXRecords {
+		if strings.HasPrefix(k, "GNU.sparse.") {
+			return true
 		}
 	}
-	mode := h.FileInfo().Mode()
-	perm := mode.Perm() | mode&(fs.ModeSetuid|fs.ModeSetgid|fs.ModeSticky)
-	switch h.Typeflag {
-	case tar.TypeDir:
-		// A folder joins one that is there, and replaces anything else: above
-		// all a link, which chmod would follow.
-		if have, err := root.Lstat(name); err == nil && !have.IsDir() {
-			if err := root.Remove(name); err != nil {
-				return err
+	return false
+}
+
+// writeSparse fills a file, and leaves holes for what is zero.
+func (u *unpacker) writeSparse(fd int, content io.Reader) error {
+	var size int64
+	for {
+		n, err := io.ReadFull(content, u.buffer)
+		for at := 0; at < n; {
+			const block = 4096
+			b := u.buffer[at:min(at+block, n)]
+			if !isZero(b) {
+				if w, err := unix.Pwrite(fd, b, size+int64(at)); err != nil || w != len(b) {
+					return fmt.Errorf("pwrite of %d bytes: %d, %w", len(b), w, err)
+				}
 			}
+			at += len(b)
 		}
-		if err := root.Mkdir(name, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
-			return err
+		size += int64(n)
+		if err == io.EOF || err == io.ErrUnexpectedEOF && n > 0 && n < len(u.buffer) {
+			// Whether the archive ends too early, the reader says once more.
+			if _, again := content.Read(u.buffer[:1]); again != io.EOF {
+				return io.ErrUnexpectedEOF
+			}
+			return unix.Ftruncate(fd, size)
 		}
-	case tar.TypeReg:
-		// A file replaces what a lower layer, or the archive itself, put there.
-		if err := root.RemoveAll(name); err != nil {
-			return err
-		}
-		f, err := root.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 		if err != nil {
 			return err
 		}
-		_, err = io.Copy(f, content)
-		if err := errors.Join(err, f.Close()); err != nil {
-			return err
-		}
-	case tar.TypeSymlink:
-		if err := root.RemoveAll(name); err != nil {
-			return err
-		}
-		if err := root.Symlink(h.Linkname, name); err != nil {
-			return err
-		}
-		return chown(root, name, h)
-	default:
-		return fmt.Errorf("type %q is not supported yet", string(h.Typeflag))
 	}
-	if err := chown(root, name, h); err != nil {
-		return err
-	}
-	// After the owner: a change of owner clears the set-user-ID bit.
-	if err := root.Chmod(name, perm); err != nil {
-		return err
-	}
-	return root.Chtimes(name, h.ModTime, h.ModTime)
 }
 
-// chown gives an entry its owner. Only root can; without root all files belong
-// to the user, who can then still use them.
-func chown(root *os.Root, name string, h *tar.Header) error {
-	if os.Geteuid() != 0 {
-		return nil
+func isZero(b []byte) bool {
+	for len(b) >= 8 {
+		if *(*uint64)(unsafe.Pointer(&b[0])) != 0 {
+			return false
+		}
+		b = b[8:]
 	}
-	return root.Lchown(name, h.Uid, h.Gid)
+	for _, c := range b {
+		if c != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// symlink makes a symbolic link, with the target as it is: who follows it is in
+// the container.
+func (u *unpacker) symlink(p place, target string, a *attributes) error {
+	if err := u.replacing(p, func() error { return unix.Symlinkat(target, p.fd, p.base) }); err != nil {
+		return fmt.Errorf("symlinkat: %w", err)
+	}
+	return u.describeAt(p, a)
+}
+
+// hardLink gives a file of the layer a second name. A symbolic link is not
+// followed: the second name is then one of the link. All else that the entry
+// says, the file has from its first.
+func (u *unpacker) hardLink(p place, target string) error {
+	name, err := inImage(target)
+	if err == nil && name == "" {
+		err = errors.New("it is the image's root")
+	}
+	if err != nil {
+		return fmt.Errorf("hard link to %q: %w", target, err)
+	}
+	if _, ok, err := parseWhiteout(name); ok || err != nil {
+		return fmt.Errorf("hard link to %q, which is a mark and no file", target)
+	}
+	missing := func() error {
+		return fmt.Errorf("hard link to %q, which the layer does not hold (in an archive it comes before its links)", target)
+	}
+	parent, err := u.lookup(path.Dir(name))
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
+		return missing()
+	}
+	if err != nil {
+		return fmt.Errorf("hard link to %q: %w", target, err)
+	}
+	from := place{parent, path.Base(name)}
+	// Looking up a folder can close that of p, if very many are open.
+	if p.folder, err = u.lookup(p.folder.path); err != nil {
+		return err
+	}
+	if from.folder, err = u.lookup(parent.path); err != nil {
+		return err
+	}
+	var st unix.Stat_t
+	if err := unix.Fstatat(from.fd, from.base, &st, unix.AT_SYMLINK_NOFOLLOW); errors.Is(err, unix.ENOENT) {
+		return missing()
+	} else if err != nil {
+		return fmt.Errorf("hard link to %q: fstatat: %w", target, err)
+	}
+	switch {
+	case st.Mode&unix.S_IFMT == unix.S_IFDIR:
+		return fmt.Errorf("hard link to %q, which is a folder", target)
+	case isWhiteout(&st):
+		return fmt.Errorf("hard link to %q, which the layer removes", target)
+	}
+	err = unix.Linkat(from.fd, from.base, p.fd, p.base, 0)
+	if errors.Is(err, unix.EEXIST) {
+		var have unix.Stat_t
+		if err := unix.Fstatat(p.fd, p.base, &have, unix.AT_SYMLINK_NOFOLLOW); err == nil && have.Ino == st.Ino {
+			return nil // it is that file's second name already, or its only one
+		}
+		if have.Mode&unix.S_IFMT == unix.S_IFDIR {
+			// The target may be in the folder that has the link's name.
+			if strings.HasPrefix(from.path()+"/", p.path()+"/") {
+				return fmt.Errorf("hard link to %q, which is in the folder that it would replace", target)
+			}
+		}
+		if err := u.remove(p); err != nil {
+			return err
+		}
+		// And what was removed may be the way to the target.
+		if p.folder, err = u.lookup(p.folder.path); err != nil {
+			return err
+		}
+		if from.folder, err = u.lookup(from.folder.path); err != nil {
+			return err
+		}
+		err = unix.Linkat(from.fd, from.base, p.fd, p.base, 0)
+	}
+	if err != nil {
+		return fmt.Errorf("hard link to %q: linkat: %w", target, err)
+	}
+	return nil
 }

@@ -18,6 +18,7 @@ import (
 func dir(name string, mode int64) entry           { return entry{tar.TypeDir, name, mode, ""} }
 func reg(name string, mode int64, c string) entry { return entry{tar.TypeReg, name, mode, c} }
 func symlink(name, target string) entry           { return entry{tar.TypeSymlink, name, 0o777, target} }
+func link(name, target string) entry              { return entry{tar.TypeLink, name, 0o644, target} }
 
 func TestUnpack(t *testing.T) {
 	for _, tt := range []struct {
@@ -26,6 +27,7 @@ func TestUnpack(t *testing.T) {
 		want    map[string]string
 	}{
 		{"nothing", nil, map[string]string{}},
+
 		{"folder, file, link", []entry{dir("d/", 0o750), reg("d/f", 0o640, "hello"), symlink("d/l", "f")},
 			map[string]string{"d": "drwxr-x---", "d/f": "-rw-r----- hello", "d/l": "-> f"}},
 		{"mode of the root", []entry{dir("./", 0o711)}, map[string]string{".": "drwx--x--x"}},
@@ -43,6 +45,44 @@ func TestUnpack(t *testing.T) {
 			map[string]string{"abs": "-> /etc/passwd", "up": "-> ../../x", "dangling": "-> nothing"}},
 		{"through a link within", []entry{dir("usr/lib", 0o755), symlink("lib", "usr/lib"), reg("lib/f", 0o644, "f")},
 			map[string]string{"usr": "drwxr-xr-x", "usr/lib": "drwxr-xr-x", "lib": "-> usr/lib", "usr/lib/f": "-rw-r--r-- f"}},
+
+		// A link that leads out of the image leads to its root, as in a container.
+		{"through a link outside", []entry{dir("folder", 0o755), symlink("out", ".."), reg("out/secret", 0o644, "new"), reg("out/folder/f", 0o644, "f")},
+			map[string]string{"folder": "drwxr-xr-x", "out": "-> ..", "secret": "-rw-r--r-- new", "folder/f": "-rw-r--r-- f"}},
+		{"folders through a link outside", []entry{symlink("out", "../.."), dir("out/folder", 0o700), dir("out/a/b", 0o755)},
+			map[string]string{"out": "-> ../..", "folder": "drwx------", "a": "drwxr-xr-x", "a/b": "drwxr-xr-x"}},
+		{"link through a link outside", []entry{symlink("out", "/"), symlink("out/evil", "/")}, map[string]string{"out": "-> /", "evil": "-> /"}},
+		{"through a chain of links", []entry{dir("d", 0o755), symlink("a", "d/b"), symlink("d/b", "../c"), symlink("c", "d/../.."), reg("a/evil", 0o644, "")},
+			map[string]string{"d": "drwxr-xr-x", "a": "-> d/b", "d/b": "-> ../c", "c": "-> d/../..", "evil": "-rw-r--r-- "}},
+		{"a folder by two names", []entry{dir("usr/lib", 0o700), symlink("lib", "usr/lib"), dir("lib/x", 0o711), dir("usr/lib/x", 0o750)},
+			map[string]string{"usr": "drwxr-xr-x", "usr/lib": "drwx------", "lib": "-> usr/lib", "usr/lib/x": "drwxr-x---"}},
+		{"a link that changes while it is open", []entry{dir("a", 0o755), dir("b", 0o755), symlink("l", "a"), reg("l/1", 0o644, ""), symlink("l", "b"), reg("l/2", 0o644, "")},
+			map[string]string{"a": "drwxr-xr-x", "b": "drwxr-xr-x", "l": "-> b", "a/1": "-rw-r--r-- ", "b/2": "-rw-r--r-- "}},
+		{"a folder that changes while it is open", []entry{reg("a/b/1", 0o644, ""), reg("a", 0o644, ""), dir("a", 0o755), reg("a/b/2", 0o644, "")},
+			map[string]string{"a": "drwxr-xr-x", "a/b": "drwxr-xr-x", "a/b/2": "-rw-r--r-- "}},
+
+		{"hard link", []entry{reg("d/f", 0o640, "f"), link("l", "d/f"), link("/abs", "/d/f"), link("up", "d/../d/f")},
+			map[string]string{"d": "drwxr-xr-x", "d/f": "-rw-r----- f", "l": "-rw-r----- f", "abs": "-rw-r----- f", "up": "-rw-r----- f"}},
+		{"hard link to itself", []entry{reg("f", 0o640, "f"), link("f", "f")}, map[string]string{"f": "-rw-r----- f"}},
+		{"hard link replaces file and folder", []entry{reg("f", 0o640, "f"), reg("x", 0o600, "x"), reg("y/in", 0o600, ""), link("x", "f"), link("y", "f")},
+			map[string]string{"f": "-rw-r----- f", "x": "-rw-r----- f", "y": "-rw-r----- f"}},
+		// It is the link that gets a second name.
+		{"hard link to a link", []entry{symlink("s", "../secret"), link("l", "s")}, map[string]string{"s": "-> ../secret", "l": "-> ../secret"}},
+		{"file replaces hard link", []entry{reg("f", 0o640, "f"), link("l", "f"), reg("l", 0o600, "new")}, map[string]string{"f": "-rw-r----- f", "l": "-rw------- new"}},
+
+		{"FIFO", []entry{{tar.TypeFifo, "fifo", 0o620, ""}}, map[string]string{"fifo": "prw--w----"}},
+		{"devices in dev", []entry{dir("dev", 0o755), {tar.TypeChar, "dev/null", 0o666, ""}, {tar.TypeBlock, "./dev/a/sda", 0o660, ""}}, map[string]string{"dev": "drwxr-xr-x"}},
+
+		{"whiteout", []entry{reg("a/.wh.b", 0o644, "")}, map[string]string{"a": "drwxr-xr-x", "a/b": "Dc---------"}},
+		{"whiteout of what the layer has", []entry{reg("a/b", 0o644, ""), reg("a/.wh.b", 0o644, "")}, map[string]string{"a": "drwxr-xr-x", "a/b": "-rw-r--r-- "}},
+		{"whiteout, then a file", []entry{reg("a/.wh.b", 0o644, ""), reg("a/b", 0o644, "")}, map[string]string{"a": "drwxr-xr-x", "a/b": "-rw-r--r-- "}},
+		{"whiteout by a folder's name", []entry{dir("a/.wh.b/", 0o755)}, map[string]string{"a": "drwxr-xr-x", "a/b": "Dc---------"}},
+		{"the books of AUFS", []entry{dir(".wh..wh.plnk", 0o700), reg(".wh..wh.plnk/1.2", 0o644, ""), reg("a/.wh..wh.aufs", 0o644, ""), dir("a/.wh..wh.orph/x", 0o755)}, map[string]string{}},
+		{"not quite whiteouts", []entry{reg("a.wh.b", 0o644, ""), reg("wh.", 0o644, ""), reg(".whx", 0o644, "")},
+			map[string]string{"a.wh.b": "-rw-r--r-- ", "wh.": "-rw-r--r-- ", ".whx": "-rw-r--r-- "}},
+		{"a long name", []entry{reg(strings.Repeat(strings.Repeat("n", 200)+"/", 3)+"f", 0o644, "")},
+			map[string]string{strings.Repeat("n", 200): "drwxr-xr-x", strings.Repeat("n", 200) + "/" + strings.Repeat("n", 200): "drwxr-xr-x",
+				strings.Repeat(strings.Repeat("n", 200)+"/", 2) + strings.Repeat("n", 200): "drwxr-xr-x", strings.Repeat(strings.Repeat("n", 200)+"/", 3) + "f": "-rw-r--r-- "}},
 
 		{"file replaces file", []entry{reg("x", 0o600, "long before"), reg("x", 0o644, "new")}, map[string]string{"x": "-rw-r--r-- new"}},
 		{"file replaces folder", []entry{reg("x/in", 0o644, ""), reg("x", 0o644, "f")}, map[string]string{"x": "-rw-r--r-- f"}},
@@ -84,26 +124,37 @@ func TestUnpackRefuses(t *testing.T) {
 		{"absolute parent", []entry{reg("/../evil", 0o644, "")}, "the name leaves the image"},
 		{"parent of a link", []entry{symlink("../evil", "secret")}, "the name leaves the image"},
 
-		{"file through a link", []entry{symlink("out", ".."), reg("out/evil", 0o644, "")}, `entry "out/evil": `},
-		{"overwriting through a link", []entry{symlink("out", ".."), reg("out/secret", 0o644, "")}, "path escapes"},
-		{"folder through a link", []entry{symlink("out", ".."), dir("out/folder", 0o777)}, "path escapes"},
-		{"new folders through a link", []entry{symlink("out", ".."), dir("out/a/b", 0o777)}, "path escapes"},
-		{"link through a link", []entry{symlink("out", ".."), symlink("out/evil", "/")}, "path escapes"},
-		{"through an absolute link", []entry{symlink("out", "OUTSIDE"), reg("out/evil", 0o644, "")}, "path escapes"},
-		{"through a chain of links", []entry{dir("d", 0o755), symlink("a", "d/b"), symlink("d/b", "../c"), symlink("c", "d/../.."), reg("a/evil", 0o644, "")}, "path escapes"},
-		{"through a parent's link", []entry{dir("d", 0o755), symlink("d/out", "../.."), reg("d/out/folder/evil", 0o644, "")}, "path escapes"},
+		{"through a link to a path of the host", []entry{symlink("out", "OUTSIDE"), reg("out/evil", 0o644, "")}, `its folder "out" is a symbolic link that leads nowhere`},
 		{"through a link in a loop", []entry{symlink("a", "b"), symlink("b", "a"), reg("a/evil", 0o644, "")}, `entry "a/evil": `},
-		{"through a file", []entry{reg("a", 0o644, ""), reg("a/b", 0o644, "")}, `entry "a/b": mkdirat a: `},
+		{"through a file", []entry{reg("a", 0o644, ""), reg("a/b", 0o644, "")}, `entry "a/b": opening its folder "a": not a directory`},
 		{"the root as a file", []entry{reg("keep", 0o644, ""), reg(".", 0o644, "")}, `entry ".": `},
 		{"the root as a link", []entry{symlink("./", "..")}, `entry "./": `},
 
-		{"hard link", []entry{{tar.TypeLink, "evil", 0o644, "../secret"}}, `entry "evil": type "1" is not supported yet`},
-		{"hard link within", []entry{reg("a", 0o644, ""), {tar.TypeLink, "b", 0o644, "a"}}, `type "1" is not supported yet`},
-		{"character device", []entry{{tar.TypeChar, "null", 0o666, ""}}, `type "3" is not supported yet`},
-		{"block device", []entry{{tar.TypeBlock, "sda", 0o666, ""}}, `type "4" is not supported yet`},
-		{"FIFO", []entry{{tar.TypeFifo, "fifo", 0o666, ""}}, `type "6" is not supported yet`},
-		{"whiteout", []entry{reg("a/.wh.b", 0o644, "")}, `entry "a/.wh.b": whiteouts are not supported yet`},
-		{"opaque whiteout", []entry{reg(".wh..wh..opq", 0o644, "")}, "whiteouts are not supported yet"},
+		{"hard link", []entry{link("evil", "../secret")}, `entry "evil": hard link to "../secret": the name leaves the image`},
+		{"hard link to a path of the host", []entry{link("evil", "OUTSIDE/secret")}, "secret\", which the layer does not hold"},
+		{"hard link through a link", []entry{symlink("out", ".."), link("evil", "out/secret")}, `hard link to "out/secret", which the layer does not hold`},
+		{"hard link to the root", []entry{link("evil", "/")}, `hard link to "/": it is the image's root`},
+		{"hard link to a folder", []entry{dir("d", 0o755), link("evil", "d")}, `hard link to "d", which is a folder`},
+		{"hard link below a file", []entry{reg("f", 0o644, ""), link("evil", "f/x")}, `hard link to "f/x", which the layer does not hold`},
+		{"hard link to a whiteout", []entry{reg(".wh.x", 0o644, ""), link("evil", "x")}, `hard link to "x", which the layer removes`},
+		{"hard link by the name of a whiteout", []entry{reg(".wh.x", 0o644, ""), link("evil", ".wh.x")}, `hard link to ".wh.x", which is a mark`},
+		{"hard link in the place of its target's folder", []entry{reg("d/f", 0o644, ""), link("d", "d/f")}, "in the folder that it would replace"},
+
+		{"character device", []entry{{tar.TypeChar, "null", 0o666, ""}}, `entry "null": a device node outside of dev/`},
+		{"character device below another dev", []entry{{tar.TypeChar, "a/dev/null", 0o666, ""}}, `a device node outside of dev/`},
+		{"block device", []entry{{tar.TypeBlock, "sda", 0o666, ""}}, `entry "sda": a device node`},
+		{"unknown type", []entry{{'Z', "x", 0o666, ""}}, `entry "x": type "Z" is none that a layer holds`},
+
+		{"whiteout of a parent", []entry{reg("a/.wh...", 0o644, "")}, `entry "a/.wh...": a whiteout for "..", which leaves its folder`},
+		{"whiteout of its folder", []entry{reg("a/.wh..", 0o644, "")}, `a whiteout for "."`},
+		{"whiteout of nothing", []entry{reg("a/.wh.", 0o644, "")}, `a whiteout for ""`},
+		{"below a whiteout", []entry{dir("a/.wh.b", 0o755), reg("a/.wh.b/c", 0o644, "")}, `the name is below ".wh.b", which is a whiteout`},
+		{"whiteout outside", []entry{reg("../.wh.secret", 0o644, "")}, "the name leaves the image"},
+		{"whiteout of the whole image", []entry{reg(".wh..wh..opq", 0o644, "")}, "which overlayfs cannot do"},
+		{"a long name", []entry{reg(strings.Repeat("n", 300), 0o644, "")}, "file name too long"},
+		{"a deep name", []entry{dir(strings.Repeat("d/", 256), 0o755)}, "over the limit of a layer: the depth of a path is at most 255 names"},
+		{"a deep name by links", []entry{dir(strings.Repeat("d/", 200), 0o755), symlink("l", strings.Repeat("d/", 200)), reg("l/"+strings.Repeat("d/", 60)+"f", 0o644, "")}, "the depth of a path is at most 255"},
+		{"a long path", []entry{reg(strings.Repeat(strings.Repeat("d", 200)+"/", 16)+"f", 0o644, "")}, "the length of a path is at most 3072 bytes"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			out := newOutside(t)
@@ -134,8 +185,8 @@ func TestUnpackOnHostile(t *testing.T) {
 		{"folder on a link", dir("folder", 0o777), "", "drwxrwxrwx"},
 		{"folder on a link to a file", dir("file", 0o777), "", "drwxrwxrwx"},
 		{"link on a link", symlink("folder", "/"), "", "-> /"},
-		{"file below a link", reg("folder/evil", 0o666, ""), "path escapes", ""},
-		{"folder below a link", dir("folder/evil", 0o777), "path escapes", ""},
+		{"file below a link", reg("folder/evil", 0o666, ""), "too many levels of symbolic links", ""},
+		{"folder below a link", dir("folder/evil", 0o777), "too many levels of symbolic links", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			out := newOutside(t)
