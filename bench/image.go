@@ -9,6 +9,7 @@ import (
 // imageCommand is what can be done with images: a verb each, in a file of its
 // own.
 type imageCommand struct {
+	Pull    imagePullCommand    `cmd:"" help:"Get an image from a registry, as docker pull does."`
 	Ls      imageLsCommand      `cmd:"" aliases:"list" help:"List the images that are here."`
 	Inspect imageInspectCommand `cmd:"" help:"Show all that an image says of itself, as JSON."`
 	History imageHistoryCommand `cmd:"" help:"Show the steps that made an image, and the layer that each made."`
