@@ -10,6 +10,10 @@ import (
 // own.
 type imageCommand struct {
 	Pull    imagePullCommand    `cmd:"" help:"Get an image from a registry, as docker pull does."`
+	Push    imagePushCommand    `cmd:"" help:"Bring an image to a registry, as docker push does."`
+	Import  imageImportCommand  `cmd:"" help:"Read images from an archive, as docker load does, or from an OCI image layout."`
+	Export  imageExportCommand  `cmd:"" help:"Write images to an archive, as docker save does."`
+	Copy    imageCopyCommand    `cmd:"" help:"Copy an image between the store, registries, layouts and archives, as skopeo copy does."`
 	Ls      imageLsCommand      `cmd:"" aliases:"list" help:"List the images that are here."`
 	Inspect imageInspectCommand `cmd:"" help:"Show all that an image says of itself, as JSON."`
 	History imageHistoryCommand `cmd:"" help:"Show the steps that made an image, and the layer that each made."`

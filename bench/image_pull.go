@@ -54,9 +54,9 @@ func (c imagePullCommand) Run(s streams) error {
 // transferredBlobs says how many, and how large.
 func transferredBlobs(n int, bytes int64) string {
 	if n == 1 {
-		return "1 blob of " + formatBytes(bytes)
+		return "1 blob of " + bytesText(bytes)
 	}
-	return fmt.Sprintf("%d blobs of %s", n, formatBytes(bytes))
+	return fmt.Sprintf("%d blobs of %s", n, bytesText(bytes))
 }
 
 // descriptorOf is the digest that a name has in the store, the zero one if it is

@@ -115,11 +115,11 @@ func (t *transfer) event(e registry.Event) {
 	m := t.moves[id]
 	switch e.State {
 	case registry.Present:
-		t.say("%s: already here, %s", short(id), formatBytes(e.Blob.Size))
+		t.say("%s: already here, %s", shortDigest(id.String()), bytesText(e.Blob.Size))
 	case registry.Retrying:
-		t.say("%s: interrupted, trying again: %v", short(id), e.Err)
+		t.say("%s: interrupted, trying again: %v", shortDigest(id.String()), e.Err)
 	case registry.Complete:
-		t.say("%s: complete, %s", short(id), formatBytes(e.Blob.Size))
+		t.say("%s: complete, %s", shortDigest(id.String()), bytesText(e.Blob.Size))
 		if m != nil && m.bar != nil {
 			m.bar.Abort(true)
 		}
@@ -130,8 +130,8 @@ func (t *transfer) event(e registry.Event) {
 			t.moves[id] = m
 			if t.bars != nil {
 				m.bar = t.bars.New(e.Blob.Size, mpb.BarStyle().Lbound("[").Filler("=").Tip(">").Padding(" ").Rbound("]"),
-					mpb.PrependDecorators(decor.Name(short(id)+" ")),
-					mpb.AppendDecorators(decor.CountersKiloByte(" %.1f / %.1f")))
+					mpb.PrependDecorators(decor.Name(shortDigest(id.String())+" ")),
+					mpb.AppendDecorators(decor.CountersKibiByte(" %.1f / %.1f")))
 			}
 		}
 		if m.bar != nil {
@@ -139,7 +139,7 @@ func (t *transfer) event(e registry.Event) {
 			m.bar.SetCurrent(min(e.Done, e.Blob.Size-1))
 		} else if time.Since(m.last) >= 10*time.Second {
 			m.last = time.Now()
-			t.say("%s: %s of %s", short(id), formatBytes(e.Done), formatBytes(e.Blob.Size))
+			t.say("%s: %s of %s", shortDigest(id.String()), bytesText(e.Done), bytesText(e.Blob.Size))
 		}
 	}
 }
@@ -166,19 +166,4 @@ func (t *transfer) close() {
 	if t.bars != nil {
 		t.bars.Wait()
 	}
-}
-
-// short is a digest as people read it.
-func short(h v1.Hash) string { return h.Hex[:min(12, len(h.Hex))] }
-
-// formatBytes is a size in the units of registries, powers of 1000.
-func formatBytes(n int64) string {
-	if n < 1000 {
-		return fmt.Sprintf("%d B", n)
-	}
-	f, units := float64(n), "kMGT"
-	for f /= 1000; f >= 999.95 && len(units) > 1; f /= 1000 {
-		units = units[1:]
-	}
-	return fmt.Sprintf("%.1f %cB", f, units[0])
 }

@@ -172,7 +172,7 @@ func (b *box) prepare(ctx context.Context, s streams) error {
 			return err
 		}
 	}
-	image, err := openImage(ctx, b.image, b.Platform, filepath.Join(b.run.Dir, "image"))
+	image, err := openImage(ctx, b.image, b.Platform)
 	if err != nil {
 		return err
 	}

@@ -21,9 +21,8 @@ type imageTree struct {
 	config v1.Config
 }
 
-// openImage finds an image by the name that the user gave. tmp is a folder that
-// it may make.
-func openImage(ctx context.Context, name, platform, tmp string) (imageTree, error) {
+// openImage finds an image by the name that the user gave.
+func openImage(ctx context.Context, name, platform string) (imageTree, error) {
 	var img *images.Image
 	var p v1.Platform // zero: this host's
 	var err error
@@ -37,7 +36,7 @@ func openImage(ctx context.Context, name, platform, tmp string) (imageTree, erro
 		img, err = workloadOn(p)
 	case isLayout:
 		dir, tag, _ := strings.Cut(layout, ":")
-		img, err = stored(dir, tag, func() (v1.Image, error) { return images.FromLayout(dir, tag) })
+		img, err = imported(ctx, name, p, func(w *images.Writer) ([]images.Named, error) { return w.ImportLayout(ctx, dir, tag) })
 	case strings.HasPrefix(name, "/") || strings.HasPrefix(name, "."):
 		var st os.FileInfo
 		if st, err = os.Stat(name); err != nil {
@@ -45,9 +44,9 @@ func openImage(ctx context.Context, name, platform, tmp string) (imageTree, erro
 		}
 		switch {
 		case !st.IsDir():
-			img, err = stored(name, "", func() (v1.Image, error) { return images.FromArchive(ctx, name, tmp) })
+			img, err = imported(ctx, name, p, func(w *images.Writer) ([]images.Named, error) { return importFile(ctx, w, name) })
 		case images.IsLayout(name):
-			img, err = stored(name, "", func() (v1.Image, error) { return images.FromLayout(name, "") })
+			img, err = imported(ctx, name, p, func(w *images.Writer) ([]images.Named, error) { return w.ImportLayout(ctx, name, "") })
 		default:
 			dir, err := filepath.Abs(name)
 			return imageTree{name: name, dirs: []string{dir}}, err
@@ -81,18 +80,28 @@ func named(name string, p v1.Platform) (*images.Image, error) {
 	return img, err
 }
 
-// stored puts the image of a path into the store, where its layers are
-// unpacked once.
-func stored(path, tag string, open func() (v1.Image, error)) (*images.Image, error) {
-	img, err := open()
-	if err != nil {
-		return nil, err
-	}
+// imported brings the image of a path into the store, where its layers are
+// unpacked once. It gets no name there.
+func imported(ctx context.Context, path string, p v1.Platform, read func(*images.Writer) ([]images.Named, error)) (*images.Image, error) {
 	store, err := openStore()
 	if err != nil {
 		return nil, err
 	}
-	return store.Put("", img)
+	w, err := store.Writer(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer w.Close()
+	list, err := read(w)
+	if err != nil {
+		return nil, err
+	}
+	n, err := only(list)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	n.Name = path
+	return store.Resolve(n, p)
 }
 
 // file reads a file of the image, or nothing if it has none. The image is not

@@ -242,6 +242,10 @@ func (s *Store) readJSON(d v1.Descriptor, to any) error {
 	return nil
 }
 
+// Named is what a name stands for, or the first digits of a digest. An error is
+// a [*NotFoundError] if there is no such image.
+func (s *Store) Named(ref string) (Named, error) { return s.named(ref) }
+
 // named finds an image by its name, or by the first digits of its digest, 6 at
 // least, if only one has them.
 func (s *Store) named(ref string) (Named, error) {
@@ -288,6 +292,12 @@ func (s *Store) Image(ref string, p v1.Platform) (*Image, error) {
 	if err != nil {
 		return nil, err
 	}
+	return s.Resolve(n, p)
+}
+
+// Resolve is Image for what may have no name in the store, such as one that was
+// imported only now.
+func (s *Store) Resolve(n Named, p v1.Platform) (*Image, error) {
 	if p.Equals(v1.Platform{}) {
 		p = HostPlatform()
 	}
