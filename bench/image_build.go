@@ -60,7 +60,7 @@ func (c *imageBuildCommand) run(ctx context.Context, s streams) (err error) {
 	}
 	defer func() { err = errors.Join(err, w.Close()) }()
 	b := &build.Builder{
-		Cache: cacheDir(), Sources: c.Sources, Update: c.Update,
+		To: w, Cache: cacheDir(), Sources: c.Sources, Update: c.Update,
 		Log: func(format string, a ...any) { fmt.Fprintf(s.err, "bench: "+format+"\n", a...) },
 	}
 	for _, name := range c.Recipes {
@@ -77,7 +77,7 @@ func (c *imageBuildCommand) run(ctx context.Context, s streams) (err error) {
 			}
 			return filepath.Join(dir, of.Name+".lock.json")
 		}
-		d, err := b.Build(ctx, w, r, platforms)
+		d, err := b.Build(ctx, r, platforms)
 		if err != nil {
 			return err
 		}

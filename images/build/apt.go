@@ -5,10 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/url"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -284,7 +284,7 @@ func parseURIs(out string, from []aptSource) (list []LockedPackage, err error) {
 		}
 		for _, s := range from {
 			if rest, ok := strings.CutPrefix(m[1], s.uri); ok {
-				p.Archive, p.Path = s.label, strings.TrimPrefix(rest, "/")
+				p.Archive, p.Path = s.label, path.Clean(strings.TrimPrefix(rest, "/"))
 				break
 			}
 		}
@@ -299,6 +299,3 @@ func parseURIs(out string, from []aptSource) (list []LockedPackage, err error) {
 	slices.SortFunc(list, func(a, b LockedPackage) int { return strings.Compare(a.Name, b.Name) })
 	return list, nil
 }
-
-// isNotExist is shorthand.
-func isNotExist(err error) bool { return errors.Is(err, fs.ErrNotExist) }

@@ -3,6 +3,7 @@ package build
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -20,6 +21,7 @@ import (
 
 // A Builder builds images. What several of them have in common it makes once.
 type Builder struct {
+	To      Blobs                         // where layers, configurations and manifests go
 	Cache   string                        // a folder for downloads and for work
 	Sources string                        // a sources.list to use in place of the host's; "" for that
 	Update  bool                          // resolve anew, whatever locks there are
@@ -46,7 +48,8 @@ func (b *Builder) log(format string, a ...any) {
 func (b *Builder) apt(arch string) apt {
 	name := arch
 	if b.Sources != "" {
-		name += "-" + strings.ReplaceAll(strings.Trim(b.Sources, "/"), "/", "-")
+		content, _ := os.ReadFile(b.Sources) // without it, apt says so
+		name += fmt.Sprintf("-%x", sha256.Sum256(content))[:12]
 	}
 	return apt{filepath.Join(b.Cache, "apt", name), arch, b.Sources}
 }
@@ -70,10 +73,10 @@ func architecture(p v1.Platform) (string, error) {
 // Build builds a recipe's image for each of the platforms, with the packages of
 // its lock; what has no lock is resolved, and locked. It gives the descriptor
 // of the manifest, or of an index if there are several platforms.
-func (b *Builder) Build(ctx context.Context, to Blobs, r *Recipe, platforms []v1.Platform) (v1.Descriptor, error) {
+func (b *Builder) Build(ctx context.Context, r *Recipe, platforms []v1.Platform) (v1.Descriptor, error) {
 	var manifests []v1.Descriptor
 	for _, p := range platforms {
-		d, err := b.build(ctx, to, r, p)
+		d, err := b.build(ctx, r, p)
 		if err != nil {
 			return d, fmt.Errorf("building %s for %s: %w", r.Name, images.FormatPlatform(p), err)
 		}
@@ -83,25 +86,25 @@ func (b *Builder) Build(ctx context.Context, to Blobs, r *Recipe, platforms []v1
 	if len(manifests) == 1 {
 		return manifests[0], nil
 	}
-	return addJSON(ctx, to, types.OCIImageIndex, v1.IndexManifest{SchemaVersion: 2, MediaType: types.OCIImageIndex, Manifests: manifests})
+	return b.add(ctx, types.OCIImageIndex, v1.IndexManifest{SchemaVersion: 2, MediaType: types.OCIImageIndex, Manifests: manifests})
 }
 
-func addJSON(ctx context.Context, to Blobs, t types.MediaType, v any) (v1.Descriptor, error) {
+func (b *Builder) add(ctx context.Context, t types.MediaType, v any) (v1.Descriptor, error) {
 	content, err := json.Marshal(v)
 	if err != nil {
 		return v1.Descriptor{}, err
 	}
-	d, err := to.Add(ctx, t, bytes.NewReader(content))
+	d, err := b.To.Add(ctx, t, bytes.NewReader(content))
 	return v1.Descriptor{MediaType: t, Size: d.Size, Digest: d.Digest}, err
 }
 
 // build builds the image for one platform.
-func (b *Builder) build(ctx context.Context, to Blobs, r *Recipe, platform v1.Platform) (v1.Descriptor, error) {
+func (b *Builder) build(ctx context.Context, r *Recipe, platform v1.Platform) (v1.Descriptor, error) {
 	locked, err := b.Resolve(ctx, r, platform)
 	if err != nil {
 		return v1.Descriptor{}, err
 	}
-	layers, err := b.layers(ctx, to, r, platform, locked)
+	layers, err := b.layers(ctx, r, platform, locked)
 	if err != nil {
 		return v1.Descriptor{}, err
 	}
@@ -129,13 +132,13 @@ func (b *Builder) build(ctx context.Context, to Blobs, r *Recipe, platform v1.Pl
 			}
 		}
 	}
-	if manifest.Config, err = addJSON(ctx, to, types.OCIConfigJSON, config); err != nil {
+	if manifest.Config, err = b.add(ctx, types.OCIConfigJSON, config); err != nil {
 		return v1.Descriptor{}, err
 	}
 	if r.About != "" {
 		manifest.Annotations = map[string]string{"org.opencontainers.image.description": r.About}
 	}
-	return addJSON(ctx, to, types.OCIManifestSchema1, manifest)
+	return b.add(ctx, types.OCIManifestSchema1, manifest)
 }
 
 // history is what `docker history` shows of a layer.
@@ -148,7 +151,7 @@ func history(l LockedLayer) v1.History {
 }
 
 // layers builds all layers of an image, each on those below it.
-func (b *Builder) layers(ctx context.Context, to Blobs, r *Recipe, platform v1.Platform, locked []LockedLayer) (layers []madeLayer, err error) {
+func (b *Builder) layers(ctx context.Context, r *Recipe, platform v1.Platform, locked []LockedLayer) (layers []madeLayer, err error) {
 	if b.made == nil {
 		b.made = map[string]madeLayer{}
 	}
@@ -173,7 +176,7 @@ func (b *Builder) layers(ctx context.Context, to Blobs, r *Recipe, platform v1.P
 		key += "\n" + string(id)
 		m, ok := b.made[key]
 		if !ok {
-			if m, err = b.layer(ctx, to, p, arch, locked[i], below, work); err != nil {
+			if m, err = b.layer(ctx, p, arch, locked[i], below, work); err != nil {
 				return nil, err
 			}
 			b.made[key] = m
@@ -185,14 +188,14 @@ func (b *Builder) layers(ctx context.Context, to Blobs, r *Recipe, platform v1.P
 }
 
 // layer builds one.
-func (b *Builder) layer(ctx context.Context, to Blobs, p part, arch string, locked LockedLayer, below system, work string) (m madeLayer, err error) {
+func (b *Builder) layer(ctx context.Context, p part, arch string, locked LockedLayer, below system, work string) (m madeLayer, err error) {
 	if err := b.fetch(ctx, arch, locked.Packages); err != nil {
 		return m, err
 	}
 	b.log("%s: %d packages", p, len(locked.Packages))
-	var debs []string
+	var debs []debFile
 	for _, p := range locked.Packages {
-		debs = append(debs, b.debFile(p))
+		debs = append(debs, debFile{b.debFile(p), p.SHA256})
 	}
 	l, after, err := makeLayer(ctx, p, debs, below, locked.Date, work)
 	if err != nil {
@@ -200,7 +203,7 @@ func (b *Builder) layer(ctx context.Context, to Blobs, p part, arch string, lock
 	}
 	defer func() { err = errors.Join(err, l.close()) }()
 	m.after = after
-	m.descriptor, m.diffID, err = l.write(ctx, to)
+	m.descriptor, m.diffID, err = l.write(ctx, b.To)
 	if err != nil {
 		return m, fmt.Errorf("%s: %w", p, err)
 	}

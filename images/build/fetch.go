@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -61,7 +62,7 @@ func (b *Builder) fetch(ctx context.Context, arch string, packages []LockedPacka
 		var args []string
 		for _, p := range missing {
 			if uris := urisOf(mirrors, p.Archive); turn < len(uris) {
-				args = append(args, strings.TrimSuffix(uris[turn], "/")+"/"+p.Path, filepath.Join(dir, p.SHA256), "SHA256:"+p.SHA256)
+				args = append(args, uriOf(uris[turn], p), filepath.Join(dir, p.SHA256), "SHA256:"+p.SHA256)
 			}
 		}
 		if len(args) == 0 {
@@ -74,7 +75,7 @@ func (b *Builder) fetch(ctx context.Context, arch string, packages []LockedPacka
 		var left []LockedPackage
 		for _, p := range missing {
 			from := filepath.Join(dir, p.SHA256)
-			if err := verify(from, p); isNotExist(err) {
+			if err := verify(from, p); errors.Is(err, fs.ErrNotExist) {
 				left = append(left, p)
 				continue
 			} else if err != nil {
@@ -96,6 +97,15 @@ func gone(list []LockedPackage) error {
 		names = append(names, p.String())
 	}
 	return fmt.Errorf("no mirror gives %s, which the lock names: versions go when newer ones come; --update makes a new lock", strings.Join(names, ", "))
+}
+
+// uriOf is where a mirror has a package. A mirror that is a folder here gives its
+// files in place, unless it is asked for copies.
+func uriOf(mirror string, p LockedPackage) string {
+	if folder, ok := strings.CutPrefix(mirror, "file:"); ok {
+		mirror = "copy:" + folder
+	}
+	return strings.TrimSuffix(mirror, "/") + "/" + p.Path
 }
 
 // urisOf are the mirrors of an archive, each once.

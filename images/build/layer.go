@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/md5"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -51,6 +52,9 @@ type entry struct {
 	owner  string // the package that it is from, or "" for the recipe
 }
 
+// implied is the owner of a folder that nobody has, though something is in it.
+const implied = "-"
+
 // file is the content of a regular file, and where to read it.
 type file struct {
 	from   io.ReaderAt
@@ -71,9 +75,12 @@ func (l *layer) close() error {
 	return errors.Join(errs...)
 }
 
-// makeLayer puts together the layer p from its packages, files of the disk, on
-// what is below. Temporary files are in dir, and have no names.
-func makeLayer(ctx context.Context, p part, debs []string, below system, date time.Time, dir string) (l *layer, after system, err error) {
+// debFile is a package on the disk, with the SHA-256 that it is to have.
+type debFile struct{ path, sha256 string }
+
+// makeLayer puts together the layer p from its packages, on what is below.
+// Temporary files are in dir, and have no names.
+func makeLayer(ctx context.Context, p part, debs []debFile, below system, date time.Time, dir string) (l *layer, after system, err error) {
 	l = &layer{entries: map[string]*entry{}, date: date}
 	defer func() {
 		if err != nil {
@@ -115,13 +122,13 @@ type unpackedDeb struct {
 // unpack decompresses packages, several at once, to files from which the layer
 // is written later: the entries of a layer are sorted, and a package may be far
 // larger than the memory. The packages come in the order of their names.
-func (l *layer) unpack(ctx context.Context, debs []string, dir string) ([]*unpackedDeb, error) {
+func (l *layer) unpack(ctx context.Context, debs []debFile, dir string) ([]*unpackedDeb, error) {
 	all := make([]*unpackedDeb, len(debs))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(runtime.GOMAXPROCS(0))
 	for i, deb := range debs {
 		group.Go(func() error {
-			f, err := os.Open(deb)
+			f, err := os.Open(deb.path)
 			if err != nil {
 				return err
 			}
@@ -135,8 +142,16 @@ func (l *layer) unpack(ctx context.Context, debs []string, dir string) ([]*unpac
 			if err := os.Remove(spool.Name()); err != nil { // it goes when it is closed
 				return err
 			}
-			if err := u.read(ctx, f); err != nil {
-				return fmt.Errorf("package %s: %w", deb, err)
+			sum := sha256.New()
+			content := io.TeeReader(f, sum)
+			if err = u.read(ctx, content); err == nil {
+				_, err = io.Copy(io.Discard, content) // what follows the archive
+			}
+			if got := hex.EncodeToString(sum.Sum(nil)); err == nil && got != deb.sha256 {
+				err = fmt.Errorf("it has the SHA-256 %s, and not the one that it came with: it was changed, or the disk is failing; remove it", got)
+			}
+			if err != nil {
+				return fmt.Errorf("package %s: %w", deb.path, err)
 			}
 			return nil
 		})
@@ -241,7 +256,7 @@ func (l *layer) merge(u *unpackedDeb, s *system) error {
 			}
 		case have.header.Typeflag == tar.TypeSymlink && e.header.Typeflag == tar.TypeSymlink && have.header.Linkname == e.header.Linkname:
 			continue
-		case replaces(s, u, have.owner):
+		case u.replaces(have.owner):
 		default:
 			return fmt.Errorf("the packages %s and %s both have /%s", have.owner, u.name(), name)
 		}
@@ -252,7 +267,7 @@ func (l *layer) merge(u *unpackedDeb, s *system) error {
 
 // replaces tells whether a package says that it may overwrite files of another
 // (Debian policy, 7.6.1).
-func replaces(_ *system, u *unpackedDeb, other string) bool {
+func (u *unpackedDeb) replaces(other string) bool {
 	for r := range strings.SplitSeq(u.control.Get("Replaces"), ",") {
 		if name, _, _ := strings.Cut(strings.TrimSpace(r), " "); name == other {
 			return true
@@ -408,7 +423,7 @@ func (l *layer) parents(s *system) error {
 		for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
 			e := l.entries[dir]
 			if e == nil {
-				l.entries[dir] = &entry{owner: "-", header: tar.Header{Typeflag: tar.TypeDir, Mode: 0o755, ModTime: l.date}}
+				l.entries[dir] = &entry{owner: implied, header: tar.Header{Typeflag: tar.TypeDir, Mode: 0o755, ModTime: l.date}}
 			} else if e.header.Typeflag != tar.TypeDir {
 				return fmt.Errorf("/%s is in /%s, which is no folder", name, dir)
 			}
