@@ -17,6 +17,7 @@ type imageCommand struct {
 	Ls      imageLsCommand      `cmd:"" aliases:"list" help:"List the images that are here."`
 	Inspect imageInspectCommand `cmd:"" help:"Show all that an image says of itself, as JSON."`
 	History imageHistoryCommand `cmd:"" help:"Show the steps that made an image, and the layer that each made."`
+	Layers  imageLayersCommand  `cmd:"" help:"Draw which layers images share, and count what that saves."`
 	Verify  imageVerifyCommand  `cmd:"" help:"Check every byte of images against their digests."`
 	Rm      imageRmCommand      `cmd:"" help:"Take the names of images away."`
 	Prune   imagePruneCommand   `cmd:"" help:"Remove what no image has any more, to free room."`

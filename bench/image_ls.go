@@ -232,7 +232,7 @@ func printTable(w io.Writer, header []string, align string, rows [][]string) err
 func firstLine(text string, width int) string {
 	r := []rune(strings.Join(strings.Fields(text), " "))
 	if len(r) > width {
-		return string(r[:width-1]) + "…"
+		return string(r[:max(width-1, 0)]) + "…"
 	}
 	return string(r)
 }

@@ -1,0 +1,160 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"vmctr/images"
+	"vmctr/images/sharing"
+	"vmctr/report/result"
+)
+
+type imageLayersCommand struct {
+	Names    []string `arg:"" optional:"" name:"name" help:"The images. Default: all that are here."`
+	Platform string   `help:"Of images for several platforms, the one for this; 'all': each as an image of its own. Default: this host's." placeholder:"OS/ARCH[/VARIANT]"`
+	Format   string   `help:"'table', for people, or 'json', for programs." enum:"table,json" default:"table"`
+}
+
+// Run shows which layers images share, and what that saves.
+func (c *imageLayersCommand) Run(s streams) error {
+	ctx, stop := interruptible()
+	defer stop()
+	store, err := openStore()
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	stacks, err := c.stacks(ctx, store)
+	if err != nil {
+		return err
+	}
+	shared := sharing.Of(stacks)
+	if c.Format == "json" {
+		return printJSON(s.out, shared)
+	}
+	if len(stacks) == 0 {
+		fmt.Fprintln(s.err, "bench: there is no image yet; bench image pull, build or import brings one")
+		return nil
+	}
+	return printSharing(s, shared, width(s.out))
+}
+
+func (c *imageLayersCommand) stacks(ctx context.Context, store *images.Store) ([]sharing.Stack, error) {
+	names, err := namesOf(store, c.Names)
+	if err != nil {
+		return nil, err
+	}
+	var stacks []sharing.Stack
+	for _, name := range names {
+		list, err := c.images(store, name)
+		if err != nil {
+			return nil, err
+		}
+		for _, img := range list {
+			layers, err := img.Layers(ctx)
+			if err != nil {
+				return nil, err
+			}
+			label := name
+			if len(list) > 1 || !images.Runs(images.HostPlatform(), img.Platform()) {
+				label += " " + strings.TrimPrefix(images.FormatPlatform(img.Platform()), "linux/")
+			}
+			stacks = append(stacks, stackOf(label, layers))
+		}
+	}
+	return stacks, nil
+}
+
+// images are those of a name that were asked for.
+func (c *imageLayersCommand) images(store *images.Store, name string) ([]*images.Image, error) {
+	if c.Platform == "all" {
+		return store.Children(name)
+	}
+	img, err := findImage(store, name, c.Platform)
+	if err == nil {
+		return []*images.Image{img}, nil
+	}
+	// When nothing was said of platforms, one for another host is shown too.
+	if c.Platform == "" && errors.As(err, new(*images.PlatformError)) {
+		if all, err := store.Children(name); err == nil && len(all) > 0 {
+			return all[:1], nil
+		}
+	}
+	return nil, err
+}
+
+// stackOf is an image as package sharing sees it. Its layers can be those of an
+// image that is elsewhere (Store.Layers).
+func stackOf(name string, layers []images.Layer) sharing.Stack {
+	s := sharing.Stack{Name: name}
+	for _, l := range layers {
+		s.Layers = append(s.Layers, sharing.Layer{
+			DiffID: l.DiffID.String(), Digest: l.Digest.String(), Size: l.Size, Archive: l.Archive, Stored: l.Stored, CreatedBy: l.CreatedBy,
+		})
+	}
+	return s
+}
+
+// printSharing prints the drawing, what the signs in it stand for, and the sums.
+func printSharing(s streams, shared sharing.Sharing, width int) error {
+	if err := drawLayers(s.out, shared, min(width, 100)); err != nil {
+		return err
+	}
+	fmt.Fprintf(s.out, "From left to right: from the lowest layer to the highest. A layer is drawn\nonce for all images that it is the same part of.%s\n\n", again(shared))
+
+	var rows [][]string
+	for _, l := range shared.Layers {
+		rows = append(rows, []string{l.Sign, shortDigest(l.Digest), fmt.Sprint(len(l.Images)), bytesText(l.Size), bytesText(l.Archive), firstLine(l.CreatedBy, max(width-62, 16))})
+	}
+	if err := printTable(s.out, []string{"", "LAYER", "IMAGES", "SIZE", "UNPACKED", "CREATED BY"}, "llrrrl", rows); err != nil {
+		return err
+	}
+	fmt.Fprintln(s.out)
+
+	rows = nil
+	header, align := []string{"IMAGE", "LAYERS", "SIZE", "ITS OWN", "TO FETCH"}, "lrrrr"
+	elsewhere := slices.ContainsFunc(shared.Images, func(i sharing.Image) bool { return i.Fetch > 0 })
+	if elsewhere {
+		header, align = append(header, "NOW"), align+"r"
+	}
+	for _, i := range shared.Images {
+		row := []string{firstLine(i.Name, width/3), fmt.Sprint(len(i.Layers)), bytesText(i.All.Size), bytesText(i.Own.Size), bytesText(i.FetchBeside)}
+		if elsewhere {
+			row = append(row, bytesText(i.Fetch))
+		}
+		rows = append(rows, row)
+	}
+	if err := printTable(s.out, header, align, rows); err != nil {
+		return err
+	}
+	fmt.Fprintln(s.out, "TO FETCH is what a pull of it downloads where all the others are.")
+	if elsewhere {
+		fmt.Fprintln(s.out, "NOW is what it would download here, with all that this store has.")
+	}
+	fmt.Fprintln(s.out)
+
+	rows = [][]string{
+		{"stored once", bytesText(shared.Once.Size), bytesText(shared.Once.Archive)},
+		{"if copied", bytesText(shared.Copied.Size), bytesText(shared.Copied.Archive)},
+	}
+	if err := printTable(s.out, []string{"", "SIZE", "UNPACKED"}, "lrr", rows); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(s.out, "Copies would take %s times the room.\n", result.FormatRatio(shared.Saved()))
+	return err
+}
+
+// again explains a sign that stands in several blocks.
+func again(shared sharing.Sharing) string {
+	seen := map[int]bool{}
+	for _, b := range shared.Blocks(false) {
+		if l := b.Layers[0]; seen[l] {
+			return "\nA letter that stands twice is one layer too, upon others: it is stored once."
+		}
+		seen[b.Layers[0]] = true
+	}
+	return ""
+}
