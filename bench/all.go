@@ -35,6 +35,7 @@ type allCommand struct {
 	Experiments []string `help:"What to measure, of ${experiments}. Default: all." placeholder:"NAME"`
 	Rounds      int      `help:"Rounds of each experiment, at most. Default: as many as the profile's time allows." placeholder:"N"`
 	Seed        *uint64  `help:"Seed of the random order, to run the same order again." placeholder:"N"`
+	Images      []string `help:"Images that the report counts beside the measured one: their layers, what they share, and what they take as disks." placeholder:"NAME"`
 	Kernel      string   `help:"Kernel of the virtual machines, a bzImage. Default: the one that scripts/bench fetched, or the host's own." placeholder:"FILE"`
 }
 
@@ -95,6 +96,7 @@ type choice struct {
 	profile     profile
 	platforms   []platform.Platform
 	experiments []experiment.Experiment
+	images      []string
 	seed        uint64
 }
 
@@ -130,6 +132,9 @@ func (c *allCommand) validate() (choice, error) {
 	}
 	if c.Rounds > 0 {
 		ch.profile.rounds = c.Rounds
+	}
+	if ch.images, err = c.resolveImages(); err != nil {
+		return ch, err
 	}
 	if c.Kernel != "" {
 		if _, err := os.Stat(c.Kernel); err != nil {
@@ -386,6 +391,9 @@ func (r *runner) measure(ctx context.Context, run *harness.Run, image *images.Im
 			return err
 		}
 	}
+	if err := r.recordImages(ctx, image); err != nil {
+		return err
+	}
 	process, err := image.Process(nil)
 	if err != nil {
 		return err
@@ -473,6 +481,9 @@ func (r *runner) prepare(ctx context.Context, st *state, w platform.Workload) er
 	st.prepared = prepared
 	f := prepared.Facts()
 	st.record.Accelerator, st.record.Emulated, st.record.Details = f.Accelerator, f.Emulated, f.Details
+	for _, p := range f.Parts {
+		st.record.Parts = append(st.record.Parts, result.Part{Name: p.Name, Bytes: p.Bytes, WithImage: p.WithImage})
+	}
 	return r.write(st)
 }
 

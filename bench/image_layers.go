@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 
 	"vmctr/images"
 	"vmctr/images/sharing"
+	"vmctr/report"
 	"vmctr/report/result"
 )
 
@@ -16,6 +18,8 @@ type imageLayersCommand struct {
 	Names    []string `arg:"" optional:"" name:"name" help:"The images. Default: all that are here."`
 	Platform string   `help:"Of images for several platforms, the one for this; 'all': each as an image of its own. Default: this host's." placeholder:"OS/ARCH[/VARIANT]"`
 	Format   string   `help:"'table', for people, or 'json', for programs." enum:"table,json" default:"table"`
+	SVG      string   `name:"svg" help:"Draw it into this file as well." placeholder:"FILE"`
+	PNG      string   `name:"png" help:"The same in pixels, for a projector." placeholder:"FILE"`
 }
 
 // Run shows which layers images share, and what that saves.
@@ -32,6 +36,21 @@ func (c *imageLayersCommand) Run(s streams) error {
 		return err
 	}
 	shared := sharing.Of(stacks)
+	for _, f := range []struct {
+		path   string
+		render func(sharing.Sharing) ([]byte, error)
+	}{{c.SVG, report.LayersSVG}, {c.PNG, report.LayersPNG}} {
+		if f.path == "" {
+			continue
+		}
+		b, err := f.render(shared)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(f.path, b, 0o644); err != nil {
+			return fmt.Errorf("writing the drawing: %w", err)
+		}
+	}
 	if c.Format == "json" {
 		return printJSON(s.out, shared)
 	}

@@ -78,7 +78,7 @@ func (m *model) document() *document {
 		Alerts:   m.alerts(),
 		Lecture:  m.lectureTable(),
 	}
-	doc.Sections = append(doc.Sections, m.startupSection(), m.memorySection(), m.placeSection())
+	doc.Sections = append(doc.Sections, m.startupSection(), m.memorySection(), m.placeSection(), m.portabilitySection())
 	doc.Sections = append(doc.Sections, m.appendix()...)
 	return doc
 }

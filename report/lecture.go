@@ -205,15 +205,27 @@ func (m *model) portability(p *platform) string {
 	if id == nil {
 		return ""
 	}
-	img := m.run.Header.Image
+	h := m.run.Header.Image
 	line := "Ran the image as it is"
-	if img.Digest != "" {
-		line = "Ran the image " + shortDigest(img.Digest) + " as it is"
+	if h.Digest != "" {
+		line = "Ran the image " + shortDigest(h.Digest) + " as it is"
 	}
-	if img.Bytes > 0 {
-		line += fmt.Sprintf(" (%s unpacked)", value(float64(img.Bytes), "bytes"))
+	img := m.image()
+	if img == nil {
+		if h.Bytes > 0 {
+			line += fmt.Sprintf(" (%s unpacked)", value(float64(h.Bytes), "bytes"))
+		}
+		if m.kernelOf(id) == kernelOwn {
+			line += ", and needed a kernel besides"
+		}
+		return line + "."
 	}
-	if m.kernelOf(id) == kernelOwn {
+	blobs, archives, _ := imageSums(img)
+	line += fmt.Sprintf(" (%s to send, %s unpacked)", value(float64(blobs), "bytes"), value(float64(archives), "bytes"))
+	switch _, besides := p.parts(img); {
+	case besides > 0:
+		line += fmt.Sprintf(", and needed %s of kernel and initramfs besides", value(float64(besides), "bytes"))
+	case m.kernelOf(id) == kernelOwn:
 		line += ", and needed a kernel besides"
 	}
 	return line + "."
@@ -378,12 +390,25 @@ func (m *model) judgePortability() verdict {
 		}
 	}
 	const rest = "it runs on another machine or hypervisor was not measured by this version."
+	besides := ""
+	if img := m.image(); img != nil {
+		for _, p := range m.kind("vm") {
+			if _, bytes := p.parts(img); bytes > 0 && m.run.Identity(p.Name) != nil {
+				_, archives, _ := imageSums(img)
+				besides = fmt.Sprintf(" %s needed an operating system besides (\"include OS\"), of %s times the image's size; the lecture's other dependencies were not varied.",
+					begin(p.the()), result.FormatRatio(float64(bytes)/float64(max(1, archives))))
+				break
+			}
+		}
+	}
 	switch {
 	case len(sums) > 1:
 		return verdict{disagrees, "The programs on " + list(names) + " did not read the same data: the image was not the same everywhere."}
 	case len(names) > 3:
 		names = []string{"the programs on " + fmt.Sprint(len(names)) + " platforms"}
 		fallthrough
+	case len(names) > 1 && besides != "":
+		return verdict{partly, "On this one machine, " + list(names) + " read the very same bytes of one image (equal SHA-256)." + besides}
 	case len(names) > 1:
 		return verdict{partly, "On this one machine, " + list(names) + " read the very same bytes of one image (equal SHA-256); whether " + rest}
 	default:

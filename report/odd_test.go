@@ -163,6 +163,21 @@ func odd(rng *rand.Rand) *result.Run {
 			run.Samples = append(run.Samples, s)
 		})
 	})
+	if rng.IntN(2) == 0 {
+		run.Images = nil
+	}
+	some(5, func() {
+		i := result.StoredImage{Name: text(), Platform: text(), Digest: text(), Measured: rng.IntN(3) == 0}
+		some(30, func() {
+			i.Layers = append(i.Layers, result.StoredLayer{DiffID: text(), Digest: text(), BlobBytes: int64(number()), ArchiveBytes: int64(number()), DiskBytes: int64(number()), CreatedBy: text()})
+		})
+		run.Images = append(run.Images, i)
+	})
+	for i := range run.Platforms {
+		some(2, func() {
+			run.Platforms[i].Parts = append(run.Platforms[i].Parts, result.Part{Name: text(), Bytes: int64(number()), WithImage: rng.IntN(2) == 0})
+		})
+	}
 	some(2, func() { run.Notes = append(run.Notes, result.Note{Text: text()}) })
 	switch rng.IntN(4) {
 	case 0:

@@ -1,9 +1,11 @@
 package report
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 
 	"vmctr/report/result"
@@ -59,12 +61,14 @@ func (o synthetic) run() *result.Run {
 				Namespaces:  namespaces(0), Go: "go1.26.0",
 			},
 		},
+		Images: syntheticImages(),
 		Platforms: []result.Platform{
 			{Name: "process", Title: "plain process", Kind: "process", Status: result.Ready, Details: map[string]string{"limits": "none"}, PrepareNs: 12 * ms},
 			{Name: "container", Title: "container (bench)", Kind: "container", Status: result.Ready, PrepareNs: 41 * ms,
 				Details: map[string]string{"memory limit": "256 MiB", "CPU limit": "1", "pids limit": "64", "layers": "2", "cgroups": "hybrid"}},
 			{Name: "vm-q35", Title: "virtual machine (QEMU, q35)", Kind: "vm", Status: result.Ready, Accelerator: "kvm", PrepareNs: 840 * ms,
-				Details: map[string]string{"qemu": "7.2.15", "guest_kernel": "6.1.0-28-cloud-amd64", "memory": "256 MiB", "cpus": "1"}},
+				Details: map[string]string{"qemu": "7.2.15", "guest_kernel": "6.1.0-28-cloud-amd64", "memory": "256 MiB", "cpus": "1"},
+				Parts:   []result.Part{{Name: "guest kernel", Bytes: 44_512_768}, {Name: "initramfs", Bytes: 7_730_941, WithImage: true}}},
 		},
 		End: &result.End{AtNs: 107 * 1e9, Reason: "complete"},
 	}
@@ -131,6 +135,27 @@ func (o synthetic) run() *result.Run {
 	return run
 }
 
+// syntheticImages are the measured image for two platforms, and images of one
+// base that were named besides.
+func syntheticImages() []result.StoredImage {
+	layer := func(id byte, blob, archive, disk int64, by string) result.StoredLayer {
+		digest := func(b byte) string { return "sha256:" + strings.Repeat(fmt.Sprintf("%02x", b), 32) }
+		return result.StoredLayer{DiffID: digest(id), Digest: digest(id + 1), BlobBytes: blob, ArchiveBytes: archive, DiskBytes: disk, CreatedBy: by}
+	}
+	data := layer(0xa0, 1_050_135, 1_054_208, 1_060_864, "bench: 1 MiB of data, and /etc")
+	foreign := data
+	foreign.DiskBytes = 0
+	base := layer(0xb0, 29_100_000, 78_600_000, 79_200_000, "bench build: packages of debian (minimal)")
+	return []result.StoredImage{
+		{Name: "workload:latest", Platform: "linux/amd64", Digest: "sha256:4bf5122f344554c53bde2ebb8cd2b7e3d1600ad631c385a5d7cce23c7785459a", Measured: true,
+			Layers: []result.StoredLayer{data, layer(0xa2, 1_308_501, 2_726_400, 2_732_032, "bench: the program")}},
+		{Name: "workload:latest", Platform: "linux/arm64", Digest: "sha256:7a", Layers: []result.StoredLayer{foreign, layer(0xa4, 1_211_734, 2_689_536, 0, "bench: the program")}},
+		{Name: "debian:12", Platform: "linux/amd64", Digest: "sha256:7b", Layers: []result.StoredLayer{base}},
+		{Name: "nginx:latest", Platform: "linux/amd64", Digest: "sha256:7c", Layers: []result.StoredLayer{base, layer(0xb2, 4_200_000, 12_100_000, 12_300_000, "bench build: packages of nginx"), layer(0xb4, 612, 3_072, 8_192, "")}},
+		{Name: "python:3", Platform: "linux/amd64", Digest: "sha256:7d", Layers: []result.StoredLayer{base, layer(0xb6, 11_800_000, 38_000_000, 38_400_000, "bench build: packages of python")}},
+	}
+}
+
 // runs are the synthetic runs by name.
 func runs() map[string]*result.Run {
 	complete := synthetic{startup: 25, memory: 8}.run()
@@ -155,7 +180,11 @@ func runs() map[string]*result.Run {
 	few := synthetic{startup: 4, memory: 2}.run()
 	few.Notes = []result.Note{{Text: "the host was busy: CPU pressure avg10 rose to 12.50 during the run"}}
 
+	few.Images = nil // as an older bench wrote it
+	few.Platforms[2].Parts = nil
+
 	interrupted := synthetic{startup: 12, memory: 0}.run()
+	interrupted.Images = interrupted.Images[:1]
 	interrupted.End = &result.End{AtNs: 31e9, Reason: "interrupted"}
 
 	truncated := synthetic{startup: 7, memory: 0}.run()

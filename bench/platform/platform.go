@@ -58,6 +58,14 @@ type Facts struct {
 	Accelerator string            // of a VM: "kvm" or "tcg"
 	Emulated    bool              // the figures are an emulator's, not a hypervisor's
 	Details     map[string]string // versions and limits
+	Parts       []Part            // files that instances need, beside the image's own
+}
+
+// Part is a file that a platform's instances cannot start without.
+type Part struct {
+	Name      string
+	Bytes     int64
+	WithImage bool // the files of the image are in it too
 }
 
 // Instance is one running workload. It is used by one goroutine.

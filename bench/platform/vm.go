@@ -70,6 +70,10 @@ func (p machine) Prepare(ctx context.Context, w Workload) (Prepared, error) {
 	if err != nil {
 		return nil, err
 	}
+	kernelSize, err := os.Stat(image)
+	if err != nil {
+		return nil, err
+	}
 	m := &preparedMachine{
 		w: w,
 		config: vm.Config{
@@ -86,6 +90,10 @@ func (p machine) Prepare(ctx context.Context, w Workload) (Prepared, error) {
 				"initramfs":     strconv.FormatInt(size.Size(), 10) + " bytes",
 				"guest memory":  fmt.Sprintf("%d MiB", w.Memory>>20),
 				"guest CPUs":    strconv.Itoa(w.CPUs),
+			},
+			Parts: []Part{
+				{Name: "guest kernel", Bytes: kernelSize.Size()},
+				{Name: "initramfs", Bytes: size.Size(), WithImage: true},
 			},
 		},
 	}

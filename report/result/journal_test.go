@@ -59,8 +59,12 @@ func exampleRun() *Run {
 				Namespaces: map[string]uint64{"pid": 4026531836},
 			},
 		},
+		Images: []StoredImage{{
+			Name: "workload:latest", Platform: "linux/amd64", Digest: "sha256:00", Measured: true,
+			Layers: []StoredLayer{{DiffID: "sha256:01", Digest: "sha256:03", BlobBytes: 2, ArchiveBytes: 5, DiskBytes: 4096, CreatedBy: "ADD"}},
+		}},
 		Platforms: []Platform{
-			{Name: "process", Title: "process", Kind: "process", Status: Ready, PrepareNs: 5},
+			{Name: "process", Title: "process", Kind: "process", Status: Ready, PrepareNs: 5, Parts: []Part{{Name: "kernel", Bytes: 7, WithImage: true}}},
 			{Name: "container", Title: "container", Kind: "container", Status: Unavailable, Reason: "no root", Fix: "sudo"},
 		},
 		Samples: []Sample{
@@ -77,6 +81,9 @@ func exampleRun() *Run {
 // records are the lines of a run after its header.
 func records(r *Run) []Record {
 	var list []Record
+	for i := range r.Images {
+		list = append(list, Record{Image: &r.Images[i]})
+	}
 	for i := range r.Platforms {
 		list = append(list, Record{Platform: &r.Platforms[i]})
 	}

@@ -16,6 +16,7 @@ import (
 // A Run is a journal that was read back.
 type Run struct {
 	Header    Header
+	Images    []StoredImage
 	Platforms []Platform // the last state of each, in the order of the header
 	Samples   []Sample   // in the order taken
 	Notes     []Note
@@ -106,6 +107,8 @@ func (r *Run) add(rec Record) error {
 			return fmt.Errorf("the journal has schema %d and this bench reads up to %d: use a newer bench", rec.Run.Schema, Schema)
 		}
 		r.Header = *rec.Run
+	case rec.Image != nil:
+		r.Images = append(r.Images, *rec.Image)
 	case rec.Platform != nil:
 		i := slices.IndexFunc(r.Platforms, func(p Platform) bool { return p.Name == rec.Platform.Name })
 		if i < 0 {
@@ -128,7 +131,7 @@ func (r *Run) add(rec Record) error {
 // kinds counts the fields that are set.
 func (r *Record) kinds() int {
 	n := 0
-	for _, set := range []bool{r.Run != nil, r.Platform != nil, r.Sample != nil, r.Note != nil, r.End != nil} {
+	for _, set := range []bool{r.Run != nil, r.Image != nil, r.Platform != nil, r.Sample != nil, r.Note != nil, r.End != nil} {
 		if set {
 			n++
 		}

@@ -29,11 +29,12 @@ const FileName = "results.jsonl"
 
 // Record is one line of the journal: exactly one of its fields is set.
 type Record struct {
-	Run      *Header   `json:"run,omitempty"`
-	Platform *Platform `json:"platform,omitempty"`
-	Sample   *Sample   `json:"sample,omitempty"`
-	Note     *Note     `json:"note,omitempty"`
-	End      *End      `json:"end,omitempty"`
+	Run      *Header      `json:"run,omitempty"`
+	Image    *StoredImage `json:"image,omitempty"`
+	Platform *Platform    `json:"platform,omitempty"`
+	Sample   *Sample      `json:"sample,omitempty"`
+	Note     *Note        `json:"note,omitempty"`
+	End      *End         `json:"end,omitempty"`
 }
 
 // Header opens the journal.
@@ -57,6 +58,26 @@ type Image struct {
 	Digest string   `json:"digest"` // of its manifest
 	Layers []string `json:"layers"` // diff IDs, the lowest first
 	Bytes  int64    `json:"bytes"`  // unpacked size of all layers
+}
+
+// StoredImage is an image of the store as the run found it, for one platform: an
+// image for several has a record for each. A journal of an older bench has none.
+type StoredImage struct {
+	Name     string        `json:"name"`
+	Platform string        `json:"platform"`           // "linux/amd64"
+	Digest   string        `json:"digest"`             // of its manifest
+	Measured bool          `json:"measured,omitempty"` // it is the one of the header
+	Layers   []StoredLayer `json:"layers"`             // the lowest first
+}
+
+// StoredLayer is one layer of it.
+type StoredLayer struct {
+	DiffID       string `json:"diff_id"`
+	Digest       string `json:"digest"`               // of the blob
+	BlobBytes    int64  `json:"blob_bytes"`           // compressed: what is stored and sent
+	ArchiveBytes int64  `json:"archive_bytes"`        // uncompressed
+	DiskBytes    int64  `json:"disk_bytes,omitempty"` // as a read-only disk of a virtual machine (EROFS); 0 if none was made
+	CreatedBy    string `json:"created_by,omitempty"` // from the image's history
 }
 
 // Host is the machine that measured.
@@ -107,6 +128,15 @@ type Platform struct {
 	Emulated    bool              `json:"emulated,omitempty"`    // its figures are an emulator's, not a hypervisor's
 	Details     map[string]string `json:"details,omitempty"`     // versions and settings: "qemu", "guest_kernel", "memory_limit"
 	PrepareNs   int64             `json:"prepare_ns,omitempty"`  // what was done once, ahead of all samples
+	Parts       []Part            `json:"parts,omitempty"`       // files that its instances need, beside the image's own
+}
+
+// Part is a file that the instances of a platform cannot start without.
+type Part struct {
+	Name  string `json:"name"` // "guest kernel"
+	Bytes int64  `json:"bytes"`
+	// WithImage says that the files of the image are in it too.
+	WithImage bool `json:"with_image,omitempty"`
 }
 
 // Sample is one measurement of one instance, raw.
