@@ -18,6 +18,7 @@ import (
 	"vmctr/container/network"
 	"vmctr/container/rootfs"
 	"vmctr/container/step"
+	"vmctr/vm"
 )
 
 // runCommand is `docker run`: its flags, its exit codes, its way with signals
@@ -48,6 +49,7 @@ type runCommand struct {
 	Rm          bool     `help:"Accepted, and always so: nothing of a container stays."`
 	Workdir     string   `short:"w" help:"The folder that the program begins in." placeholder:"DIR"`
 	Explain     bool     `help:"Show on the standard error how the container is made: each system call, and the microseconds that it took."`
+	On          string   `help:"Run it in a virtual machine of this kind instead of a container: vm-q35. It has loopback alone, no terminal, and -m bytes of memory (512m) with --cpus processors (1)." placeholder:"PLATFORM"`
 	Entrypoint  *string  `help:"The program, in place of the image's." placeholder:"PROGRAM"`
 }
 
@@ -59,7 +61,11 @@ const (
 )
 
 func (c *runCommand) Run(s streams) error {
-	code, err := c.run(context.Background(), s)
+	run := c.run
+	if c.On != "" {
+		run = c.runOn
+	}
+	code, err := run(context.Background(), s)
 	if err != nil {
 		return &exitError{exitOf(err), err}
 	}
@@ -72,6 +78,9 @@ func (c *runCommand) Run(s streams) error {
 // exitOf is the code for a container that did not start.
 func exitOf(err error) int {
 	e, ok := errors.AsType[*step.Error](err)
+	if m, inMachine := errors.AsType[*vm.NotExecutedError](err); inMachine {
+		e, ok = &step.Error{Call: "execve", Errno: m.Errno}, true
+	}
 	switch {
 	case !ok || !strings.HasPrefix(e.Call, "execve"): // or execveat
 		return exitRun

@@ -125,9 +125,9 @@ func environment(image, given []string, hostname, home string, tty bool) []strin
 	return env
 }
 
-// bindFiles makes /etc/hosts, /etc/hostname and /etc/resolv.conf, which belong
-// to a host and not to an image, and shows them in the container.
-func (b *box) bindFiles(s streams) error {
+// hostFiles are the contents of /etc/hosts, /etc/hostname and /etc/resolv.conf,
+// which belong to a host and not to an image.
+func (b *box) hostFiles(s streams) (map[string]string, error) {
 	var files = map[string]string{"hostname": b.spec.Hostname + "\n"}
 	hosts := "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::\tip6-localnet\nff00::\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n"
 	if e := b.cfg.Endpoint; e != nil {
@@ -135,7 +135,7 @@ func (b *box) bindFiles(s streams) error {
 	}
 	resolv, err := os.ReadFile("/etc/resolv.conf")
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
+		return nil, err
 	}
 	if b.Network == "host" {
 		if h, err := os.ReadFile("/etc/hosts"); err == nil {
@@ -154,6 +154,15 @@ func (b *box) bindFiles(s streams) error {
 		}
 	}
 	files["hosts"], files["resolv.conf"] = hosts, string(resolv)
+	return files, nil
+}
+
+// bindFiles makes those files, and shows them in the container.
+func (b *box) bindFiles(s streams) error {
+	files, err := b.hostFiles(s)
+	if err != nil {
+		return err
+	}
 	uid, gid := containerUser(b.spec)
 	for _, name := range []string{"resolv.conf", "hostname", "hosts"} {
 		dest := "/etc/" + name

@@ -19,6 +19,8 @@ type imageTree struct {
 	name   string
 	dirs   []string
 	config v1.Config
+	// disks gives the layers as disks, for a machine; nil for a folder.
+	disks func(context.Context) ([]string, error)
 }
 
 // openImage finds an image by the name that the user gave.
@@ -64,7 +66,7 @@ func openImage(ctx context.Context, name, platform string) (imageTree, error) {
 	if err != nil {
 		return imageTree{}, err
 	}
-	return imageTree{name: name, dirs: dirs, config: img.Config.Config}, nil
+	return imageTree{name: name, dirs: dirs, config: img.Config.Config, disks: img.Disks}, nil
 }
 
 // named finds an image of the store.

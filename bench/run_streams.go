@@ -203,8 +203,17 @@ func (s runSignals) stop() { signal.Stop(s) }
 // handles (pid_namespaces(7)).
 const patience = 3
 
+// running is a container, or a machine.
+type running interface {
+	Done() <-chan struct{}
+	Signal(syscall.Signal) error
+}
+
+// aboutUs are signals that are not for the program.
+var aboutUs = []syscall.Signal{unix.SIGCHLD, unix.SIGURG, unix.SIGPIPE, unix.SIGCONT, unix.SIGTTIN, unix.SIGTTOU}
+
 // forward passes signals on until the container has ended.
-func (s runSignals) forward(out streams, c *container.Container, resize func()) {
+func (s runSignals) forward(out streams, c running, resize func()) {
 	asked := 0
 	for {
 		select {
@@ -214,8 +223,7 @@ func (s runSignals) forward(out streams, c *container.Container, resize func()) 
 			n, ok := sig.(syscall.Signal)
 			switch {
 			case !ok:
-			case slices.Contains([]syscall.Signal{unix.SIGCHLD, unix.SIGURG, unix.SIGPIPE, unix.SIGCONT, unix.SIGTTIN, unix.SIGTTOU}, n):
-				// They are about us.
+			case slices.Contains(aboutUs, n):
 			case n == unix.SIGWINCH:
 				resize()
 			default:

@@ -238,6 +238,7 @@ func (m *Machine) Signal(sig unix.Signal) error {
 
 // Exited is how the workload has ended, if it has.
 func (m *Machine) Exited() (container.Status, bool) {
+	m.settle()
 	r, ok := m.control.find(func(r wire.Report) bool { return r.Event == wire.EventExited })
 	return container.Status{Code: r.Code, Signal: unix.Signal(r.Signal)}, ok
 }
@@ -287,11 +288,7 @@ func (m *Machine) Ping(ctx context.Context) (time.Duration, error) {
 // its workload has, or it has not come so far that the workload runs. It is nil
 // for a machine that is well, and a [*GuestError] otherwise.
 func (m *Machine) Err() error {
-	select {
-	case <-m.process.Done():
-		<-m.control.done // QEMU held the other end
-	default:
-	}
+	m.settle()
 	reported := func(event string) (wire.Report, bool) {
 		return m.control.find(func(r wire.Report) bool { return r.Event == event })
 	}
@@ -318,6 +315,15 @@ func (m *Machine) Err() error {
 		return m.guestError(fmt.Errorf("the guest is not ready: %s", m.progress()))
 	}
 	return nil
+}
+
+// settle waits for the last reports of a machine that has ended.
+func (m *Machine) settle() {
+	select {
+	case <-m.process.Done():
+		<-m.control.done // QEMU held the other end
+	default:
+	}
 }
 
 // progress says how far a start has come.

@@ -3,14 +3,12 @@ package platform
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"sync/atomic"
 	"time"
 
-	"vmctr/bench/embedded"
 	"vmctr/container"
 	"vmctr/vm"
 	"vmctr/vm/kernel"
@@ -28,76 +26,40 @@ func (p machine) Info() Info {
 
 func (p machine) Available(context.Context) error {
 	if _, err := vm.Find(); err != nil {
-		return &UnavailableError{Reason: err.Error(), Fix: "install it: sudo scripts/setup, or apt-get install qemu-system-x86"}
+		return &UnavailableError{Reason: err.Error(), Fix: fixQEMU}
 	}
 	return nil
 }
 
-// Prepare finds out who runs the guests' instructions, unpacks the kernel and
-// writes the initramfs with the image in it.
+// Prepare makes all that the guests share: the kernel, the initramfs, and disks
+// with the image, if it is not in the initramfs.
 func (p machine) Prepare(ctx context.Context, w Workload) (Prepared, error) {
-	qemu, err := vm.Find()
-	if err != nil {
-		return nil, err
-	}
-	k, err := kernel.Find(w.Kernel)
-	if err != nil {
-		return nil, &UnavailableError{Reason: err.Error(), Fix: "fetch one: sudo scripts/setup; or name one: --kernel FILE"}
-	}
-	choice, err := vm.Choose(ctx, qemu)
-	if err != nil {
-		return nil, err
-	}
-	image, format, err := bootable(k, filepath.Join(w.Cache, "vmlinux"))
-	if err != nil {
-		return nil, err
-	}
 	layers, err := w.Image.Unpack(ctx)
-	if err != nil {
-		return nil, err
-	}
-	guest, err := embedded.Guest()
 	if err != nil {
 		return nil, err
 	}
 	spec := container.DefaultSpec(w.Process.Args, w.Process.Env, w.Process.Cwd)
 	spec.Hostname = "machine"
-	initramfs := filepath.Join(w.Dir, "initramfs")
-	if err := (vm.Initramfs{Guest: guest, Kernel: k, Spec: spec, Layers: layers}).Write(initramfs); err != nil {
-		return nil, err
-	}
-	size, err := os.Stat(initramfs)
+	config, facts, err := Guest{
+		Spec: spec, Layers: layers, Disks: w.Image.Disks,
+		Dir: w.Dir, Cache: w.Cache, Kernel: w.Kernel, Memory: w.Memory, CPUs: w.CPUs,
+	}.Machine(ctx, p.typ)
 	if err != nil {
 		return nil, err
 	}
-	kernelSize, err := os.Stat(image)
-	if err != nil {
-		return nil, err
+	return &preparedMachine{w: w, config: config, facts: facts}, nil
+}
+
+const fixQEMU = "install it: sudo scripts/setup, or apt-get install qemu-system-x86"
+
+// MachineType is the QEMU machine type of a platform that is a virtual machine.
+func MachineType(name string) (typ string, ok bool) {
+	for _, p := range all {
+		if m, isMachine := p.(machine); isMachine && p.Info().Name == name {
+			return m.typ, true
+		}
 	}
-	m := &preparedMachine{
-		w: w,
-		config: vm.Config{
-			QEMU: qemu, Type: p.typ, Accelerator: choice.Accelerator, CPUs: w.CPUs, Memory: w.Memory,
-			Kernel: image, Initramfs: initramfs,
-		},
-		facts: Facts{
-			Accelerator: string(choice.Accelerator), Emulated: choice.Accelerator == vm.TCG,
-			Details: map[string]string{
-				"machine type":  p.typ,
-				"accelerator":   choice.String(),
-				"guest kernel":  k.String(),
-				"kernel format": format,
-				"initramfs":     strconv.FormatInt(size.Size(), 10) + " bytes",
-				"guest memory":  fmt.Sprintf("%d MiB", w.Memory>>20),
-				"guest CPUs":    strconv.Itoa(w.CPUs),
-			},
-			Parts: []Part{
-				{Name: "guest kernel", Bytes: kernelSize.Size()},
-				{Name: "initramfs", Bytes: size.Size(), WithImage: true},
-			},
-		},
-	}
-	return m, nil
+	return "", false
 }
 
 // bootable is the form of a kernel that boots fastest: unpacked ahead, if it can

@@ -31,18 +31,27 @@ func (g *guest) enterImage() error {
 		return fmt.Errorf("making a mount of the image, %s: %w", root, err)
 	}
 	for _, m := range []struct {
-		fstype, dir string
-		flags       uintptr
+		fstype, dir, options string
+		flags                uintptr
 	}{
-		{"devtmpfs", root + "/dev", unix.MS_NOSUID},
-		{"proc", root + "/proc", unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC},
-		{"sysfs", root + "/sys", unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC},
+		{"devtmpfs", root + "/dev", "", unix.MS_NOSUID},
+		{"devpts", root + "/dev/pts", "newinstance,ptmxmode=0666,mode=0620,gid=5", unix.MS_NOSUID | unix.MS_NOEXEC},
+		{"tmpfs", root + "/dev/shm", "mode=1777", unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC},
+		{"proc", root + "/proc", "", unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC},
+		{"sysfs", root + "/sys", "", unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC},
 	} {
 		if err := makeDir(m.dir); err != nil {
 			return err
 		}
-		if err := unix.Mount(m.fstype, m.dir, m.fstype, m.flags, ""); err != nil {
+		if err := unix.Mount(m.fstype, m.dir, m.fstype, m.flags, m.options); err != nil {
 			return fmt.Errorf("mounting %s on %s: %w", m.fstype, m.dir, err)
+		}
+	}
+	// What the kernel does not make, and programs expect (runtime-spec,
+	// runtime-linux.md, "Dev symbolic links").
+	for name, target := range map[string]string{"fd": "/proc/self/fd", "stdin": "/proc/self/fd/0", "stdout": "/proc/self/fd/1", "stderr": "/proc/self/fd/2"} {
+		if err := unix.Symlink(target, root+"/dev/"+name); err != nil && err != unix.EEXIST {
+			return fmt.Errorf("making /dev/%s: %w", name, err)
 		}
 	}
 	if err := unix.Chdir(root); err != nil {

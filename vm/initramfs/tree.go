@@ -6,6 +6,8 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -13,7 +15,8 @@ import (
 
 // AddTree adds what is in the folder dir of the host: to the folder prefix of
 // the archive, which it makes like dir, or to the root, if prefix is "". Types,
-// permissions and owners are those on disk; the rest of their metadata is left
+// permissions and owners are those on disk (or the owner that the attribute
+// user.bench.owner says); the rest of their metadata is left
 // behind, times and extended attributes too. Layers of an image are added in
 // turn, the lowest first.
 func (w *Writer) AddTree(dir, prefix string) error {
@@ -51,6 +54,9 @@ func (w *Writer) AddTree(dir, prefix string) error {
 // addFile adds what is at the path file of the host under a name.
 func (w *Writer) addFile(file, name string, st *syscall.Stat_t) error {
 	e := entry{name: name, mode: st.Mode, uid: st.Uid, gid: st.Gid}
+	if uid, gid, ok := recordedOwner(file); ok {
+		e.uid, e.gid = uid, gid
+	}
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFREG:
 		f, err := os.Open(file)
@@ -80,6 +86,20 @@ func (w *Writer) addFile(file, name string, st *syscall.Stat_t) error {
 		}
 	}
 	return w.add(e, nil)
+}
+
+// recordedOwner is the owner of a file in its image, "UID:GID" in the attribute
+// that says so where whoever unpacked the image could not give the file away.
+func recordedOwner(file string) (uid, gid uint32, ok bool) {
+	var value [32]byte
+	n, err := unix.Lgetxattr(file, "user.bench.owner", value[:])
+	if err != nil {
+		return 0, 0, false
+	}
+	first, second, _ := strings.Cut(string(value[:n]), ":")
+	u, uerr := strconv.ParseUint(first, 10, 32)
+	g, gerr := strconv.ParseUint(second, 10, 32)
+	return uint32(u), uint32(g), uerr == nil && gerr == nil
 }
 
 // opaque tells whether an overlay would hide the folder of the same name in

@@ -1,0 +1,188 @@
+package platform
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"vmctr/bench/embedded"
+	"vmctr/images/erofs"
+	"vmctr/vm"
+	"vmctr/vm/kernel"
+)
+
+// memoryImage is how large an image may be, in bytes of its files, that a guest
+// holds in memory: it is then part of the initramfs, which the kernel unpacks in
+// each boot. A larger one is on disks, of which a guest reads what it needs.
+const memoryImage = 16 << 20
+
+// A Guest is an image as a machine boots it, and what runs in it.
+type Guest struct {
+	Spec   *specs.Spec
+	Layers []string // the image's folders, the lowest first
+	// Disks gives the same as read-only disks; it is called for an image that is
+	// not put into memory. Nil is for layers that no store keeps: disks are then
+	// written to Dir.
+	Disks func(context.Context) ([]string, error)
+	Cover []string // folders that cover the image
+
+	Streams, Input bool // as in vm.Initramfs
+
+	Dir    string // for files that are this guest's alone
+	Cache  string // for those that outlive it
+	Kernel kernel.Options
+	Memory int64 // bytes
+	CPUs   int
+}
+
+// Machine prepares a machine of a QEMU machine type: it finds out who runs the
+// guests' instructions, unpacks the kernel, writes the initramfs, and the image's
+// disks unless it is small. What is left to say is the machine's name and folder.
+func (g Guest) Machine(ctx context.Context, typ string) (cfg vm.Config, facts Facts, err error) {
+	qemu, err := vm.Find()
+	if err != nil {
+		return cfg, facts, &UnavailableError{Reason: err.Error(), Fix: fixQEMU}
+	}
+	k, err := kernel.Find(g.Kernel)
+	if err != nil {
+		return cfg, facts, &UnavailableError{Reason: err.Error(), Fix: "fetch one: sudo scripts/setup; or name one: --kernel FILE"}
+	}
+	choice, err := vm.Choose(ctx, qemu)
+	if err != nil {
+		return cfg, facts, err
+	}
+	image, format, err := bootable(k, filepath.Join(g.Cache, "vmlinux"))
+	if err != nil {
+		return cfg, facts, err
+	}
+	guest, err := embedded.Guest()
+	if err != nil {
+		return cfg, facts, err
+	}
+	i := vm.Initramfs{Guest: guest, Kernel: k, Spec: g.Spec, Streams: g.Streams, Input: g.Input}
+	disks, where, err := g.place(ctx, i)
+	if err != nil {
+		return cfg, facts, err
+	}
+	initramfs := g.initramfs()
+	size, err := os.Stat(initramfs)
+	if err != nil {
+		return cfg, facts, err
+	}
+	cfg = vm.Config{
+		QEMU: qemu, Type: typ, Accelerator: choice.Accelerator, CPUs: g.CPUs, Memory: g.Memory,
+		Kernel: image, Initramfs: initramfs, Layers: disks, Streams: g.Streams,
+	}
+	facts = Facts{
+		Accelerator: string(choice.Accelerator), Emulated: choice.Accelerator == vm.TCG,
+		Details: map[string]string{
+			"machine type":  typ,
+			"accelerator":   choice.String(),
+			"guest kernel":  k.String(),
+			"kernel format": format,
+			"image":         where,
+			"initramfs":     strconv.FormatInt(size.Size(), 10) + " bytes",
+			"guest memory":  fmt.Sprintf("%d MiB", g.Memory>>20),
+			"guest CPUs":    strconv.Itoa(g.CPUs),
+		},
+	}
+	facts.Parts, err = parts(image, initramfs, disks)
+	return cfg, facts, err
+}
+
+// parts are the files that a guest boots from.
+func parts(kernel, initramfs string, disks []string) ([]Part, error) {
+	list := []Part{{Name: "guest kernel"}, {Name: "initramfs", WithImage: len(disks) == 0}}
+	for n := range disks {
+		list = append(list, Part{Name: fmt.Sprintf("disk of layer %d", n+1), WithImage: true})
+	}
+	for n, path := range append([]string{kernel, initramfs}, disks...) {
+		st, err := os.Stat(path)
+		if err != nil {
+			return nil, err
+		}
+		list[n].Bytes = st.Size()
+	}
+	return list, nil
+}
+
+func (g Guest) initramfs() string { return filepath.Join(g.Dir, "initramfs") }
+
+// place puts the image where the guest finds it, and writes the initramfs: with the
+// image in it, if it is small and the format can say it (where one layer hides what
+// is in another it cannot, package initramfs); otherwise it is on disks.
+func (g Guest) place(ctx context.Context, i vm.Initramfs) (disks []string, where string, err error) {
+	bytes, err := measure(g.Layers)
+	if err != nil {
+		return nil, "", fmt.Errorf("measuring the image: %w", err)
+	}
+	if bytes <= memoryImage {
+		i.Layers = append(g.Layers[:len(g.Layers):len(g.Layers)], g.Cover...)
+		if err := i.Write(g.initramfs()); err == nil {
+			return nil, fmt.Sprintf("in the initramfs, %d bytes in %d layers", bytes, len(g.Layers)), nil
+		}
+	}
+	if g.Disks != nil {
+		disks, err = g.Disks(ctx)
+	} else {
+		disks, err = g.writeDisks(ctx)
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	var total int64
+	for _, d := range disks {
+		st, err := os.Stat(d)
+		if err != nil {
+			return nil, "", err
+		}
+		total += st.Size()
+	}
+	i.Layers, i.Disks = g.Cover, len(disks)
+	return disks, fmt.Sprintf("on %d read-only EROFS disks, %d bytes", len(disks), total), i.Write(g.initramfs())
+}
+
+// measure adds up the files of an image, until they are too many for memory.
+func measure(layers []string) (bytes int64, err error) {
+	for _, layer := range layers {
+		err := filepath.WalkDir(layer, func(path string, e fs.DirEntry, err error) error {
+			if err != nil || !e.Type().IsRegular() {
+				return err
+			}
+			info, err := e.Info()
+			if err != nil {
+				return err
+			}
+			if bytes += info.Size(); bytes > memoryImage {
+				return fs.SkipAll
+			}
+			return nil
+		})
+		if err != nil || bytes > memoryImage {
+			return bytes, err
+		}
+	}
+	return bytes, nil
+}
+
+// writeDisks writes disks that no store keeps.
+func (g Guest) writeDisks(ctx context.Context) (disks []string, err error) {
+	for n, layer := range g.Layers {
+		path := filepath.Join(g.Dir, "layer"+strconv.Itoa(n)+".erofs")
+		f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+		if err != nil {
+			return nil, err
+		}
+		if err := errors.Join(erofs.Write(ctx, f, layer), f.Close()); err != nil {
+			return nil, errors.Join(err, os.Remove(path))
+		}
+		disks = append(disks, path)
+	}
+	return disks, nil
+}

@@ -1,0 +1,252 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"vmctr/bench/platform"
+	"vmctr/vm"
+)
+
+// bench run --on: the same image, and the same program with the same user,
+// environment and folder, in a virtual machine. What it prints is the same too,
+// but for what it says of the kernel: an image has none, and runs on any.
+
+const (
+	defaultMachineMemory = 512 << 20
+	// bootPatience is how long a machine may take until the program runs: an
+	// emulated one, with others beside it, some ten seconds. PID 1 of the guest
+	// gives up by itself after 60.
+	bootPatience = 90 * time.Second
+	// outputPatience is how long the program's last output may take, once the
+	// machine is off: longer only if our own output is stuck.
+	outputPatience = 10 * time.Second
+)
+
+// checkOn refuses the flags that mean nothing in a machine.
+func (c *runCommand) checkOn() error {
+	if _, ok := platform.MachineType(c.On); !ok {
+		return fmt.Errorf("--on %s: there is no such virtual machine; the platforms are: %q, and those of them that begin with vm- are machines", c.On, platform.Names())
+	}
+	for _, f := range []struct {
+		flag  string
+		given bool
+		why   string
+	}{
+		{"--tty", c.TTY, "a machine has no terminal yet; -i alone passes the standard input on"},
+		{"--volume", len(c.Volume) > 0, "a machine sees no folder of the host"},
+		{"--publish", len(c.Publish) > 0, "a machine has no network yet, loopback alone"},
+		{"--network", c.Network != "" && c.Network != "none", "a machine has no network yet, loopback alone"},
+		{"--cap-add", len(c.CapAdd) > 0, "root of a machine of its own has all capabilities"},
+		{"--cap-drop", len(c.CapDrop) > 0, "the walls are the machine's, and its root has all capabilities"},
+		{"--security-opt", len(c.SecurityOpt) > 0, "the walls are the machine's"},
+		{"--read-only", c.ReadOnly, "the layers are read-only, and what is written is in the machine's memory"},
+		{"--userns", c.Userns != "", "a machine has users of its own"},
+		{"--pids-limit", c.PidsLimit > 0, "the limits of a machine are its memory and its processors"},
+		{"--init", c.Init, "a machine has an init"},
+		{"--explain", c.Explain, "it shows how a container is made"},
+	} {
+		if f.given {
+			return fmt.Errorf("%s with --on %s: %s", f.flag, c.On, f.why)
+		}
+	}
+	return nil
+}
+
+func (c *runCommand) runOn(ctx context.Context, s streams) (code int, err error) {
+	if err := c.checkOn(); err != nil {
+		return 0, err
+	}
+	c.Network = "none"
+	o, err := c.options()
+	if err != nil {
+		return 0, err
+	}
+	signals := forwardable()
+	defer signals.stop()
+	run, err := newRun(ctx, s)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, run.Close()) }()
+	b := &box{runCommand: c, options: o, run: run}
+	if b.Name != "" {
+		if err := run.Claim(b.Name); err != nil {
+			return 0, err
+		}
+	}
+	cfg, err := b.machine(ctx, s)
+	if err != nil {
+		return 0, err
+	}
+	m, err := vm.Start(ctx, cfg)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, m.Stop(ctx)) }()
+	if err := os.WriteFile(filepath.Join(run.Dir, "pid"), []byte(strconv.Itoa(m.PID())), 0o600); err != nil {
+		return 0, err
+	}
+	output := copyOutput(s, m)
+	defer output.close()
+	if c.Interactive {
+		go m.Input(os.Stdin) // for as long as bench runs
+	}
+	switch runs, sig := signals.whileBooting(ctx, m); {
+	case sig != 0:
+		return 128 + int(sig), nil
+	case !runs:
+		return 0, m.Err()
+	}
+	signals.forward(s, m, func() {})
+	output.finish()
+	if status, ok := m.Exited(); ok {
+		return status.ExitCode(), nil
+	}
+	return 0, m.Err()
+}
+
+// machine prepares the machine.
+func (b *box) machine(ctx context.Context, s streams) (cfg vm.Config, err error) {
+	memory, cpus, err := b.machineSize()
+	if err != nil {
+		return cfg, err
+	}
+	image, err := openImage(ctx, b.image, filepath.Join(b.run.Dir, "image"))
+	if err != nil {
+		return cfg, err
+	}
+	if b.spec, err = b.config(image); err != nil {
+		return cfg, err
+	}
+	cover, err := b.cover(s)
+	if err != nil {
+		return cfg, err
+	}
+	typ, _ := platform.MachineType(b.On)
+	cfg, _, err = platform.Guest{
+		Spec: b.spec, Layers: image.dirs, Disks: image.disks, Cover: []string{cover}, Streams: true, Input: b.Interactive,
+		Dir: b.run.Dir, Cache: cacheDir(), Kernel: kernelOptions(""), Memory: memory, CPUs: cpus,
+	}.Machine(ctx, typ)
+	cfg.Name, cfg.Dir = b.run.ID, filepath.Join(b.run.Dir, "machine")
+	if isRoot() {
+		cfg.Cgroup = "/" + b.run.ID
+	}
+	return cfg, err
+}
+
+// machineSize reads the limits: a machine has whole MiB and whole processors.
+func (b *box) machineSize() (memory int64, cpus int, err error) {
+	memory, cpus = defaultMachineMemory, 1
+	if b.resources.Memory != nil {
+		const mib = 1 << 20
+		memory = (*b.resources.Memory.Limit + mib - 1) / mib * mib
+	}
+	if b.resources.CPU != nil {
+		n := float64(*b.resources.CPU.Quota) / float64(*b.resources.CPU.Period)
+		if n != math.Trunc(n) || n > 255 {
+			return 0, 0, fmt.Errorf("--cpus %s with --on %s: a machine has whole processors, at most 255", b.CPUs, b.On)
+		}
+		cpus = int(n)
+	}
+	return memory, cpus, nil
+}
+
+// cover makes a folder with what covers the image: the files of /etc that are a
+// host's and not an image's.
+func (b *box) cover(s streams) (dir string, err error) {
+	files, err := b.hostFiles(s)
+	if err != nil {
+		return "", err
+	}
+	dir = filepath.Join(b.run.Dir, "cover")
+	etc := filepath.Join(dir, "etc")
+	if err := os.MkdirAll(etc, 0o755); err != nil {
+		return "", err
+	}
+	for _, d := range []string{dir, etc} { // whatever our umask is
+		if err := os.Chmod(d, 0o755); err != nil {
+			return "", err
+		}
+	}
+	for name, content := range files {
+		path := filepath.Join(etc, name)
+		if err := errors.Join(os.WriteFile(path, []byte(content), 0o644), os.Chmod(path, 0o644)); err != nil {
+			return "", err
+		}
+	}
+	return dir, nil
+}
+
+// whileBooting waits until the program runs, or the machine has ended, or has had
+// its time. A signal that would end us ends the wait: there is no program yet that
+// could get it.
+func (s runSignals) whileBooting(ctx context.Context, m *vm.Machine) (runs bool, ended syscall.Signal) {
+	ctx, cancel := context.WithTimeout(ctx, bootPatience)
+	defer cancel()
+	booted := make(chan bool, 1)
+	go func() { booted <- m.Running(ctx) }()
+	for {
+		select {
+		case runs := <-booted:
+			return runs, 0
+		case sig := <-s:
+			n, ok := sig.(syscall.Signal)
+			if ok && slices.Contains([]syscall.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT}, n) {
+				cancel()
+				<-booted
+				return false, n
+			}
+		}
+	}
+}
+
+// machineOutput is what is copied of a machine's program.
+type machineOutput struct {
+	files  []*os.File
+	copied sync.WaitGroup
+}
+
+// copyOutput copies the program's output and its errors, each to ours. When ours
+// is taken no more, the program learns it by a signal, as with a pipe.
+func copyOutput(s streams, m *vm.Machine) *machineOutput {
+	o := &machineOutput{files: []*os.File{m.Output(), m.ErrorOutput()}}
+	for i, to := range []io.Writer{s.out, s.err} {
+		o.copied.Go(func() {
+			if _, err := io.Copy(to, o.files[i]); err != nil {
+				m.Signal(unix.SIGPIPE)
+				io.Copy(io.Discard, o.files[i])
+			}
+		})
+	}
+	return o
+}
+
+// finish waits until all is copied, once the machine has ended.
+func (o *machineOutput) finish() {
+	done := make(chan struct{})
+	go func() { o.copied.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(outputPatience):
+	}
+}
+
+// close ends who reads.
+func (o *machineOutput) close() {
+	for _, f := range o.files {
+		f.Close()
+	}
+}
