@@ -124,7 +124,7 @@ func (b *box) machine(ctx context.Context, s streams) (cfg vm.Config, err error)
 	if err != nil {
 		return cfg, err
 	}
-	image, err := openImage(ctx, b.image, filepath.Join(b.run.Dir, "image"))
+	image, err := openImage(ctx, b.image, b.Platform)
 	if err != nil {
 		return cfg, err
 	}
