@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
+	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sys/unix"
@@ -94,51 +95,57 @@ func (i *Image) Unpack(ctx context.Context) ([]string, error) {
 	dirs := make([]string, len(layers))
 	errs := make([]error, len(layers))
 	claims := map[string]*claim{}
-	var all sync.WaitGroup
-	slots := make(chan struct{}, runtime.GOMAXPROCS(0))
-	for n, l := range layers {
+	for n := range layers {
 		id := i.Config.RootFS.DiffIDs[n]
 		if err := checkHash(id); err != nil {
 			return nil, fmt.Errorf("image %s: diff ID %d: %w", i.Name, n, err)
 		}
 		dirs[n] = i.store.path("layers", id.Hex)
-		if claims[id.Hex] != nil {
+	}
+	var all, last sync.WaitGroup
+	unpacked := make(chan *claim, len(layers))
+	last.Go(func() { commitAll(ctx, unpacked) })
+	slots := make(chan struct{}, runtime.GOMAXPROCS(0))
+	for n, l := range layers {
+		if claims[dirs[n]] != nil {
 			continue // twice in one image, such as an empty one
 		}
 		c := &claim{path: dirs[n]}
-		claims[id.Hex] = c
+		claims[dirs[n]] = c
 		all.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			err := c.take(ctx)
-			if err == nil && !c.whole {
-				err = unpackInto(ctx, c.part(), overlaid, verified{l, id})
+			c.err = c.take(ctx)
+			if c.err != nil || c.whole {
+				return
 			}
-			if err != nil {
-				errs[n] = fmt.Errorf("image %s: layer %s: %w", i.Name, id, err)
+			c.err = unpackInto(ctx, c.part(), overlaid, verified{l, i.Config.RootFS.DiffIDs[n]})
+			if c.err != nil {
+				c.err = errors.Join(c.err, c.giveUp())
+				return
 			}
+			// And it takes no other claim before it has let go of this, or else two
+			// images with the same layers could wait for each other.
+			unpacked <- c
 		})
 	}
 	all.Wait()
-	var made []*claim
+	close(unpacked)
+	last.Wait()
 	for n := range layers {
-		c := claims[i.Config.RootFS.DiffIDs[n].Hex]
-		if errs[n] != nil {
-			errs[n] = errors.Join(errs[n], c.giveUp())
-		} else if !c.whole && c.path == dirs[n] {
-			made = append(made, c)
+		c := claims[dirs[n]]
+		if c == nil {
+			continue
+		}
+		delete(claims, dirs[n])
+		if c.err != nil {
+			errs[n] = fmt.Errorf("image %s: layer %s: %w", i.Name, i.Config.RootFS.DiffIDs[n], c.err)
+		}
+		if c.f != nil && (c.err != nil || !i.store.hold(c.f)) {
+			errs[n] = errors.Join(errs[n], c.f.Close())
 		}
 	}
-	err = errors.Join(errs...)
-	if e := commit(ctx, made); e != nil {
-		err = errors.Join(err, fmt.Errorf("image %s: %w", i.Name, e))
-	}
-	for _, c := range claims {
-		if c.f != nil && (err != nil || !i.store.hold(c.f)) {
-			err = errors.Join(err, c.f.Close())
-		}
-	}
-	if err != nil {
+	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
 	return dirs, nil
@@ -170,8 +177,11 @@ func (i *Image) Rootfs(ctx context.Context) (string, error) {
 		if err := unpackInto(ctx, c.part(), merged, all...); err != nil {
 			return "", errors.Join(fmt.Errorf("image %s: %w", i.Name, err), c.giveUp())
 		}
-		if err := commit(ctx, []*claim{c}); err != nil {
-			return "", errors.Join(fmt.Errorf("image %s: %w", i.Name, err), c.f.Close())
+		unpacked := make(chan *claim, 1)
+		unpacked <- c
+		close(unpacked)
+		if commitAll(ctx, unpacked); c.err != nil {
+			return "", errors.Join(fmt.Errorf("image %s: %w", i.Name, c.err), c.f.Close())
 		}
 	}
 	if !i.store.hold(c.f) {
@@ -237,6 +247,7 @@ type claim struct {
 	path  string
 	f     *os.File // locked: shared if the folder is whole, else alone
 	whole bool
+	err   error
 }
 
 // part is the name of a folder that is not whole.
@@ -271,14 +282,18 @@ func (c *claim) take(ctx context.Context) error {
 		} else if err != nil {
 			return err
 		}
-		if err := flock(ctx, f, unix.LOCK_EX); err != nil {
+		mine, err := c.own(ctx, f)
+		if err != nil {
 			return errors.Join(err, f.Close())
 		}
-		_, err = os.Lstat(c.path)
-		if !isAt(f, c.part()) || !errors.Is(err, fs.ErrNotExist) {
-			if isAt(f, c.part()) { // and whole, by its other name
-				os.Remove(c.part())
+		if _, err := os.Lstat(c.path); mine && !errors.Is(err, fs.ErrNotExist) {
+			// It was whole already when this one was made.
+			mine = false
+			if err := removeTree(c.part()); err != nil {
+				return errors.Join(err, f.Close())
 			}
+		}
+		if !mine {
 			f.Close()
 			continue
 		}
@@ -291,6 +306,25 @@ func (c *claim) take(ctx context.Context) error {
 		}
 		c.f = f
 		return nil
+	}
+}
+
+// own waits until nobody else has the part f, and tells whether it still is the
+// part then: a whole one has another name, and stays locked while it is used.
+func (c *claim) own(ctx context.Context, f *os.File) (bool, error) {
+	for wait := time.Millisecond; ; wait = min(2*wait, 50*time.Millisecond) {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil || !isAt(f, c.part()) {
+			return isAt(f, c.part()), nil
+		}
+		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
+			return false, fmt.Errorf("locking %s: %w", f.Name(), err)
+		}
+		select {
+		case <-ctx.Done():
+			return false, fmt.Errorf("waiting for another process, which unpacks it into %s: %w", f.Name(), context.Cause(ctx))
+		case <-time.After(wait):
+		}
 	}
 }
 
@@ -308,29 +342,39 @@ func (c *claim) giveUp() error {
 	return err
 }
 
-// commit gives folders that are whole their names. They are on the disk before,
-// as one: to wait for the disk once (syncfs(2)) takes a fraction of what it takes
-// file by file. The names may get there later: if they do not, the folders are
-// unpacked again.
-func commit(ctx context.Context, claims []*claim) error {
-	if len(claims) == 0 {
-		return nil
+// commitAll gives folders that are whole their names, as they come. They are on
+// the disk before: to wait for the disk once (syncfs(2)) takes a fraction of what
+// it takes file by file, and while it does the next ones come together. The names
+// may get to the disk later: if they do not, the folders are unpacked again.
+func commitAll(ctx context.Context, unpacked <-chan *claim) {
+	for c := range unpacked {
+		batch := []*claim{c}
+		for range len(unpacked) {
+			batch = append(batch, <-unpacked)
+		}
+		var err error
+		if err = unix.Syncfs(int(c.f.Fd())); err != nil {
+			err = fmt.Errorf("writing it to the disk: syncfs: %w", err)
+		}
+		for _, c := range batch {
+			if c.err = err; err == nil {
+				c.err = c.rename(ctx)
+			}
+		}
 	}
-	if err := unix.Syncfs(int(claims[0].f.Fd())); err != nil {
-		return fmt.Errorf("writing the layers to the disk: syncfs: %w", err)
+}
+
+// rename gives the folder its name.
+func (c *claim) rename(ctx context.Context) error {
+	if err := os.Rename(c.part(), c.path); err != nil {
+		return err
 	}
-	for _, c := range claims {
-		if err := os.Rename(c.part(), c.path); err != nil {
-			return err
-		}
-		// Prune may get in between, as a lock does not change at one stroke.
-		if err := flock(ctx, c.f, unix.LOCK_SH); err != nil {
-			return err
-		}
-		c.whole = true
-		if !isAt(c.f, c.path) {
-			return fmt.Errorf("the folder %s was removed as soon as it was there: try again", c.path)
-		}
+	// Prune may get in between, as a lock does not change at one stroke.
+	if err := flock(ctx, c.f, unix.LOCK_SH); err != nil {
+		return err
+	}
+	if c.whole = isAt(c.f, c.path); !c.whole {
+		return fmt.Errorf("the folder %s was pruned as soon as it was there: try again", c.path)
 	}
 	return nil
 }

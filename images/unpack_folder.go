@@ -171,26 +171,41 @@ func (f *folders) open(name string, mtime unix.Timespec) (*folder, error) {
 	if err == nil {
 		return d, nil
 	}
-	if !errors.Is(err, unix.ENOENT) {
-		return nil, fmt.Errorf("opening its folder %q: %w", name, err)
+	fail := func(err error) (*folder, error) { return nil, fmt.Errorf("opening its folder %q: %w", name, err) }
+	if !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENOTDIR) {
+		return fail(err)
 	}
-	parent, err := f.open(path.Dir(name), mtime)
-	if err != nil {
-		return nil, err
+	parent, e := f.open(path.Dir(name), mtime)
+	if e != nil {
+		return nil, e
 	}
 	p := place{parent, path.Base(name)}
 	if err := f.check(p); err != nil {
 		return nil, err
 	}
-	switch err := unix.Mkdirat(p.fd, p.base, 0o700); {
-	case errors.Is(err, unix.EEXIST): // and yet it leads nowhere
-		return nil, fmt.Errorf("its folder %q is a symbolic link that leads nowhere", name)
-	case err != nil:
-		return nil, fmt.Errorf("mkdirat %s: %w", name, err)
+	a := &attributes{mode: 0o755, have: unknown, mtime: mtime}
+	var st unix.Stat_t
+	switch e := unix.Fstatat(p.fd, p.base, &st, unix.AT_SYMLINK_NOFOLLOW); {
+	case errors.Is(e, unix.ENOENT):
+	case e != nil:
+		return fail(e)
+	case isWhiteout(&st):
+		// As an entry for the folder would: it is there, and hides lower ones.
+		a.opaque = true
+		if err := f.remove(p); err != nil {
+			return fail(err)
+		}
+	case st.Mode&unix.S_IFMT == unix.S_IFLNK && errors.Is(err, unix.ENOENT):
+		return fail(errors.New("it is a symbolic link that leads nowhere"))
+	default:
+		return fail(err)
 	}
-	f.record(p.path(), &attributes{mode: 0o755, have: unknown, mtime: mtime})
+	if err := unix.Mkdirat(p.fd, p.base, 0o700); err != nil {
+		return fail(err)
+	}
+	f.record(p.path(), a)
 	if d, err = f.lookup(name); err != nil {
-		return nil, fmt.Errorf("opening its folder %q: %w", name, err)
+		return fail(err)
 	}
 	return d, nil
 }

@@ -124,7 +124,7 @@ func TestUnpackRefuses(t *testing.T) {
 		{"absolute parent", []entry{reg("/../evil", 0o644, "")}, "the name leaves the image"},
 		{"parent of a link", []entry{symlink("../evil", "secret")}, "the name leaves the image"},
 
-		{"through a link to a path of the host", []entry{symlink("out", "OUTSIDE"), reg("out/evil", 0o644, "")}, `its folder "out" is a symbolic link that leads nowhere`},
+		{"through a link to a path of the host", []entry{symlink("out", "OUTSIDE"), reg("out/evil", 0o644, "")}, `its folder "out": it is a symbolic link that leads nowhere`},
 		{"through a link in a loop", []entry{symlink("a", "b"), symlink("b", "a"), reg("a/evil", 0o644, "")}, `entry "a/evil": `},
 		{"through a file", []entry{reg("a", 0o644, ""), reg("a/b", 0o644, "")}, `entry "a/b": opening its folder "a": not a directory`},
 		{"the root as a file", []entry{reg("keep", 0o644, ""), reg(".", 0o644, "")}, `entry ".": `},
