@@ -2,7 +2,6 @@ package images
 
 import (
 	"archive/tar"
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -14,8 +13,6 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
-	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/zstd"
 )
 
 // The files of an archive that say what the others are: those of an OCI image
@@ -31,10 +28,9 @@ const (
 // The bounds of an archive. A compressed one may be a thousand times as large as
 // it seems.
 const (
-	maxEntries     = 20_000
-	maxEntryName   = 512      // bytes
-	maxArchive     = 64 << 30 // bytes, uncompressed
-	maxZstdHistory = 128 << 20
+	maxEntries   = 20_000
+	maxEntryName = 512      // bytes
+	maxArchive   = 64 << 30 // bytes, uncompressed
 )
 
 // Import reads an archive of images: one of docker save, old or new, or one of
@@ -47,13 +43,13 @@ const (
 // since docker save says it last. Nothing is compressed or uncompressed: a layer
 // that was saved as a plain archive is stored as one.
 func (w *Writer) Import(ctx context.Context, r io.Reader) ([]Named, error) {
-	r, done, err := uncompressed(r)
+	plain, err := decompress(r)
 	if err != nil {
 		return nil, fmt.Errorf("reading the image archive: %w", err)
 	}
-	defer done()
+	defer plain.Close()
 	in := importer{w: w, files: map[string]v1.Descriptor{}, links: map[string]string{}, texts: map[string][]byte{}}
-	if err := in.read(ctx, r); err != nil {
+	if err := in.read(ctx, plain); err != nil {
 		return nil, fmt.Errorf("reading the image archive: %w", err)
 	}
 	var named []Named
@@ -69,25 +65,6 @@ func (w *Writer) Import(ctx context.Context, r io.Reader) ([]Named, error) {
 		return nil, fmt.Errorf("reading the image archive: %w", err)
 	}
 	return named, nil
-}
-
-// uncompressed finds out how an archive is compressed, by its first bytes.
-func uncompressed(r io.Reader) (io.Reader, func(), error) {
-	b := bufio.NewReaderSize(r, 256<<10)
-	switch start, err := b.Peek(4); {
-	case err != nil && !errors.Is(err, io.EOF):
-		return nil, nil, err
-	case compression(start) == types.OCILayer:
-		z, err := gzip.NewReader(b)
-		return z, func() {}, err
-	case compression(start) == types.OCILayerZStd:
-		z, err := zstd.NewReader(b, zstd.WithDecoderMaxWindow(maxZstdHistory), zstd.WithDecoderConcurrency(1))
-		if err != nil {
-			return nil, nil, err
-		}
-		return z, z.Close, nil
-	}
-	return b, func() {}, nil
 }
 
 // compression tells by its first bytes what a layer is (RFC 1952, RFC 8878).
