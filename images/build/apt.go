@@ -121,14 +121,17 @@ func (a apt) write(status []byte) error {
 		os.WriteFile(filepath.Join(a.dir, "apt.conf"), []byte(a.configuration(file)), 0o644))
 }
 
-// ErrNoApt tells that the host has no apt to ask.
-var ErrNoApt = errors.New("this host has no apt, which finds and downloads Debian's packages: build on Debian or Ubuntu, or in a container of one, and copy the image with bench image export and import")
+// ErrUnavailable is what all errors are that tell that this host does not get
+// Debian's packages: it has no apt, or one of another distribution, or no network.
+var ErrUnavailable = errors.New("packages of Debian's cannot be had here")
+
+var errNoApt = fmt.Errorf("%w: this host has no apt, which finds and downloads them: build on Debian or Ubuntu, or in a container of one, and copy the image with bench image export and import", ErrUnavailable)
 
 // run runs one of apt's programs and gives its output.
 func (a apt) run(ctx context.Context, program string, args ...string) ([]byte, error) {
 	name, err := exec.LookPath(program)
 	if err != nil {
-		return nil, ErrNoApt
+		return nil, errNoApt
 	}
 	cmd := exec.CommandContext(ctx, name, append([]string{"-c", filepath.Join(a.dir, "apt.conf"), "-q"}, args...)...)
 	cmd.Env = append(os.Environ(), "LC_ALL=C", "DEBIAN_FRONTEND=noninteractive")
@@ -169,7 +172,7 @@ func (a apt) debian(ctx context.Context, must bool) (list []aptSource, err error
 	st, err := os.Stat(stamp)
 	if must || err != nil || time.Since(st.ModTime()) > fresh {
 		if _, err := a.run(ctx, "apt-get", "update"); err != nil {
-			return nil, fmt.Errorf("getting the lists of packages: %w", err)
+			return nil, fmt.Errorf("%w: getting the lists of packages: %w", ErrUnavailable, err)
 		}
 		if err := os.WriteFile(stamp, nil, 0o644); err != nil {
 			return nil, err
@@ -193,9 +196,9 @@ func (a apt) debian(ctx context.Context, must bool) (list []aptSource, err error
 	os.Remove(stamp) // whatever it was, it is not to last a day
 	const how = "write a sources.list of Debian's (with its keys: Signed-By, from the package debian-archive-keyring; see sources.list(5)) and give it with --sources FILE"
 	if len(others) > 0 {
-		return nil, fmt.Errorf("the recipes are made of Debian's packages, and this host's apt has those of %s: %s", strings.Join(others, " and "), how)
+		return nil, fmt.Errorf("%w: the recipes are made of them, and this host's apt has those of %s: %s", ErrUnavailable, strings.Join(others, " and "), how)
 	}
-	return nil, fmt.Errorf("apt has no lists of packages for %s: does the network reach the mirrors, do the host's sources allow the architecture? Or %s", a.arch, how)
+	return nil, fmt.Errorf("%w: apt has no lists of packages for %s: does the network reach the mirrors, and do the host's sources allow the architecture? Or %s", ErrUnavailable, a.arch, how)
 }
 
 var (

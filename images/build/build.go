@@ -65,7 +65,7 @@ var architectures = map[string]string{
 func architecture(p v1.Platform) (string, error) {
 	a, ok := architectures[strings.TrimSuffix(p.Architecture+"/"+p.Variant, "/")]
 	if p.OS != "linux" || !ok {
-		return "", fmt.Errorf("Debian has no packages for %s; it has for linux/%s", images.FormatPlatform(p), strings.Join(sorted(architectures), ", linux/"))
+		return "", fmt.Errorf("no packages of Debian's are for %s; there are some for linux/%s", images.FormatPlatform(p), strings.Join(sorted(architectures), ", linux/"))
 	}
 	return a, nil
 }
