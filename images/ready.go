@@ -15,7 +15,8 @@ import (
 )
 
 // Ready is how the application of an image says that it is ready to serve: it
-// prints a line, or a port answers. An image carries it as a label.
+// prints a line, or a port answers; if both are given, it does both. An image
+// carries it as a label.
 type Ready struct {
 	// Line is part of a line that it prints, on either of its outputs.
 	Line string `json:"line,omitempty" yaml:"line"`

@@ -45,6 +45,14 @@ func (b *Builder) log(format string, a ...any) {
 	}
 }
 
+// count is a number of things, as one says it.
+func count(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}
+
 func (b *Builder) apt(arch string) apt {
 	name := arch
 	if b.Sources != "" {
@@ -192,7 +200,7 @@ func (b *Builder) layer(ctx context.Context, p part, arch string, locked LockedL
 	if err := b.fetch(ctx, arch, locked.Packages); err != nil {
 		return m, err
 	}
-	b.log("%s: %d packages", p, len(locked.Packages))
+	b.log("building %s, of %s", p, count(len(locked.Packages), "package"))
 	var debs []debFile
 	for _, p := range locked.Packages {
 		debs = append(debs, debFile{b.debFile(p), p.SHA256})
@@ -211,9 +219,10 @@ func (b *Builder) layer(ctx context.Context, p part, arch string, locked LockedL
 	return m, nil
 }
 
-// Resolve gives the packages of all layers of a recipe: from its lock, if that
-// is one of this recipe's packages, or else from apt, on the base's as they are
-// locked; then it writes the lock.
+// Resolve gives the packages of all layers of a recipe: from its lock, or if it
+// has none from apt, on the base's as they are locked; then it writes the lock.
+// A lock that does not fit the recipe is an error, since it is not to change
+// unless one says so, with Update.
 func (b *Builder) Resolve(ctx context.Context, r *Recipe, platform v1.Platform) ([]LockedLayer, error) {
 	if r == nil {
 		return nil, nil
@@ -229,7 +238,10 @@ func (b *Builder) Resolve(ctx context.Context, r *Recipe, platform v1.Platform) 
 	}
 	name := images.FormatPlatform(platform)
 	parts := r.parts()
-	if lock != nil && (!b.Update || b.updated[file+" "+name]) && fits(lock.Platforms[name], parts) {
+	if lock != nil && lock.Platforms[name] != nil && (!b.Update || b.updated[file+" "+name]) {
+		if !fits(lock.Platforms[name], parts) {
+			return nil, fmt.Errorf("the lock %s is of other packages than the recipe %s, or its base, asks for now: --update makes it anew, with the newest versions", file, r.Name)
+		}
 		return lock.Platforms[name], nil
 	}
 	locked, err := b.Resolve(ctx, r.base, platform)

@@ -242,6 +242,18 @@ func TestBuild(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 	})
+	t.Run("a recipe that has changed", func(t *testing.T) {
+		other, _ := site(t, sources)
+		other.Lock = locks
+		changed, err := Load(fstest.MapFS{"app.yaml": {Data: []byte("from: base\nlayers: [{packages: [app, more]}]")}}, testRecipes, "app")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = other.Build(t.Context(), changed, []v1.Platform{amd64})
+		if err == nil || !strings.Contains(err.Error(), "--update") || !strings.Contains(err.Error(), "app.json is of other packages") {
+			t.Errorf("%v", err)
+		}
+	})
 	t.Run("update", func(t *testing.T) {
 		other, to := site(t, sources)
 		other.Lock, other.Update = locks, true

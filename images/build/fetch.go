@@ -36,7 +36,7 @@ func (b *Builder) fetch(ctx context.Context, arch string, packages []LockedPacka
 	if len(missing) == 0 {
 		return nil
 	}
-	b.log("downloading %d packages, %.1f MB", len(missing), float64(size)/1e6)
+	b.log("downloading %s, %.1f MB", count(len(missing), "package"), float64(size)/1e6)
 	a := b.apt(arch)
 	unlock, err := a.open(ctx)
 	if err != nil {
@@ -47,11 +47,9 @@ func (b *Builder) fetch(ctx context.Context, arch string, packages []LockedPacka
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Join(b.Cache, "debs"), 0o755); err != nil {
-		return err
-	}
-	dir, err := os.MkdirTemp(filepath.Join(b.Cache, "debs"), "part-*")
-	if err != nil {
+	// What a build that was killed has left goes; the lock says that nobody is at it.
+	dir := filepath.Join(b.Cache, "debs", "part-"+filepath.Base(a.dir))
+	if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o755)); err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
