@@ -1,0 +1,232 @@
+package main
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"vmctr/bench/embedded"
+	"vmctr/bench/harness"
+	"vmctr/bench/platform"
+)
+
+// machineShell is the image of the tests with a shell, for a machine as well as
+// for a container.
+func machineShell(t *testing.T) string {
+	t.Helper()
+	root := shell(t)
+	needMachines(t)
+	for _, name := range []string{"uname", "readlink", "sha256sum"} {
+		if err := os.Symlink("busybox", filepath.Join(root, "bin", name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(root, "etc", "os-release"), []byte("ID=of-the-image\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return root
+}
+
+func needMachines(t *testing.T) {
+	t.Helper()
+	_, err := embedded.Guest()
+	for _, p := range platform.All() {
+		if err == nil && p.Info().Kind == "vm" {
+			err = p.Available(context.Background())
+		}
+	}
+	if err != nil {
+		if required("qemu") {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+}
+
+// TestRunOn is the lecture's "user space vs kernel space": an image is user space
+// only. In a container and in a machine it is the same but for the kernel, which
+// it does not have.
+func TestRunOn(t *testing.T) {
+	root := machineShell(t)
+	large := machineShell(t) // on a disk
+	if err := os.WriteFile(filepath.Join(large, "data"), make([]byte, 20<<20), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	const script = `cat /etc/os-release; id; pwd; echo "$A $HOME $PATH"; cat /etc/hosts
+		readlink /dev/stdout; touch /made && ls -l /etc/passwd /bin/cat; echo again >/dev/stdout
+		echo errors >&2; exit 7`
+	for _, tt := range []struct {
+		name string
+		args []string
+		code int
+	}{
+		{"root", []string{"-e", "A=b c", root, "sh", "-c", script}, 7},
+		{"a user, a folder", []string{"-u", "alice:wheel", "-w", "/new/folder", root, "sh", "-c", "id; pwd; echo again >/dev/stdout; echo errors >/dev/stderr; exit 9"}, 9},
+		{"on a disk", []string{"--entrypoint", "sh", large, "-c", script + "; sha256sum /data"}, 7},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			stdout, stderr, code := benchRun(t, append([]string{"--network", "none"}, tt.args...)...)
+			if code != tt.code || !strings.Contains(stdout, "again") || stderr != "errors\n" {
+				t.Fatalf("in a container: status %d, want %d; output:\n%s\nerrors:\n%s", code, tt.code, stdout, stderr)
+			}
+			o, e, c := benchRun(t, append([]string{"--on", "vm-q35"}, tt.args...)...)
+			if withoutTimes(o) != withoutTimes(stdout) || e != stderr || c != code {
+				t.Errorf("in a machine: status %d, in a container %d; output\n%s\nand\n%s\nerrors\n%s\nand\n%s", c, code, o, stdout, e, stderr)
+			}
+		})
+	}
+	host, err := exec.Command("uname", "-r").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	inContainer, _, _ := benchRun(t, root, "uname", "-r")
+	inMachine, stderr, code := benchRun(t, "--on", "vm-q35", root, "uname", "-r")
+	if inContainer != string(host) || inMachine == string(host) || inMachine == "" || code != 0 {
+		t.Errorf("the kernel of the host is %q, of the container %q, of the machine %q (%d, %s)", host, inContainer, inMachine, code, stderr)
+	}
+}
+
+// withoutTimes leaves out what differs by a moment: the times of files, and what
+// a pipe is called.
+func withoutTimes(s string) string {
+	var lines []string
+	for line := range strings.Lines(s) {
+		if f := strings.Fields(line); len(f) > 8 {
+			line = strings.Join(append(f[:5:5], f[8:]...), " ") + "\n"
+		}
+		if strings.HasPrefix(line, "pipe:[") {
+			line = "a pipe\n"
+		}
+		lines = append(lines, line)
+	}
+	return strings.Join(lines, "")
+}
+
+func TestRunOnFails(t *testing.T) {
+	root := machineShell(t)
+	for _, tt := range []struct {
+		name string
+		args []string
+		want string
+		code int
+	}{
+		{"not found", []string{root, "nothere"}, "no such program", 127},
+		{"not a program", []string{root, "/etc"}, "not a file that this user may execute", 126},
+		{"no user", []string{"-u", "nobody", root, "id"}, "user nobody", 125},
+		{"no room for a kernel", []string{"-m", "63m", root, "id"}, "needs 64 MiB", 125},
+		{"too little memory", []string{"-m", "64m", root, "id"}, "the end of its console", 125},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			stdout, stderr, code := benchRun(t, append([]string{"--on", "vm-q35"}, tt.args...)...)
+			if stdout != "" || code != tt.code || !strings.HasPrefix(stderr, "bench: ") || !strings.Contains(stderr, tt.want) {
+				t.Errorf("status %d, want %d; output %q; errors:\n%s", code, tt.code, stdout, stderr)
+			}
+		})
+	}
+}
+
+// TestRunOnRefuses: a flag that means nothing in a machine is refused, before
+// anything is made for it.
+func TestRunOnRefuses(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, tt := range []struct{ args, want string }{
+		{"--on container x", "no such virtual machine"},
+		{"--on vm-toaster x", `"vm-q35"`},
+		{"--on vm-q35 -t x", "no terminal yet"},
+		{"--on vm-q35 -v ./made:/made x", "no folder of the host"},
+		{"--on vm-q35 -p 80 x", "no network yet"},
+		{"--on vm-q35 --network host x", "no network yet"},
+		{"--on vm-q35 --cap-drop all x", "all capabilities"},
+		{"--on vm-q35 --security-opt no-new-privileges x", "the walls are the machine's"},
+		{"--on vm-q35 --read-only x", "read-only"},
+		{"--on vm-q35 --explain x", "container"},
+		{"--on vm-q35 --init x", "has an init"},
+		{"--on vm-q35 --pids-limit 5 x", "limits of a machine"},
+		{"--on vm-q35 --userns host x", "users of its own"},
+	} {
+		_, stderr, code := benchRun(t, strings.Fields(tt.args)...)
+		if code != exitRun || !strings.Contains(stderr, tt.want) {
+			t.Errorf("%s: status %d, %s", tt.args, code, stderr)
+		}
+	}
+	if left, err := os.ReadDir("."); err != nil || len(left) > 0 {
+		t.Errorf("made: %v, %v", left, err)
+	}
+	b := &box{runCommand: &runCommand{On: "vm-q35", CPUs: "1.5"}}
+	var err error
+	if b.options, err = (&runCommand{Args: []string{"x"}, CPUs: "1.5", Memory: "65537k"}).options(); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := b.machineSize(); err == nil || !strings.Contains(err.Error(), "whole processors") {
+		t.Errorf("1.5 processors: %v", err)
+	}
+	b.resources.CPU = nil
+	if memory, cpus, err := b.machineSize(); memory != 65<<20 || cpus != 1 || err != nil {
+		t.Errorf("a machine of %d bytes and %d processors, %v", memory, cpus, err)
+	}
+}
+
+// TestRunOnInput: -i passes the input on, all of it, and its end.
+func TestRunOnInput(t *testing.T) {
+	root := machineShell(t)
+	input := strings.Repeat("0123456789abcdef", 100_000)
+	cmd := exec.Command("bench", "run", "-i", "--on", "vm-q35", root, "sh", "-c", "cat; echo end")
+	cmd.Stdin = strings.NewReader(input)
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if string(out) != input+"end\n" || err != nil {
+		t.Errorf("%d bytes came back of %d, %v; %s", len(out), len(input), err, &stderr)
+	}
+}
+
+// TestRunOnSignals: a signal reaches the program, which may handle it; nothing is
+// left of the machine.
+func TestRunOnSignals(t *testing.T) {
+	root := machineShell(t)
+	cmd, out := started(t, nil, "--on", "vm-q35", root, "sh", "-c", "trap 'echo asked; exit 3' TERM; echo ready; while :; do sleep 0.1; done")
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, out, "asked")
+	done := make(chan error, 1)
+	go func() { done <- cmd.Wait() }()
+	select {
+	case err := <-done:
+		if cmd.ProcessState.ExitCode() != 3 {
+			t.Errorf("ended with %v, want status 3", err)
+		}
+	case <-time.After(30 * time.Second):
+		t.Fatal("does not end")
+	}
+
+	// While the machine boots there is no program: the signal ends bench.
+	cmd = exec.Command("bench", "run", "--name", "boots-in-a-test", "--on", "vm-q35", root, "sleep", "100")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	id := ""
+	waitFor(t, 30*time.Second, func() bool {
+		dir, err := harness.Named("boots-in-a-test")
+		id = filepath.Base(dir)
+		if err == nil {
+			_, err = os.Stat(filepath.Join(dir, "pid")) // QEMU's
+		}
+		return err == nil
+	})
+	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	cmd.Wait()
+	if code := cmd.ProcessState.ExitCode(); code != 130 {
+		t.Errorf("interrupted while it boots: status %d, want 130", code)
+	}
+	if processes, rest := of(t, id); len(processes)+len(rest) > 0 {
+		t.Errorf("left behind: %v %v", processes, rest)
+	}
+}
