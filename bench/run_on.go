@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
@@ -134,7 +135,7 @@ func (b *box) machine(ctx context.Context, s streams) (cfg vm.Config, err error)
 	if b.spec, err = b.config(image); err != nil {
 		return cfg, err
 	}
-	cover, err := b.cover(s)
+	cover, err := b.cover(s, image)
 	if err != nil {
 		return cfg, err
 	}
@@ -171,8 +172,8 @@ func (b *box) machineSize() (memory int64, cpus int, err error) {
 }
 
 // cover makes a folder with what covers the image: the files of /etc that are a
-// host's and not an image's.
-func (b *box) cover(s streams) (dir string, err error) {
+// host's and not an image's. The folders themselves are as in the image.
+func (b *box) cover(s streams, image imageTree) (dir string, err error) {
 	files, err := b.hostFiles(s)
 	if err != nil {
 		return "", err
@@ -182,8 +183,14 @@ func (b *box) cover(s streams) (dir string, err error) {
 	if err := os.MkdirAll(etc, 0o755); err != nil {
 		return "", err
 	}
-	for _, d := range []string{dir, etc} { // whatever our umask is
-		if err := os.Chmod(d, 0o755); err != nil {
+	for _, name := range []string{".", "etc"} {
+		mode := fs.FileMode(0o755)
+		for _, layer := range image.dirs { // the highest counts
+			if st, err := os.Lstat(filepath.Join(layer, name)); err == nil && st.IsDir() {
+				mode = st.Mode()
+			}
+		}
+		if err := os.Chmod(filepath.Join(dir, name), mode); err != nil { // whatever our umask is
 			return "", err
 		}
 	}

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"archive/tar"
+	"bytes"
 	"context"
 	"os"
 	"os/exec"
@@ -9,6 +11,14 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/static"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"vmctr/bench/embedded"
 	"vmctr/bench/harness"
@@ -89,6 +99,90 @@ func TestRunOn(t *testing.T) {
 	if inContainer != string(host) || inMachine == string(host) || inMachine == "" || code != 0 {
 		t.Errorf("the kernel of the host is %q, of the container %q, of the machine %q (%d, %s)", host, inContainer, inMachine, code, stderr)
 	}
+}
+
+// TestRunOnLayers: what a layer removes from those below is gone in a machine as
+// in a container, and who owns what is the same.
+func TestRunOnLayers(t *testing.T) {
+	root := machineShell(t)
+	busybox, err := os.ReadFile(filepath.Join(root, "bin", "busybox"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	layer := func(files ...tar.Header) v1.Layer {
+		var b bytes.Buffer
+		w := tar.NewWriter(&b)
+		for _, h := range files {
+			content := []byte("of " + h.Name)
+			switch {
+			case h.Name == "bin/busybox":
+				content = busybox
+			case h.Typeflag != 0 || strings.Contains(h.Name, ".wh."):
+				content = nil
+			}
+			h.Size, h.ModTime = int64(len(content)), time.Unix(1e9, 0)
+			if h.Mode == 0 {
+				h.Mode = 0o755
+			}
+			if err := w.WriteHeader(&h); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := w.Write(content); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return static.NewLayer(b.Bytes(), types.OCIUncompressedLayer)
+	}
+	data := tar.Header{Name: "data/", Typeflag: tar.TypeDir, Mode: 0o750, Uid: 7, Gid: 8}
+	img, err := mutate.AppendLayers(empty.Image,
+		layer(tar.Header{Name: "bin/", Typeflag: tar.TypeDir}, tar.Header{Name: "bin/busybox"}, tar.Header{Name: "bin/sh", Typeflag: tar.TypeSymlink, Linkname: "busybox"},
+			data, tar.Header{Name: "data/a"}, tar.Header{Name: "data/b"}, tar.Header{Name: "opaque/old"}, tar.Header{Name: "was/folder"}),
+		layer(data, tar.Header{Name: "data/.wh.a"}, tar.Header{Name: "opaque/.wh..wh..opq"}, tar.Header{Name: "opaque/new"}, tar.Header{Name: "was"}),
+		layer(data, tar.Header{Name: "data/c", Mode: 0o4755, Uid: 1000, Gid: 10}, tar.Header{Name: "data/d", Typeflag: tar.TypeLink, Linkname: "data/c"}, tar.Header{Name: "tmp/", Typeflag: tar.TypeDir, Mode: 0o1777}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(t.TempDir(), "layout")
+	p, err := layout.Write(dir, empty.Index)
+	if err == nil {
+		err = p.AppendImage(img)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("BENCH_CACHE", cacheFor(t))
+	args := []string{dir, "sh", "-c", "PATH=/bin; for f in /bin/* /data /data/* /opaque/* /was /tmp; do busybox stat -c '%n %a %u:%g %h %F' $f; done; busybox cat /was /data/d"}
+	stdout, stderr, code := benchRun(t, append([]string{"--network", "none"}, args...)...)
+	for _, want := range []string{"/data/c 4755 1000:10 2", "/data/d 4755", "/opaque/new", "of was", "/data 750 7:8"} {
+		if !strings.Contains(stdout, want) {
+			t.Fatalf("in a container, %d, %s: there is no %q:\n%s", code, stderr, want, stdout)
+		}
+	}
+	for _, hidden := range []string{"/data/a", "/opaque/old"} {
+		if strings.Contains(stdout, hidden) {
+			t.Fatalf("in a container there is %s", hidden)
+		}
+	}
+	o, e, c := benchRun(t, append([]string{"--on", "vm-q35"}, args...)...)
+	if diff := cmp.Diff(stdout, o); diff != "" || e != stderr || c != code {
+		t.Errorf("status %d and %d, errors %q and %q, -container +machine:\n%s", code, c, stderr, e, diff)
+	}
+}
+
+// cacheFor is a cache of this test alone, with the kernels of the one that is
+// used.
+func cacheFor(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, name := range []string{"kernel", "vmlinux"} {
+		if err := os.Symlink(filepath.Join(cacheDir(), name), filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
 }
 
 // withoutTimes leaves out what differs by a moment: the times of files, and what

@@ -2,6 +2,7 @@ package vm
 
 import (
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -32,6 +33,13 @@ func TestCommand(t *testing.T) {
 			c.Name, c.Cmdline = "a,accel=kvm", "nokaslr loglevel=7"
 			c.Kernel = "/with,comma/vmlinux"
 			c.Disks = []string{"/images/a.raw", "/images/b,c.raw"}
+		}},
+		{"layers", func(c *Config) {
+			c.Streams = true
+			c.Disks = []string{"/images/scratch.raw"}
+			for i := range 9 {
+				c.Layers = append(c.Layers, fmt.Sprintf("/images/%d.erofs", i))
+			}
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
