@@ -62,7 +62,8 @@ func (g *guest) joinLayers() error {
 		lower = append(lower, dir)
 	}
 	slices.Reverse(lower) // the overlay wants the highest first
-	options := "lowerdir=" + strings.Join(lower, ":") + ",upperdir=/" + wire.Image + ",workdir=/" + wire.Work
+	// With xino all files are on one device, as in a container: du -x counts them.
+	options := "xino=on,lowerdir=" + strings.Join(lower, ":") + ",upperdir=/" + wire.Image + ",workdir=/" + wire.Work
 	if err := unix.Mount("overlay", "/"+wire.Image, "overlay", 0, options); err != nil {
 		return fmt.Errorf("joining the layers: mounting an overlay of %s: %w", options, err)
 	}
