@@ -126,7 +126,7 @@ func printSharing(s streams, shared sharing.Sharing, width int) error {
 
 	var rows [][]string
 	for _, l := range shared.Layers {
-		rows = append(rows, []string{l.Sign, shortDigest(l.Digest), fmt.Sprint(len(l.Images)), bytesText(l.Size), bytesText(l.Archive), firstLine(l.CreatedBy, max(width-62, 16))})
+		rows = append(rows, []string{l.Sign, shortDigest(l.Digest), fmt.Sprint(len(l.Images)), bytesText(l.Size), bytesText(l.Archive), firstLine(l.CreatedBy, max(width-50, 16))})
 	}
 	if err := printTable(s.out, []string{"", "LAYER", "IMAGES", "SIZE", "UNPACKED", "CREATED BY"}, "llrrrl", rows); err != nil {
 		return err
