@@ -9,17 +9,21 @@ import (
 	"strings"
 
 	"vmctr/images"
+	"vmctr/images/registry"
 	"vmctr/images/sharing"
 	"vmctr/report"
 	"vmctr/report/result"
 )
 
 type imageLayersCommand struct {
-	Names    []string `arg:"" optional:"" name:"name" help:"The images. Default: all that are here."`
-	Platform string   `help:"Of images for several platforms, the one for this; 'all': each as an image of its own. Default: this host's." placeholder:"OS/ARCH[/VARIANT]"`
-	Format   string   `help:"'table', for people, or 'json', for programs." enum:"table,json" default:"table"`
-	SVG      string   `name:"svg" help:"Draw it into this file as well." placeholder:"FILE"`
-	PNG      string   `name:"png" help:"The same in pixels, for a projector." placeholder:"FILE"`
+	Names     []string `arg:"" optional:"" name:"name" help:"The images. Default: all that are here."`
+	Platform  string   `help:"Of images for several platforms, the one for this; 'all': each as an image of its own. Default: this host's." placeholder:"OS/ARCH[/VARIANT]"`
+	Format    string   `help:"'table', for people, or 'json', for programs." enum:"table,json" default:"table"`
+	Registry  bool     `help:"Ask the registries of images that are not here what they are made of: no layer is downloaded."`
+	SVG       string   `name:"svg" help:"Draw it into this file as well." placeholder:"FILE"`
+	PNG       string   `name:"png" help:"The same in pixels, for a projector." placeholder:"FILE"`
+	PlainHTTP bool     `name:"plain-http" help:"Allow a registry without TLS."`
+	Insecure  bool     `help:"Accept any certificate of the registry."`
 }
 
 // Run shows which layers images share, and what that saves.
@@ -62,13 +66,28 @@ func (c *imageLayersCommand) Run(s streams) error {
 }
 
 func (c *imageLayersCommand) stacks(ctx context.Context, store *images.Store) ([]sharing.Stack, error) {
-	names, err := namesOf(store, c.Names)
-	if err != nil {
-		return nil, err
+	refs := c.Names
+	if len(refs) == 0 {
+		var err error
+		if refs, err = namesOf(store, nil); err != nil {
+			return nil, err
+		}
 	}
 	var stacks []sharing.Stack
-	for _, name := range names {
-		list, err := c.images(store, name)
+	for _, ref := range refs {
+		n, err := store.Lookup(ref)
+		if c.Registry && errors.As(err, new(*images.NotFoundError)) {
+			stack, err := c.elsewhere(ctx, store, ref)
+			if err != nil {
+				return nil, err
+			}
+			stacks = append(stacks, stack)
+			continue
+		}
+		if err != nil {
+			return nil, missingImage(err)
+		}
+		list, err := c.images(store, n.Name)
 		if err != nil {
 			return nil, err
 		}
@@ -77,7 +96,7 @@ func (c *imageLayersCommand) stacks(ctx context.Context, store *images.Store) ([
 			if err != nil {
 				return nil, err
 			}
-			label := name
+			label := n.Name
 			if len(list) > 1 || !images.Runs(images.HostPlatform(), img.Platform()) {
 				label += " " + strings.TrimPrefix(images.FormatPlatform(img.Platform()), "linux/")
 			}
@@ -85,6 +104,28 @@ func (c *imageLayersCommand) stacks(ctx context.Context, store *images.Store) ([
 		}
 	}
 	return stacks, nil
+}
+
+// elsewhere asks a registry what an image is made of that is not here.
+func (c *imageLayersCommand) elsewhere(ctx context.Context, store *images.Store, ref string) (sharing.Stack, error) {
+	p := images.HostPlatform()
+	if c.Platform != "" && c.Platform != "all" {
+		var err error
+		if p, err = images.ParsePlatform(c.Platform); err != nil {
+			return sharing.Stack{}, fmt.Errorf("--platform: %w", err)
+		}
+	}
+	client := &registry.Client{PlainHTTP: c.PlainHTTP, Insecure: c.Insecure}
+	m, config, err := client.Describe(ctx, ref, p)
+	if err != nil {
+		return sharing.Stack{}, err
+	}
+	layers, err := store.Layers(ctx, m, config)
+	if err != nil {
+		return sharing.Stack{}, fmt.Errorf("image %s: %w", ref, err)
+	}
+	familiar, err := images.FamiliarName(ref)
+	return stackOf(familiar, layers), err
 }
 
 // images are those of a name that were asked for.

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -9,7 +11,9 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 
+	"vmctr/images/registry/registrytest"
 	"vmctr/images/sharing"
 )
 
@@ -62,6 +66,45 @@ func TestPrintSharing(t *testing.T) {
 					}
 				}
 			})
+		}
+	}
+}
+
+// TestLayersElsewhere: of an image that only a registry has, what is here already
+// is not to be fetched.
+func TestLayersElsewhere(t *testing.T) {
+	server := registrytest.New(t)
+	base, top := registrytest.Layer(t, 30, 1<<20, types.OCILayer), registrytest.Layer(t, 31, 300<<10, types.OCILayer)
+	server.Put(t, "base", registrytest.Image(t, "amd64", false, base))
+	server.Put(t, "app", registrytest.Image(t, "amd64", false, base, top))
+	t.Setenv("BENCH_CACHE", t.TempDir())
+	run := func(want int, args ...string) string {
+		t.Helper()
+		var out, stderr bytes.Buffer
+		if code := bench(args, &out, &stderr); code != want {
+			t.Fatalf("%q: exit code %d: %s", args, code, &stderr)
+		}
+		return out.String() + stderr.String()
+	}
+	run(0, "image", "pull", "-q", server.Host()+"/base")
+	if got := run(1, "image", "layers", server.Host()+"/app"); !strings.Contains(got, "no image named") {
+		t.Errorf("without --registry: %s", got)
+	}
+	var shared sharing.Sharing
+	if err := json.Unmarshal([]byte(run(0, "image", "layers", "--registry", "--format", "json", server.Host()+"/base", server.Host()+"/app")), &shared); err != nil {
+		t.Fatal(err)
+	}
+	size, err := top.Size()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(shared.Images) != 2 || shared.Images[0].Fetch != 0 || shared.Images[1].Fetch != size || len(shared.Layers) != 2 {
+		t.Errorf("%+v; the layer on top has %d bytes", shared, size)
+	}
+	got := run(0, "image", "layers", "--registry", server.Host()+"/base", server.Host()+"/app")
+	for _, want := range []string{"in 2 images", "NOW is what it would download here", "   ?"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in\n%s", want, got)
 		}
 	}
 }

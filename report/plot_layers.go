@@ -45,7 +45,7 @@ func layersFigure(s sharing.Sharing) *figure {
 	}
 	return &figure{
 		Name: "layers", Caption: caption, Alt: strings.Join(alt, "; ") + ".",
-		W: plotWidth, H: vg.Length(max(1, len(s.Images)))*layerRow + 2*vg.Millimeter,
+		W: plotWidth, H: vg.Length(max(1, len(s.Images)))*layerRow + 2*vg.Millimeter + axisRoom,
 		Draw: func(c draw.Canvas) error {
 			drawLayers(c, s)
 			return nil
@@ -65,6 +65,7 @@ func drawLayers(c draw.Canvas, s sharing.Sharing) {
 		c.FillText(style, vg.Point{X: c.Min.X + 1*vg.Millimeter, Y: top - (vg.Length(n)+0.5)*layerRow}, fitText(style, i.Name, names-2*vg.Millimeter))
 	}
 	blocks, cell := fitLayers(s, c.Max.X-c.Min.X-names-2*vg.Millimeter)
+	c.FillText(text(8, false, grey, draw.XLeft, draw.YBottom), vg.Point{X: c.Min.X + names + 0.5*vg.Millimeter, Y: c.Min.Y + 0.5*vg.Millimeter}, "lowest layer  →  highest layer")
 	for _, b := range blocks {
 		x := c.Min.X + names + vg.Length(b.Level)*cell
 		r := vg.Rectangle{Min: vg.Point{X: x, Y: top - vg.Length(b.To)*layerRow}, Max: vg.Point{X: x + cell, Y: top - vg.Length(b.From)*layerRow}}
