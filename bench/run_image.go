@@ -19,6 +19,8 @@ type imageTree struct {
 	name   string
 	dirs   []string
 	config v1.Config
+	// platform is what its programs are for; a folder does not say.
+	platform v1.Platform
 	// disks gives the layers as disks, for a machine; nil for a folder.
 	disks func(context.Context) ([]string, error)
 }
@@ -66,7 +68,7 @@ func openImage(ctx context.Context, name, platform string) (imageTree, error) {
 	if err != nil {
 		return imageTree{}, err
 	}
-	return imageTree{name: name, dirs: dirs, config: img.Config.Config, disks: img.Disks}, nil
+	return imageTree{name: name, dirs: dirs, config: img.Config.Config, platform: img.Platform(), disks: img.Disks}, nil
 }
 
 // named finds an image of the store.

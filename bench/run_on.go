@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vmctr/bench/platform"
+	"vmctr/images"
 	"vmctr/vm"
 )
 
@@ -129,6 +130,9 @@ func (b *box) machine(ctx context.Context, s streams) (cfg vm.Config, err error)
 		return cfg, err
 	}
 	image, err := openImage(ctx, b.image, b.Platform)
+	if err == nil && !runsHere(image.platform) { // the host's emulator, which it has, is not in the guest
+		err = fmt.Errorf("the image %s is for %s, and the machine has this host's processor, for %s", image.name, images.FormatPlatform(image.platform), images.FormatPlatform(images.HostPlatform()))
+	}
 	if err != nil {
 		return cfg, err
 	}

@@ -26,7 +26,7 @@ const binfmtMisc = "/proc/sys/fs/binfmt_misc"
 // by the kernel.
 func checkPlatform(img *images.Image) error {
 	p := img.Platform()
-	if p.OS == "" || p.Architecture == "" || runsHere(p) {
+	if runsHere(p) {
 		return nil
 	}
 	image, host := images.FormatPlatform(p), images.FormatPlatform(images.HostPlatform())
@@ -47,8 +47,12 @@ func checkPlatform(img *images.Image) error {
 	return nil // by emulation
 }
 
-// runsHere tells whether the processor executes what is for a platform.
+// runsHere tells whether the processor executes what is for a platform. An image
+// that does not say what it is for has nothing that could not be executed.
 func runsHere(p v1.Platform) bool {
+	if p.OS == "" || p.Architecture == "" {
+		return true
+	}
 	host := images.HostPlatform()
 	if host.Architecture == "amd64" && p.Architecture == "amd64" && p.OS == host.OS {
 		// The levels of the x86-64 psABI.
