@@ -210,7 +210,7 @@ func (m *model) carryTable(img *result.StoredImage) *table {
 	for _, part := range parts {
 		what := clean(part.Name)
 		if part.WithImage {
-			what += ", with the image in it"
+			what += ", with the image's files"
 		}
 		row(what, strings.Join(who[part], ", "), part.Bytes)
 	}
