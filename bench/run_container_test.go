@@ -140,7 +140,7 @@ func TestRunShell(t *testing.T) {
 		{"no program", []string{root, "/etc"}, "", "permission denied", 126},
 		{"no user", []string{"-u", "bob", root, "id"}, "", "user bob", 125},
 		{"nothing to run", []string{root}, "", "names no program", 125},
-		{"no such image", []string{"nginx"}, "", `no image named "nginx"`, 125},
+		{"no such image", []string{"nowhere"}, "", `no image named "nowhere"`, 125},
 		{"no such folder", []string{"./nothere", "sh"}, "", "no such file", 125},
 		{"not an archive", []string{filepath.Join(root, "etc/passwd"), "sh"}, "", "etc/passwd", 125},
 		{"too little memory", []string{"-m", "1k", root, "id"}, "", "linux.resources.memory.limit", 125},
