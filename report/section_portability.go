@@ -217,13 +217,22 @@ func (m *model) carryTable(img *result.StoredImage) *table {
 	return t
 }
 
-func (m *model) layerTable(s sharing.Sharing) *table {
+// layerDisks are the bytes that layers take as disks, by diff ID, of those of
+// which there is one.
+func (m *model) layerDisks() map[string]int64 {
 	disks := map[string]int64{}
 	for _, i := range m.run.Images {
 		for _, l := range i.Layers {
-			disks[l.DiffID] = max(disks[l.DiffID], l.DiskBytes)
+			if l.DiskBytes > 0 {
+				disks[l.DiffID] = l.DiskBytes
+			}
 		}
 	}
+	return disks
+}
+
+func (m *model) layerTable(s sharing.Sharing) *table {
+	disks := m.layerDisks()
 	t := &table{Caption: "The layers", Columns: []column{{Title: ""}, {Title: "Diff ID"}, {Title: "What made it", Wide: 1}, {Title: "Images", Right: true},
 		{Title: "Compressed", Right: true}, {Title: "Unpacked", Right: true}, {Title: "As a disk", Right: true}}}
 	// More are a page that nobody reads.
@@ -247,13 +256,30 @@ func (m *model) layerTable(s sharing.Sharing) *table {
 }
 
 func (m *model) sharingTable(s sharing.Sharing) *table {
-	t := &table{Caption: "What sharing saves", Columns: []column{{Title: "Image", Wide: 1}, {Title: "Layers", Right: true}, {Title: "Compressed", Right: true}, {Title: "Its own", Right: true},
-		{Title: "To fetch where the others are", Right: true}}}
+	t := &table{Caption: "What sharing saves", Columns: []column{{Title: "Image", Wide: 1}, {Title: "Layers", Right: true}, {Title: "Unpacked", Right: true}, {Title: "As disks", Right: true},
+		{Title: "Compressed", Right: true}, {Title: "Its own", Right: true}, {Title: "To fetch *", Right: true}},
+		Notes: []string{"* What a pull downloads where the others are. As disks: for a virtual machine, which needs a kernel and an initramfs besides."}}
+	disks := m.layerDisks()
+	archive := func(b sharing.Bytes) string {
+		if b.Archive < 0 {
+			return "–"
+		}
+		return value(float64(b.Archive), "bytes")
+	}
 	for _, i := range s.Images {
-		t.Rows = append(t.Rows, []string{i.Name, fmt.Sprint(len(i.Layers)), value(float64(i.All.Size), "bytes"), value(float64(i.Own.Size), "bytes"), value(float64(i.FetchBeside), "bytes")})
+		disk, all := int64(0), true
+		for _, l := range i.Layers {
+			bytes, ok := disks[s.Layers[l].DiffID]
+			disk, all = disk+bytes, all && ok
+		}
+		text := "–"
+		if all {
+			text = value(float64(disk), "bytes")
+		}
+		t.Rows = append(t.Rows, []string{i.Name, fmt.Sprint(len(i.Layers)), archive(i.All), text, value(float64(i.All.Size), "bytes"), value(float64(i.Own.Size), "bytes"), value(float64(i.FetchBeside), "bytes")})
 	}
 	t.Rows = append(t.Rows,
-		[]string{"All, each layer once", fmt.Sprint(len(s.Layers)), value(float64(s.Once.Size), "bytes"), "", ""},
-		[]string{"All, if copied", "", value(float64(s.Copied.Size), "bytes"), "", ""})
+		[]string{"All, each layer once", fmt.Sprint(len(s.Layers)), archive(s.Once), "", value(float64(s.Once.Size), "bytes"), "", ""},
+		[]string{"All, if copied", "", archive(s.Copied), "", value(float64(s.Copied.Size), "bytes"), "", ""})
 	return t
 }
