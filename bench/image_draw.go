@@ -81,16 +81,21 @@ func blockText(s sharing.Sharing, b sharing.Block, width int) []string {
 		signs += "–" + s.Layers[b.Layers[n-1]].Sign
 	}
 	var lines []string
-	if both := signs + " " + bytesText(size); utf8.RuneCountInString(both) <= width {
-		lines = append(lines, both)
-	} else {
-		lines = append(lines, firstLine(signs, width))
+	// add takes the longest of the texts that fits.
+	add := func(texts ...string) {
+		for _, t := range texts {
+			if utf8.RuneCountInString(t) <= width {
+				lines = append(lines, t)
+				return
+			}
+		}
 	}
+	add(signs+" "+bytesText(size), signs, s.Layers[b.Layers[0]].Sign+"…")
 	if n := len(b.Layers); n > 1 {
-		lines = append(lines, firstLine(fmt.Sprintf("%d layers", n), width))
+		add(fmt.Sprintf("%d layers", n))
 	}
 	if n := b.To - b.From; n > 1 {
-		lines = append(lines, firstLine(fmt.Sprintf("in %d images", n), width))
+		add(fmt.Sprintf("in %d images", n), fmt.Sprintf("in %d", n))
 	}
 	return lines
 }

@@ -34,6 +34,7 @@ var drawings = map[string][]sharing.Stack{
 	"empty":    {{Name: "scratch:latest"}, stack("a:1", "A")},
 	"upon":     {stack("a:1", "AC"), stack("b:1", "BC")},
 	"deep":     {stack("ten:1", "ABCDEFGHIJ"), stack("eleven:1", "ABCDEFGHIK"), stack("base:1", "A")},
+	"stairs":   {stack("a:1", "A"), stack("b:1", "AB"), stack("c:1", "ABC"), stack("d:1", "ABCD"), stack("e:1", "ABCDE"), stack("f:1", "ABCDEF"), stack("g:1", "ABCDEFG"), stack("h:1", "ABCDEFGH")},
 	"longname": {stack("registry.example.com:5000/some/very/long/path/to/an/image:with-a-tag", "AB"), stack("b:1", "A")},
 }
 

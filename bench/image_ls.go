@@ -128,7 +128,7 @@ func listPlatforms(ctx context.Context, store *images.Store, name string) ([]lis
 // of the one that this host runs, or of the first.
 func (i listedImage) row(now time.Time) []string {
 	if i.Error != "" {
-		return []string{i.Name, "damaged", shortDigest(i.Digest), "–", "–", "–", "–"}
+		return []string{i.Name, "unreadable", shortDigest(i.Digest), "–", "–", "–", "–"}
 	}
 	var names []string
 	var shown listedPlatform

@@ -81,7 +81,7 @@ func TestDamaged(t *testing.T) {
 	if err := os.WriteFile(blob(config), []byte("{}"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	expect(0, []string{"ls"}, "bad:latest    damaged", "good:latest", "1 of them cannot be read; bench image verify says why")
+	expect(0, []string{"ls"}, "bad:latest    unreadable", "good:latest", "1 of them cannot be read; bench image verify says why")
 	expect(1, []string{"history", "bad"}, "bad:latest", "configuration")
 	expect(1, []string{"layers"}, "bad:latest")
 	expect(0, []string{"layers", "good"}, "good:latest")

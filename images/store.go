@@ -15,6 +15,8 @@
 //	prune.go      what nothing names any more goes
 //	verify.go     whether everything is what its digest says
 //	layers.go     layers unpacked, once each
+//	describe.go   what is known of an image's layers, and what made them
+//	sharing/      what images have in common
 //
 // On disk a store is an OCI image layout (image-layout.md), which any OCI tool
 // opens, with what is made of it beside it: each layer unpacked once, in a

@@ -1,12 +1,16 @@
 package report
 
 import (
+	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"gonum.org/v1/plot/font"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/vgsvg"
+
+	"vmctr/images/sharing"
 )
 
 // texts is a canvas that notes where the texts are.
@@ -73,6 +77,44 @@ func TestTextsInPlots(t *testing.T) {
 					t.Fatal(err)
 				}
 				c.check(t, f)
+			}
+		})
+	}
+}
+
+// TestTextsInLayers draws images that are hard to draw: of many layers, many,
+// with long names, on different bases.
+func TestTextsInLayers(t *testing.T) {
+	stack := func(name, layers string) sharing.Stack {
+		s := sharing.Stack{Name: name}
+		for _, l := range layers {
+			s.Layers = append(s.Layers, sharing.Layer{DiffID: string(l), Digest: string(l), Size: int64(l) << 20})
+		}
+		return s
+	}
+	var recipes []sharing.Stack
+	for i := range 13 {
+		recipes = append(recipes, stack(fmt.Sprintf("recipe%d:latest", i), "a"+string(rune('b'+i))))
+	}
+	long := strings.Repeat("registry.example.com/long/", 5) + "name:tag"
+	for name, stacks := range map[string][]sharing.Stack{
+		"none":     nil,
+		"empty":    {stack("scratch:latest", "")},
+		"recipes":  recipes,
+		"deep":     {stack("a", "abcdefghijklmnopqrstuvwxyz"), stack("b", "abcdefghijklmnop"), stack("c", "abc")},
+		"stairs":   {stack("a", "a"), stack("b", "ab"), stack("c", "abc"), stack("d", "abcd"), stack("e", "abcde"), stack("f", "abcdef"), stack("g", "abcdefg"), stack("h", "abcdefgh")},
+		"names":    {stack(long, "ab"), stack(long+"2", "ac")},
+		"on bases": {stack("a", "xz"), stack("b", "yz")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := layersFigure(sharing.Of(stacks))
+			c := &texts{Canvas: vgsvg.New(f.W, f.H)}
+			if err := drawFigure(f, c); err != nil {
+				t.Fatal(err)
+			}
+			c.check(t, f)
+			if len(stacks) > 0 && len(c.boxes) < len(stacks) {
+				t.Errorf("%d texts for %d images", len(c.boxes), len(stacks))
 			}
 		})
 	}

@@ -89,7 +89,7 @@ func (s Sharing) Saved() float64 {
 // Of computes what images have in common.
 func Of(stacks []Stack) Sharing {
 	stacks = arrange(stacks)
-	var s Sharing
+	s := Sharing{Layers: []Shared{}, Images: []Image{}} // in JSON, none are [] and not null
 	place := map[string]int{}            // by diff ID
 	owners := map[string]map[int]bool{}  // images, by diff ID
 	holders := map[string]map[int]bool{} // images, by digest
