@@ -90,9 +90,9 @@ func (s Sharing) Saved() float64 {
 func Of(stacks []Stack) Sharing {
 	stacks = arrange(stacks)
 	s := Sharing{Layers: []Shared{}, Images: []Image{}} // in JSON, none are [] and not null
-	place := map[string]int{}            // by diff ID
-	owners := map[string]map[int]bool{}  // images, by diff ID
-	holders := map[string]map[int]bool{} // images, by digest
+	place := map[string]int{}                           // by diff ID
+	owners := map[string]map[int]bool{}                 // images, by diff ID
+	holders := map[string]map[int]bool{}                // images, by digest
 	note := func(m map[string]map[int]bool, key string, image int) {
 		if m[key] == nil {
 			m[key] = map[int]bool{}
