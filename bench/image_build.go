@@ -30,7 +30,11 @@ type imageBuildCommand struct {
 func (c *imageBuildCommand) Run(s streams) error {
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
 	defer stop()
-	return c.run(ctx, s)
+	err := c.run(ctx, s)
+	if err != nil && ctx.Err() != nil {
+		return &exitError{exitInterrupted, errors.New("interrupted; what was downloaded is kept, and the next build goes on from there")}
+	}
+	return err
 }
 
 func (c *imageBuildCommand) run(ctx context.Context, s streams) (err error) {

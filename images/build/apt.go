@@ -139,7 +139,10 @@ func (a apt) run(ctx context.Context, program string, args ...string) ([]byte, e
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil {
-		return nil, errors.Join(context.Cause(ctx), fmt.Errorf("%s: %w: %s", cmd, err, strings.TrimSpace(errs.String())))
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		return nil, fmt.Errorf("%s: %w: %s", cmd, err, strings.TrimSpace(errs.String()))
 	}
 	return out.Bytes(), nil
 }
@@ -172,6 +175,9 @@ func (a apt) debian(ctx context.Context, must bool) (list []aptSource, err error
 	st, err := os.Stat(stamp)
 	if must || err != nil || time.Since(st.ModTime()) > fresh {
 		if _, err := a.run(ctx, "apt-get", "update"); err != nil {
+			if ctx.Err() != nil {
+				return nil, err
+			}
 			return nil, fmt.Errorf("%w: getting the lists of packages: %w", ErrUnavailable, err)
 		}
 		if err := os.WriteFile(stamp, nil, 0o644); err != nil {

@@ -181,6 +181,18 @@ func TestBuild(t *testing.T) {
 		t.Errorf("index: %+v", index.Manifests)
 	}
 
+	t.Run("interrupted", func(t *testing.T) {
+		other, _ := site(t, sources)
+		ctx, cancel := context.WithCancel(t.Context())
+		other.Log = func(string, ...any) { cancel() } // the first that it does
+		if _, err := other.Build(ctx, recipe(t, "app"), []v1.Platform{amd64}); !errors.Is(err, context.Canceled) || errors.Is(err, ErrUnavailable) {
+			t.Errorf("%v", err)
+		}
+		other.Log = nil
+		if got := build(other, "app", amd64); got.Digest != d.Digest {
+			t.Errorf("after an interrupted build: %s, and was %s", got.Digest, d.Digest)
+		}
+	})
 	t.Run("elsewhere", func(t *testing.T) {
 		other, _ := site(t, sources)
 		if got := build(other, "app", amd64); got.Digest != d.Digest {
