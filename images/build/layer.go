@@ -4,22 +4,15 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
-	"crypto/md5"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"maps"
 	"os"
 	"path"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 )
 
 // system is what the layers so far have made, as far as the next has to know.
@@ -111,131 +104,6 @@ func makeLayer(ctx context.Context, p part, debs []debFile, below system, date t
 	return l, after, nil
 }
 
-// unpackedDeb is a package with its entries, in its order.
-type unpackedDeb struct {
-	installed
-	names   []string // of the entries, as the package has them
-	entries []*entry
-	spool   *os.File
-}
-
-// unpack decompresses packages, several at once, to files from which the layer
-// is written later: the entries of a layer are sorted, and a package may be far
-// larger than the memory. The packages come in the order of their names.
-func (l *layer) unpack(ctx context.Context, debs []debFile, dir string) ([]*unpackedDeb, error) {
-	all := make([]*unpackedDeb, len(debs))
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(runtime.GOMAXPROCS(0))
-	for i, deb := range debs {
-		group.Go(func() error {
-			f, err := os.Open(deb.path)
-			if err != nil {
-				return err
-			}
-			defer f.Close()
-			spool, err := os.CreateTemp(dir, "unpacked-*")
-			if err != nil {
-				return err
-			}
-			u := &unpackedDeb{spool: spool}
-			all[i] = u
-			if err := os.Remove(spool.Name()); err != nil { // it goes when it is closed
-				return err
-			}
-			sum := sha256.New()
-			content := io.TeeReader(f, sum)
-			if err = u.read(ctx, content); err == nil {
-				_, err = io.Copy(io.Discard, content) // what follows the archive
-			}
-			if got := hex.EncodeToString(sum.Sum(nil)); err == nil && got != deb.sha256 {
-				err = fmt.Errorf("it has the SHA-256 %s, and not the one that it came with: it was changed, or the disk is failing; remove it", got)
-			}
-			if err != nil {
-				return fmt.Errorf("package %s: %w", deb.path, err)
-			}
-			return nil
-		})
-	}
-	err := group.Wait()
-	for _, u := range all {
-		if u != nil {
-			l.spools = append(l.spools, u.spool)
-		}
-	}
-	slices.SortFunc(all, func(a, b *unpackedDeb) int {
-		if a == nil || b == nil {
-			return 0 // there was an error
-		}
-		return strings.Compare(a.infoName(), b.infoName())
-	})
-	return all, err
-}
-
-// read reads a package: its content goes to the spool.
-func (u *unpackedDeb) read(ctx context.Context, r io.Reader) error {
-	deb, err := ReadDeb(r)
-	if err != nil {
-		return err
-	}
-	u.control, u.info, u.sums = deb.Control, deb.Info, map[string]string{}
-	conffiles := u.conffiles()
-	byName := map[string]*entry{}
-	var offset int64
-	for {
-		if err := context.Cause(ctx); err != nil {
-			return err
-		}
-		h, err := deb.Data.Next()
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("%w: data.tar: %w", errDeb, err)
-		}
-		name := path.Clean("/" + h.Name)
-		if name == "/" {
-			u.list = append(u.list, "/.")
-			continue
-		}
-		u.list = append(u.list, name)
-		e := &entry{owner: u.name(), header: tar.Header{
-			Typeflag: h.Typeflag, Linkname: h.Linkname, Mode: h.Mode & 0o7777, Uid: h.Uid, Gid: h.Gid, ModTime: h.ModTime,
-		}}
-		switch h.Typeflag {
-		case tar.TypeDir:
-		case tar.TypeSymlink:
-			e.header.Mode = 0o777
-		case tar.TypeReg:
-			sum := md5.New()
-			var to io.Writer = u.spool
-			isConf := slices.Contains(conffiles, name)
-			if isConf {
-				to = io.MultiWriter(u.spool, sum)
-			}
-			n, err := io.Copy(to, deb.Data)
-			if err != nil {
-				return fmt.Errorf("%s: %w", h.Name, err)
-			}
-			if isConf {
-				u.sums[name] = hex.EncodeToString(sum.Sum(nil))
-			}
-			e.file = &file{u.spool, offset, n}
-			offset += n
-		case tar.TypeLink:
-			target := byName[path.Clean("/"+h.Linkname)]
-			if target == nil || target.file == nil {
-				return fmt.Errorf("%w: data.tar: %s is another name of %s, which does not come before", errDeb, h.Name, h.Linkname)
-			}
-			*e = *target
-		default:
-			return fmt.Errorf("%w: data.tar: %s is of type %q", errDeb, h.Name, h.Typeflag)
-		}
-		byName[name] = e
-		u.names = append(u.names, h.Name)
-		u.entries = append(u.entries, e)
-	}
-}
-
 // merge adds a package's files.
 func (l *layer) merge(u *unpackedDeb, s *system) error {
 	for i, e := range u.entries {
@@ -297,122 +165,6 @@ func (l *layer) file(name string, mode int64, content []byte) *entry {
 	e := &entry{header: tar.Header{Typeflag: tar.TypeReg, Mode: mode, ModTime: l.date}, file: &file{bytes.NewReader(content), 0, int64(len(content))}}
 	l.entries[name] = e
 	return e
-}
-
-// declared adds what the recipe itself says: folders, files, links, users.
-func (l *layer) declared(p part, s *system) error {
-	at := func(name string) (string, error) {
-		where, link, err := place(name)
-		l.link(link, s)
-		return where, err
-	}
-	owners := map[string]string{} // by path; known when the users are
-	for _, name := range sorted(p.Folders) {
-		where, err := at(name)
-		if err != nil {
-			return err
-		}
-		f := p.Folders[name]
-		l.entries[where] = &entry{header: tar.Header{Typeflag: tar.TypeDir, Mode: int64(f.Mode.or(0o755)), ModTime: l.date}}
-		owners[where] = f.Owner
-	}
-	content := map[string][]byte{}
-	for _, name := range sorted(p.Files) {
-		b, err := l.content(p, p.Files[name])
-		if err != nil {
-			return fmt.Errorf("file %s: %w", name, err)
-		}
-		content[name] = b // before any is replaced: one may be a copy of another
-	}
-	for _, name := range sorted(p.Files) {
-		where, err := at(name)
-		if err != nil {
-			return err
-		}
-		l.file(where, int64(p.Files[name].Mode.or(0o644)), content[name])
-		owners[where] = p.Files[name].Owner
-	}
-	for name, target := range p.links() {
-		where, err := at(name)
-		if err != nil {
-			return err
-		}
-		l.symlink(where, target)
-	}
-	if err := l.users(p, s); err != nil {
-		return err
-	}
-	for where, owner := range owners {
-		uid, gid, err := s.find(owner)
-		if err != nil {
-			return fmt.Errorf("/%s: %w", where, err)
-		}
-		l.entries[where].header.Uid, l.entries[where].header.Gid = uid, gid
-	}
-	return nil
-}
-
-func (m Mode) or(other Mode) Mode {
-	if m == 0 {
-		return other
-	}
-	return m
-}
-
-// content is that of a file of the recipe.
-func (l *layer) content(p part, f File) ([]byte, error) {
-	switch {
-	case f.Source != "":
-		return fs.ReadFile(p.recipe.dir, f.Source)
-	case f.Copy == "":
-		return []byte(f.Content), nil
-	}
-	pattern, _, err := place(f.Copy)
-	if err != nil {
-		return nil, err
-	}
-	var all []byte
-	found := false
-	for _, name := range sorted(l.entries) {
-		ok, err := path.Match(pattern, name)
-		if err != nil {
-			return nil, fmt.Errorf("copying %s: %w", f.Copy, err)
-		}
-		if e := l.entries[name]; ok && e.file != nil {
-			b, err := e.file.bytes()
-			if err != nil {
-				return nil, err
-			}
-			all, found = append(all, b...), true
-		}
-	}
-	if !found {
-		return nil, fmt.Errorf("copying %s: no package of this layer has such a file", f.Copy)
-	}
-	return all, nil
-}
-
-// users adds the users to /etc/passwd and /etc/group, which may be new.
-func (l *layer) users(p part, s *system) error {
-	for name, to := range map[string]*string{"etc/passwd": &s.passwd, "etc/group": &s.group} {
-		if e := l.entries[name]; e != nil && e.file != nil {
-			b, err := e.file.bytes()
-			if err != nil {
-				return err
-			}
-			*to = string(b)
-		}
-	}
-	for _, u := range p.Users {
-		if err := s.add(u); err != nil {
-			return err
-		}
-	}
-	if len(p.Users) > 0 {
-		l.file("etc/passwd", 0o644, []byte(s.passwd))
-		l.file("etc/group", 0o644, []byte(s.group))
-	}
-	return nil
 }
 
 // parents adds the folders that files are in and nobody has named, and gives

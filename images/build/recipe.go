@@ -2,8 +2,6 @@ package build
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,7 +12,6 @@ import (
 	"strconv"
 	"strings"
 
-	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"go.yaml.in/yaml/v3"
 
 	"vmctr/images"
@@ -93,68 +90,6 @@ func (m *Mode) UnmarshalYAML(n *yaml.Node) error {
 	}
 	*m = Mode(v)
 	return nil
-}
-
-// Config is how a container of the image starts (image-spec, config.md). What
-// a recipe leaves out it has from its base; Env, Labels, Ports and Volumes are
-// added to the base's.
-type Config struct {
-	Entrypoint []string
-	Cmd        []string
-	Env        []string // NAME=VALUE
-	User       string
-	Workdir    string
-	Ports      []string // PORT or PORT/udp
-	Volumes    []string
-	StopSignal string `yaml:"stop-signal"`
-	Labels     map[string]string
-}
-
-// Load reads the recipe name, file name.yaml of dir, and those that it is based
-// on. A base is looked for in dir first and then in library.
-func Load(dir, library fs.FS, name string) (*Recipe, error) {
-	return load(dir, library, name, nil)
-}
-
-func load(dir, library fs.FS, name string, above []string) (*Recipe, error) {
-	if slices.Contains(above, name) {
-		return nil, fmt.Errorf("recipe %s: it is based on itself: %s", name, strings.Join(append(above, name), ", "))
-	}
-	file := name + ".yaml"
-	b, err := fs.ReadFile(dir, file)
-	if errors.Is(err, fs.ErrNotExist) && len(above) > 0 {
-		dir = library
-		b, err = fs.ReadFile(dir, file)
-	}
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("there is no recipe %q; there are %s", name, strings.Join(Names(library), ", "))
-	}
-	if err != nil {
-		return nil, fmt.Errorf("reading the recipe %s: %w", name, err)
-	}
-	r, err := Parse(name, b)
-	if err != nil {
-		return nil, err
-	}
-	r.dir = dir
-	if r.From != Scratch {
-		if r.base, err = load(dir, library, r.From, append(above, name)); err != nil {
-			return nil, fmt.Errorf("the base of recipe %s: %w", name, err)
-		}
-	}
-	return r, nil
-}
-
-// In tells whether the recipe is from this folder.
-func (r *Recipe) In(dir fs.FS) bool { return r.dir == dir }
-
-// Names are the recipes of a folder.
-func Names(dir fs.FS) (names []string) {
-	files, _ := fs.Glob(dir, "*.yaml")
-	for _, f := range files {
-		names = append(names, strings.TrimSuffix(f, ".yaml"))
-	}
-	return names
 }
 
 // Parse reads one recipe, without its base.
@@ -265,104 +200,4 @@ func (l Layer) links() iter.Seq2[string, string] {
 			}
 		}
 	}
-}
-
-// chain is the recipe and its bases, the lowest first.
-func (r *Recipe) chain() []*Recipe {
-	if r == nil {
-		return nil
-	}
-	return append(r.base.chain(), r)
-}
-
-// part is one layer of a chain of recipes, with what it has from its recipe.
-type part struct {
-	Layer
-	recipe  *Recipe
-	number  int // in its recipe, from 1
-	exclude []string
-	include []string
-}
-
-func (p part) String() string { return fmt.Sprintf("layer %d of recipe %s", p.number, p.recipe.Name) }
-
-// parts are all layers of a recipe's image, the lowest first.
-func (r *Recipe) parts() (parts []part) {
-	var exclude, include []string
-	for _, r := range r.chain() {
-		exclude = append(exclude, r.Exclude...)
-		include = append(include, r.Include...)
-		for i, l := range r.Layers {
-			parts = append(parts, part{l, r, i + 1, slices.Concat(exclude, l.Remove), slices.Clone(include)})
-		}
-	}
-	return parts
-}
-
-// Digest names the recipe, with its bases and the files that they name, by
-// content: with the packages of a lock it makes one image.
-func (r *Recipe) Digest() (v1.Hash, error) {
-	h := sha256.New()
-	for _, r := range r.chain() {
-		b, err := json.Marshal(r)
-		if err != nil {
-			return v1.Hash{}, err
-		}
-		fmt.Fprintf(h, "%s %d %s\n", r.Name, len(b), b)
-		for _, l := range r.Layers {
-			for _, p := range sorted(l.Files) {
-				if s := l.Files[p].Source; s != "" {
-					b, err := fs.ReadFile(r.dir, s)
-					if err != nil {
-						return v1.Hash{}, fmt.Errorf("recipe %s: %w", r.Name, err)
-					}
-					fmt.Fprintf(h, "%s %d %s\n", s, len(b), b)
-				}
-			}
-		}
-	}
-	return v1.Hash{Algorithm: "sha256", Hex: fmt.Sprintf("%x", h.Sum(nil))}, nil
-}
-
-// apply puts what the recipe says over the configuration of its base.
-func (c Config) apply(to *v1.Config) error {
-	if c.Entrypoint != nil {
-		to.Entrypoint, to.Cmd = c.Entrypoint, nil // the base's arguments are not for this program
-	}
-	if c.Cmd != nil {
-		to.Cmd = c.Cmd
-	}
-	for _, e := range c.Env {
-		name, _, _ := strings.Cut(e, "=")
-		to.Env = append(slices.DeleteFunc(slices.Clone(to.Env), func(o string) bool { return strings.HasPrefix(o, name+"=") }), e)
-	}
-	for _, s := range []struct{ to, from *string }{{&to.User, &c.User}, {&to.WorkingDir, &c.Workdir}, {&to.StopSignal, &c.StopSignal}} {
-		if *s.from != "" {
-			*s.to = *s.from
-		}
-	}
-	for _, p := range c.Ports {
-		number, protocol, ok := strings.Cut(p, "/")
-		if n, err := strconv.ParseUint(number, 10, 16); err != nil || n == 0 || ok && protocol != "tcp" && protocol != "udp" {
-			return fmt.Errorf("%q is no port, such as 80 or 53/udp", p)
-		}
-		if !ok {
-			p += "/tcp"
-		}
-		set(&to.ExposedPorts, p, struct{}{})
-	}
-	for _, v := range c.Volumes {
-		set(&to.Volumes, v, struct{}{})
-	}
-	for k, v := range c.Labels {
-		set(&to.Labels, k, v)
-	}
-	return nil
-}
-
-func set[V any](m *map[string]V, k string, v V) {
-	if *m == nil {
-		*m = map[string]V{}
-	}
-	(*m)[k] = v
 }
