@@ -29,7 +29,7 @@
 //	about: My page.
 //	from: nginx                  # one of bench's recipes, one beside this file, or scratch
 //	layers:
-//	  - packages: [nginx-extras]
+//	  - packages: [curl]
 //	    files:
 //	      /var/www/html/index.html:
 //	        source: index.html   # beside this file
