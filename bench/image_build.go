@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -134,6 +135,11 @@ func openRecipe(name string) (r *build.Recipe, dir string, err error) {
 	}
 	r, err = build.Load(os.DirFS(dir), recipes.FS, stem)
 	return r, dir, err
+}
+
+// hasRecipe tells whether one of bench's recipes makes the image of a name.
+func hasRecipe(image string) bool {
+	return slices.Contains(build.Names(recipes.FS), strings.TrimSuffix(image, ":latest"))
 }
 
 // recipeNames are those that bench has.

@@ -297,6 +297,19 @@ func TestImageBuildRefuses(t *testing.T) {
 	}
 }
 
+// TestRunWithoutImage: who runs an image that is not there yet learns how to make
+// it, if there is a recipe.
+func TestRunWithoutImage(t *testing.T) {
+	t.Setenv("BENCH_CACHE", t.TempDir())
+	for name, want := range map[string]string{
+		"redis": "bench image build redis makes it", "redis:latest": "bench image build redis makes it", "redis:6": "bench image pull, build or import brings one",
+	} {
+		if _, stderr, code := benchRun(t, name); code != exitRun || !strings.Contains(stderr, want) {
+			t.Errorf("%s: exit code %d, %q, want %q", name, code, stderr, want)
+		}
+	}
+}
+
 // TestImageBuildOwn builds a recipe of the user's, which needs no packages.
 func TestImageBuildOwn(t *testing.T) {
 	t.Setenv("BENCH_CACHE", t.TempDir())

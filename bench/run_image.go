@@ -78,7 +78,11 @@ func named(name string, p v1.Platform) (*images.Image, error) {
 		return nil, err
 	}
 	img, err := store.Image(name, p)
-	if errors.As(err, new(*images.NotFoundError)) {
+	switch {
+	case !errors.As(err, new(*images.NotFoundError)):
+	case hasRecipe(name):
+		err = fmt.Errorf("%w; bench image build %s makes it", err, strings.TrimSuffix(name, ":latest"))
+	default:
 		err = fmt.Errorf("%w; bench image pull, build or import brings one, and a path begins with a slash or a dot (./%s)", err, name)
 	}
 	return img, err
