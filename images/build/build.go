@@ -28,7 +28,7 @@ type Builder struct {
 	Log     func(format string, a ...any) // is told what goes on; may be nil
 
 	made    map[string]madeLayer
-	updated map[string]bool
+	updated map[string]bool // the locks, and the lists of apt, that are new already
 }
 
 // madeLayer is a layer that is in the store, and the system up to it.

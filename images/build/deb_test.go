@@ -234,7 +234,7 @@ func FuzzReadDeb(f *testing.F) {
 		if err := u.read(t.Context(), bytes.NewReader(b)); err != nil {
 			return
 		}
-		l := &layer{entries: map[string]*entry{}}
+		l := &layer{entries: map[string]*entry{}, packages: map[string]*unpackedDeb{}}
 		after := system{}.clone()
 		if err := l.merge(u, &after); err != nil {
 			return

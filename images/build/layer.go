@@ -20,7 +20,7 @@ type system struct {
 	accounts
 	packages []installed
 	folders  map[string]tar.Header // those that are not root's, with mode 0755
-	links    map[string]bool       // the folders of merged that are links already
+	links    map[string]bool       // the symbolic links
 }
 
 func (s system) clone() system {
@@ -33,9 +33,10 @@ func (s system) clone() system {
 
 // layer is a set of files by path, relative to the root, before it is written.
 type layer struct {
-	entries map[string]*entry
-	date    time.Time
-	spools  []*os.File
+	entries  map[string]*entry
+	date     time.Time
+	packages map[string]*unpackedDeb
+	spools   []*os.File
 }
 
 // entry is one of them. Its header has no name: that is its path.
@@ -74,7 +75,7 @@ type debFile struct{ path, sha256 string }
 // makeLayer puts together the layer p from its packages, on what is below.
 // Temporary files are in dir, and have no names.
 func makeLayer(ctx context.Context, p part, debs []debFile, below system, date time.Time, dir string) (l *layer, after system, err error) {
-	l = &layer{entries: map[string]*entry{}, date: date}
+	l = &layer{entries: map[string]*entry{}, date: date, packages: map[string]*unpackedDeb{}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("%s: %w", p, err), l.close())
@@ -106,6 +107,7 @@ func makeLayer(ctx context.Context, p part, debs []debFile, below system, date t
 
 // merge adds a package's files.
 func (l *layer) merge(u *unpackedDeb, s *system) error {
+	l.packages[u.name()] = u
 	for i, e := range u.entries {
 		name, link, err := place(u.names[i])
 		if err != nil {
@@ -125,6 +127,8 @@ func (l *layer) merge(u *unpackedDeb, s *system) error {
 		case have.header.Typeflag == tar.TypeSymlink && e.header.Typeflag == tar.TypeSymlink && have.header.Linkname == e.header.Linkname:
 			continue
 		case u.replaces(have.owner):
+		case l.packages[have.owner] != nil && l.packages[have.owner].replaces(u.name()):
+			continue
 		default:
 			return fmt.Errorf("the packages %s and %s both have /%s", have.owner, u.name(), name)
 		}
@@ -182,9 +186,16 @@ func (l *layer) parents(s *system) error {
 		}
 	}
 	for name, e := range l.entries {
+		if e.header.Typeflag == tar.TypeSymlink {
+			s.links[name] = true
+		}
 		if e.header.Typeflag != tar.TypeDir {
 			continue
 		}
+		if s.links[name] && e.owner != "" {
+			return fmt.Errorf("the folder /%s would hide a link of the same name in a layer below; a recipe that wants that has it among its folders", name)
+		}
+		delete(s.links, name)
 		if h, ok := s.folders[name]; ok && e.owner != "" {
 			h.ModTime = e.header.ModTime
 			e.header = h

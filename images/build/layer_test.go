@@ -192,6 +192,7 @@ func TestLayerRefuses(t *testing.T) {
 	}{
 		{"two packages with the same file", Layer{}, []debFile{a, deb(file("", "./bin/x"), "b")}, "the packages a and b both have /usr/bin/x"},
 		{"one that replaces another's", Layer{}, []debFile{a, deb(file("Replaces: z, a (<< 2)\n", "./bin/x"), "b")}, ""},
+		{"one that another replaces", Layer{}, []debFile{deb(file("Replaces: z\n", "./bin/x"), "b"), deb(file("", "./usr/bin/x"), "z")}, ""},
 		{"a changed file", Layer{}, []debFile{changed}, "not the one that it came with"},
 		{"no such file", Layer{}, []debFile{{path: "/nonexistent/x.deb"}}, "no such file"},
 		{"a device", Layer{}, []debFile{deb(packaged{files: []tar.Header{{Name: "./dev/x", Typeflag: tar.TypeChar}}}, "b")}, "is of type"},
@@ -208,6 +209,21 @@ func TestLayerRefuses(t *testing.T) {
 				t.Errorf("%v, want %q", err, tt.want)
 			}
 		})
+	}
+}
+
+// TestLayerOnLink: a file is not put where a layer below has a link, which it
+// would hide with all that is behind.
+func TestLayerOnLink(t *testing.T) {
+	_, below, err := build(t, Layer{Folders: map[string]Folder{"/a": {}}, Links: map[string]string{"/b": "a"}}, system{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := build(t, Layer{Files: map[string]File{"/b/x": {}}}, below); err == nil || !strings.Contains(err.Error(), "folder /b would hide a link") {
+		t.Errorf("%v", err)
+	}
+	if _, _, err := build(t, Layer{Folders: map[string]Folder{"/b": {}}, Files: map[string]File{"/b/x": {}}}, below); err != nil {
+		t.Errorf("when it is asked for: %v", err)
 	}
 }
 

@@ -57,10 +57,7 @@ func (b *Builder) Resolve(ctx context.Context, r *Recipe, platform v1.Platform) 
 		return nil, err
 	}
 	lock.Platforms[name] = locked
-	if b.updated == nil {
-		b.updated = map[string]bool{}
-	}
-	b.updated[file+" "+name] = true
+	set(&b.updated, file+" "+name, true)
 	return locked, lock.Write(file)
 }
 
@@ -96,10 +93,11 @@ func (b *Builder) resolve(ctx context.Context, p part, arch string, below []Lock
 		return l, err
 	}
 	defer unlock()
-	from, err := a.debian(ctx, b.Update && len(b.updated) == 0)
+	from, err := a.debian(ctx, b.Update && !b.updated[a.dir])
 	if err != nil {
 		return l, err
 	}
+	set(&b.updated, a.dir, true)
 	if l.Packages, err = a.resolve(ctx, p.Packages, without, have, from); err != nil {
 		return l, fmt.Errorf("%s: %w", p, err)
 	}
