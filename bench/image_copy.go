@@ -101,12 +101,12 @@ func (c imageCopyCommand) read(ctx context.Context, s streams, w *images.Writer,
 			list, err = withName(list, from.name)
 		}
 	}
-	if err != nil {
-		return images.Named{}, err
+	var n images.Named
+	if err == nil {
+		n, err = only(list)
 	}
-	n, err := only(list)
 	if err != nil {
-		return images.Named{}, fmt.Errorf("%s: %w: add a colon and the name of one", c.Source, err)
+		return n, fmt.Errorf("copying %s: %w", c.Source, err)
 	}
 	return n, nil
 }
@@ -125,7 +125,7 @@ func withName(list []images.Named, name string) (found []images.Named, err error
 		have = append(have, n.Name)
 	}
 	if found == nil {
-		return nil, &images.NotFoundError{Name: name, Have: have}
+		return nil, fmt.Errorf("it has no image named %q; it has %q", name, have)
 	}
 	return found, nil
 }

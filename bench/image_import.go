@@ -25,7 +25,7 @@ func (c imageImportCommand) Run(s streams) error {
 		if c.Name != "" {
 			n, err := only(list)
 			if err != nil {
-				return fmt.Errorf("%s: %w: without %s they keep their names", c.File, err, c.Name)
+				return fmt.Errorf("%s cannot be named %s: %w", c.File, c.Name, err)
 			}
 			list = []images.Named{{Name: c.Name, Descriptor: n.Descriptor}}
 		}
@@ -81,9 +81,12 @@ func only(list []images.Named) (images.Named, error) {
 		if n.Descriptor.Digest != list[0].Descriptor.Digest {
 			var names []string
 			for _, n := range list {
-				names = append(names, fmt.Sprintf("%q", n.Name))
+				if n.Name == "" {
+					n.Name = n.Descriptor.Digest.String()
+				}
+				names = append(names, n.Name)
 			}
-			return images.Named{}, fmt.Errorf("it has several images: %s", strings.Join(names, ", "))
+			return images.Named{}, fmt.Errorf("it has several images, %s: bench image copy takes one, oci:DIR:TAG, oci-archive:FILE:NAME or docker-archive:FILE:NAME", strings.Join(names, " and "))
 		}
 	}
 	if len(list) == 0 {

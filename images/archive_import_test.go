@@ -400,7 +400,7 @@ func TestLayout(t *testing.T) {
 			}
 		}
 	}
-	if _, err := w.ImportLayout(t.Context(), dir, "three"); err == nil || !strings.Contains(err.Error(), `no image named "three"`) {
+	if _, err := w.ImportLayout(t.Context(), dir, "three"); err == nil || !strings.Contains(err.Error(), `it has no image named "three"; it has ["one" "many" "many" "example/full:2"]`) {
 		t.Error(err)
 	}
 	if _, err := w.ImportLayout(t.Context(), t.TempDir(), ""); err == nil || !strings.Contains(err.Error(), "no file oci-layout") {

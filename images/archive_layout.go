@@ -145,8 +145,11 @@ func (w *Writer) entries(ctx context.Context, list []v1.Descriptor, tag string) 
 		}
 		groups[n] = append(groups[n], d)
 	}
+	if len(list) == 0 {
+		return nil, errors.New("it names no image")
+	}
 	if len(order) == 0 {
-		return nil, &NotFoundError{tag, have}
+		return nil, fmt.Errorf("it has no image named %q; it has %q", tag, have)
 	}
 	var all []Named
 	for _, n := range order {

@@ -72,7 +72,7 @@ var causes = []struct {
 	{answered([]int{http.StatusUnauthorized, http.StatusForbidden}, transport.UnauthorizedErrorCode, transport.DeniedErrorCode),
 		"The registry %[1]s does not allow it. Log in (docker login %[1]s, or podman login --compat-auth-file ~/.docker/config.json %[1]s), and see whether the name is right: some registries say this of what does not exist."},
 	{answered([]int{http.StatusNotFound}, transport.ManifestUnknownErrorCode),
-		"The registry %[1]s has no %[3]s of %[2]s: is the name right?"},
+		"The registry %[1]s has no %[2]s with the tag or the digest %[3]s: is the name right?"},
 	{answered([]int{http.StatusTooManyRequests}, transport.TooManyRequestsErrorCode),
 		"The registry %[1]s has had enough of us: wait, or log in (docker login %[1]s), since it may bear more of those whom it knows."},
 	{answered([]int{http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout}),

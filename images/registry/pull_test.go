@@ -392,7 +392,7 @@ func TestPullRefuses(t *testing.T) {
 		{"huge manifest", "alpine", manifest(oci, strings.Repeat(" ", maxManifest+1)), "more than 4194304 bytes"},
 		{"foreign layer", "alpine", manifest(oci, `{"config":`+fmt.Sprintf(descriptor, "2")+`,"layers":[{"mediaType":"`+string(types.DockerForeignLayer)+
 			`","size":1,"digest":"sha256:`+strings.Repeat("0", 64)+`","urls":["https://example.com/x"]}]}`), "may not be copied"},
-		{"no tag", "alpine:none", nil, "has no none of alpine"},
+		{"no tag", "alpine:none", nil, "has no alpine with the tag or the digest none"},
 		{"no name", "none", nil, "has no repository none"},
 		{"no platform", "arm", nil, "is not for linux/amd64, but for linux/arm64"},
 		{"bad reference", "UPPER", nil, "is no name of an image"},
