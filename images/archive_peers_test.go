@@ -2,12 +2,14 @@ package images
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
@@ -25,8 +27,10 @@ func TestPodman(t *testing.T) {
 	dir := t.TempDir()
 	podman := func(args ...string) {
 		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
 		args = append([]string{"--root", filepath.Join(dir, "root"), "--runroot", filepath.Join(dir, "run"), "--storage-driver", "vfs"}, args...)
-		if out, err := exec.CommandContext(t.Context(), "podman", args...).CombinedOutput(); err != nil {
+		if out, err := exec.CommandContext(ctx, "podman", args...).CombinedOutput(); err != nil {
 			t.Fatalf("podman %v: %v\n%s", args, err, out)
 		}
 	}

@@ -1,10 +1,12 @@
 package registry
 
 import (
+	"context"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
@@ -23,6 +25,13 @@ func named(t testing.TB, s *images.Store, ref string) images.Named {
 	return n
 }
 
+func push(t testing.TB, c *Client, s *images.Store, n images.Named, ref string) (Transferred, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	return c.Push(ctx, s, n, ref)
+}
+
 // TestPush: an index goes to another registry and comes back the same.
 func TestPush(t *testing.T) {
 	index := registrytest.Alpine(t)
@@ -36,7 +45,7 @@ func TestPush(t *testing.T) {
 	if _, err := pull(t, client(), s, ref); err != nil {
 		t.Fatal(err)
 	}
-	_, err = client().Push(t.Context(), s, named(t, s, ref), to.Host()+"/copy:1")
+	_, err = push(t, client(), s, named(t, s, ref), to.Host()+"/copy:1")
 	if err == nil || !strings.Contains(err.Error(), "those for linux/arm64, unknown/unknown are not in the store: bench image pull --all-platforms "+ref) {
 		t.Errorf("an index with one platform: %v", err)
 	}
@@ -44,7 +53,7 @@ func TestPush(t *testing.T) {
 		t.Fatal(err)
 	}
 	l := layer(t, index, 0)
-	n, err := client().Push(t.Context(), s, named(t, s, ref), to.Host()+"/copy:1")
+	n, err := push(t, client(), s, named(t, s, ref), to.Host()+"/copy:1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +105,7 @@ func TestPushSendsLittle(t *testing.T) {
 			present = append(present, e.Blob.Digest)
 		}
 	}
-	n, err := c.Push(t.Context(), s, named(t, s, ref), ref)
+	n, err := push(t, c, s, named(t, s, ref), ref)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +113,7 @@ func TestPushSendsLittle(t *testing.T) {
 		t.Errorf("transferred %+v; said to be there: %v", n, present)
 	}
 	server.Fault = nil
-	if n, err := client().Push(t.Context(), s, named(t, s, ref), ref); err != nil || n.Blobs != 0 {
+	if n, err := push(t, client(), s, named(t, s, ref), ref); err != nil || n.Blobs != 0 {
 		t.Errorf("again: %+v, %v", n, err)
 	}
 }
@@ -128,7 +137,7 @@ func TestPushRetries(t *testing.T) {
 	}
 	c := client()
 	c.Parallel = 1
-	if _, err := c.Push(t.Context(), s, named(t, s, ref), ref); err != nil {
+	if _, err := push(t, c, s, named(t, s, ref), ref); err != nil {
 		t.Error(err)
 	}
 	if !failed[http.MethodPut] {
@@ -144,7 +153,7 @@ func TestPushRetries(t *testing.T) {
 	if _, err := s.Put(ref, registrytest.Image(t, "amd64", false, registrytest.Layer(t, 31, 1000, types.OCILayer))); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.Push(t.Context(), s, named(t, s, ref), ref); err == nil || !strings.Contains(err.Error(), "does not allow it") {
+	if _, err := push(t, c, s, named(t, s, ref), ref); err == nil || !strings.Contains(err.Error(), "does not allow it") {
 		t.Errorf("without the right: %v", err)
 	}
 }
