@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"vmctr/images"
+	"vmctr/images/registry"
 )
 
 type imagePushCommand struct {
@@ -41,7 +42,11 @@ func (c imagePushCommand) Run(s streams) error {
 	}
 	if !c.Quiet {
 		fmt.Fprintf(s.out, "Digest: %s\n", n.Descriptor.Digest)
-		fmt.Fprintf(s.err, "%s went, and %s were there\n", transferredBlobs(sent.Blobs, sent.Bytes), transferredBlobs(sent.PresentBlobs, sent.PresentBytes))
+		if sent == (registry.Transferred{}) {
+			fmt.Fprintln(s.err, "the registry has it already")
+		} else {
+			fmt.Fprintf(s.err, "%s went, and %s were there\n", transferredBlobs(sent.Blobs, sent.Bytes), transferredBlobs(sent.PresentBlobs, sent.PresentBytes))
+		}
 	}
 	fmt.Fprintln(s.out, familiar)
 	return nil

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -46,49 +47,49 @@ func (e *plainHTTPError) Error() string {
 func explain(op string, ref name.Reference, err error) error {
 	for _, c := range causes {
 		if c.is(err) {
-			host, repository := ref.Context().RegistryStr(), ref.Context().RepositoryStr()
-			return &Error{op, ref.String(), err, fmt.Sprintf(c.advice, host, repository, ref.Identifier())}
+			words := strings.NewReplacer("HOST", ref.Context().RegistryStr(), "REPOSITORY", ref.Context().RepositoryStr(), "TAG", ref.Identifier())
+			return &Error{op, ref.String(), err, words.Replace(c.advice)}
 		}
 	}
 	return &Error{Op: op, Ref: ref.String(), Err: err}
 }
 
-// causes are tried in turn. The advice is told the registry, the repository and
-// the tag or digest.
+// causes are tried in turn. In the advice HOST is the registry, REPOSITORY the
+// repository in it and TAG the tag or digest.
 var causes = []struct {
 	is     func(error) bool
 	advice string
 }{
 	{is[x509.UnknownAuthorityError],
-		"The certificate of %[1]s is by an authority that this host does not know. Put the authority's certificate into /etc/docker/certs.d/%[1]s/ca.crt, or, if who is on the way does not matter, use --insecure."},
+		"The certificate of HOST is by an authority that this host does not know. Put the authority's certificate into /etc/docker/certs.d/HOST/ca.crt, or, if who is on the way does not matter, use --insecure."},
 	{is[x509.HostnameError],
-		"The registry at %[1]s has a certificate for another name: use that name, or, if who is on the way does not matter, --insecure."},
+		"The registry at HOST has a certificate for another name: use that name, or, if who is on the way does not matter, --insecure."},
 	{is[x509.CertificateInvalidError],
-		"The certificate of %[1]s is not valid (now): is the clock of this host right? If who is on the way does not matter, use --insecure."},
+		"The certificate of HOST is not valid (now): is the clock of this host right? If who is on the way does not matter, use --insecure."},
 	{is[tls.AlertError],
-		"The registry %[1]s refuses the connection: it may want a certificate of you, as /etc/docker/certs.d/%[1]s/client.cert and client.key."},
+		"The registry HOST refuses the connection: it may want a certificate of you, as /etc/docker/certs.d/HOST/client.cert and client.key."},
 	{answered(nil, transport.NameUnknownErrorCode),
-		"The registry %[1]s has no repository %[2]s: is the name right?"},
+		"The registry HOST has no repository REPOSITORY: is the name right?"},
 	{answered([]int{http.StatusUnauthorized, http.StatusForbidden}, transport.UnauthorizedErrorCode, transport.DeniedErrorCode),
-		"The registry %[1]s does not allow it. Log in (docker login %[1]s, or podman login --compat-auth-file ~/.docker/config.json %[1]s), and see whether the name is right: some registries say this of what does not exist."},
+		"The registry HOST does not allow it. Log in (docker login HOST, or podman login --compat-auth-file ~/.docker/config.json HOST), and see whether the name is right: some registries say this of what does not exist."},
 	{answered([]int{http.StatusNotFound}, transport.ManifestUnknownErrorCode),
-		"The registry %[1]s has no %[2]s with the tag or the digest %[3]s: is the name right?"},
+		"The registry HOST has no REPOSITORY with the tag or the digest TAG: is the name right?"},
 	{answered([]int{http.StatusTooManyRequests}, transport.TooManyRequestsErrorCode),
-		"The registry %[1]s has had enough of us: wait, or log in (docker login %[1]s), since it may bear more of those whom it knows."},
+		"The registry HOST has had enough of us: wait, or log in (docker login HOST), since it may bear more of those whom it knows."},
 	{answered([]int{http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout}),
-		"The registry %[1]s is in trouble: try again later. What came is kept."},
-	{is[*plainHTTPError], "If the registry %[1]s has no TLS and who is on the way does not matter, use --plain-http."},
-	{isError(http.ErrSchemeMismatch), "The registry %[1]s has no TLS, it seems: if who is on the way does not matter, use --plain-http."},
+		"The registry HOST is in trouble: try again later. What came is kept."},
+	{is[*plainHTTPError], "If the registry HOST has no TLS and who is on the way does not matter, use --plain-http."},
+	{isError(http.ErrSchemeMismatch), "The registry HOST has no TLS, it seems: if who is on the way does not matter, use --plain-http."},
 	{func(err error) bool { d, ok := errors.AsType[*net.DNSError](err); return ok && d.IsNotFound },
-		"There is no host %[1]s: is the name right, and does this host have a network? If only a proxy leads out, set HTTPS_PROXY."},
-	{isError(syscall.ECONNREFUSED), "Nothing listens at %[1]s: does the registry run, and on this port?"},
+		"There is no host HOST: is the name right, and does this host have a network? If only a proxy leads out, set HTTPS_PROXY."},
+	{isError(syscall.ECONNREFUSED), "Nothing listens at HOST: does the registry run, and on this port?"},
 	{isError(syscall.ENETUNREACH, syscall.EHOSTUNREACH),
-		"No way leads to %[1]s: does this host have a network? If only a proxy leads out, set HTTPS_PROXY."},
-	{isError(errStalled), "The connection to %[1]s may be bad. What came is kept, and the next try goes on there."},
+		"No way leads to HOST: does this host have a network? If only a proxy leads out, set HTTPS_PROXY."},
+	{isError(errStalled), "The connection to HOST may be bad. What came is kept, and the next try goes on there."},
 	{func(err error) bool { n, ok := errors.AsType[net.Error](err); return ok && n.Timeout() },
-		"No answer from %[1]s: does this host have a network, or does a firewall want a proxy (HTTPS_PROXY)? What came is kept."},
+		"No answer from HOST: does this host have a network, or does a firewall want a proxy (HTTPS_PROXY)? What came is kept."},
 	{isError(syscall.ENOSPC), "The disk is full: bench image prune removes what no image needs."},
-	{is[*images.DigestError], "Try again: if it stays so, the image is damaged in the registry %[1]s, or in a proxy on the way."},
+	{is[*images.DigestError], "Try again: if it stays so, the image is damaged in the registry HOST, or in a proxy on the way."},
 }
 
 func is[E error](err error) bool {

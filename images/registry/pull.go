@@ -2,6 +2,7 @@ package registry
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -72,16 +73,20 @@ type puller struct {
 }
 
 func (p *puller) pull(ctx context.Context, ref name.Reference, children func([]v1.Descriptor) ([]v1.Descriptor, error)) (v1.Descriptor, error) {
-	client, closeIdle, err := p.c.connect(ctx, p.repo, transport.PullScope)
+	closeIdle, err := p.connect(ctx)
 	if err != nil {
 		return v1.Descriptor{}, err
 	}
 	defer closeIdle()
-	p.http = client
 	if p.root, p.rootRaw, err = p.manifest(ctx, ref); err != nil {
 		return v1.Descriptor{}, err
 	}
 	return p.root, p.w.Fetch(ctx, p.root, images.Source{Blob: p.blob, Children: children, Parallel: p.c.parallel()})
+}
+
+func (p *puller) connect(ctx context.Context) (closeIdle func(), err error) {
+	p.http, closeIdle, err = p.c.connect(ctx, p.repo, transport.PullScope)
+	return closeIdle, err
 }
 
 func (p *puller) url(kind, id string) string {
@@ -251,7 +256,7 @@ func (p *puller) get(ctx context.Context, kind, id string, offset int64) (*http.
 		r.Header.Set("Range", fmt.Sprintf("bytes=%d-", offset))
 		allowed = append(allowed, http.StatusPartialContent, http.StatusRequestedRangeNotSatisfiable)
 	}
-	resp, err := get(ctx, p.http, r)
+	resp, err := get(ctx, p.http, r, cmp.Or(p.c.patience, patience))
 	if err != nil {
 		return nil, err
 	}

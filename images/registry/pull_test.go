@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -224,6 +225,36 @@ func TestPullResumes(t *testing.T) {
 			}
 			verify(t, s)
 		})
+	}
+}
+
+// TestStall: an answer that begins and does not go on is given up and asked for
+// again.
+func TestStall(t *testing.T) {
+	index := registrytest.Alpine(t)
+	l := layer(t, index, 0)
+	server, s := registrytest.New(t), store(t)
+	server.Put(t, "alpine", index)
+	var stalled atomic.Bool
+	server.Fault = func(w http.ResponseWriter, r *http.Request) bool {
+		if !isBlob(r, l) || !stalled.CompareAndSwap(false, true) {
+			return false
+		}
+		w.Header().Set("Content-Length", fmt.Sprint(l.Size))
+		http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+		return true
+	}
+	c := client()
+	c.patience = 200 * time.Millisecond
+	var why error
+	c.Progress = func(e Event) {
+		if e.State == Retrying {
+			why = e.Err
+		}
+	}
+	if _, err := pull(t, c, s, server.Host()+"/alpine"); err != nil || !errors.Is(why, errStalled) {
+		t.Errorf("error %v; tried again for %v", err, why)
 	}
 }
 
@@ -514,6 +545,7 @@ func TestExplain(t *testing.T) {
 		{fmt.Errorf("get: %w", http.ErrSchemeMismatch), "--plain-http"},
 		{&plainHTTPError{"registry.example:5000"}, "--plain-http"},
 		{fmt.Errorf("x: %w", errStalled), "may be bad"},
+		{fmt.Errorf("x: %w", syscall.ENOSPC), "no space left on device\nThe disk is full: bench image prune removes what no image needs."},
 		{fs.ErrInvalid, "pulling registry.example:5000/team/app:v1: invalid argument"},
 	} {
 		if got := explain("pulling", ref, tt.err); !strings.Contains(got.Error(), tt.want) || !errors.Is(got, tt.err) && tt.err != error(x509.UnknownAuthorityError{}) {

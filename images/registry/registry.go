@@ -17,6 +17,7 @@
 //
 //	registry.go    a registry's client: who asks, how, and with which certificates
 //	pull.go        manifests and blobs, into a store
+//	look.go        manifests alone, to know what a pull would bring
 //	push.go        the way back
 //	retry.go       a registry that is busy, or a connection that breaks
 //	errors.go      what went wrong, and what would fix it
@@ -62,7 +63,9 @@ type Client struct {
 	// Progress is told what happens, from several goroutines.
 	Progress func(Event)
 
-	pause time.Duration // before the second try; a test has less of it
+	// A test has less of these.
+	pause    time.Duration // before the second try
+	patience time.Duration // that nothing comes
 }
 
 // An Event is something that happened to a blob on its way.
@@ -90,6 +93,9 @@ func (c *Client) tell(e Event) {
 		c.Progress(e)
 	}
 }
+
+// patience is how long nothing may come of an answer that has begun.
+const patience = 30 * time.Second
 
 func (c *Client) parallel() int {
 	if c.Parallel > 0 {

@@ -3,7 +3,6 @@ package registry
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -127,10 +126,7 @@ func isTransient(err error) bool {
 	return ok && timeout.Timeout()
 }
 
-// patience is how long nothing may come of a body.
-const patience = 30 * time.Second
-
-var errStalled = fmt.Errorf("nothing came for %v", patience)
+var errStalled = errors.New("the answer had begun, and nothing more came for too long")
 
 // body is that of an answer. A read of it that takes too long ends the request.
 type body struct {
@@ -138,17 +134,18 @@ type body struct {
 	cancel context.CancelCauseFunc
 	ctx    context.Context
 	timer  *time.Timer
+	most   time.Duration
 }
 
 // get makes a request whose body ends when nothing comes any more.
-func get(ctx context.Context, client *http.Client, r *http.Request) (*http.Response, error) {
+func get(ctx context.Context, client *http.Client, r *http.Request, patience time.Duration) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	resp, err := client.Do(r.WithContext(ctx))
 	if err != nil {
 		cancel(nil)
 		return nil, err
 	}
-	b := &body{ReadCloser: resp.Body, cancel: cancel, ctx: ctx}
+	b := &body{ReadCloser: resp.Body, cancel: cancel, ctx: ctx, most: patience}
 	b.timer = time.AfterFunc(patience, func() { cancel(errStalled) })
 	b.timer.Stop()
 	resp.Body = b
@@ -156,7 +153,7 @@ func get(ctx context.Context, client *http.Client, r *http.Request) (*http.Respo
 }
 
 func (b *body) Read(p []byte) (int, error) {
-	b.timer.Reset(patience)
+	b.timer.Reset(b.most)
 	n, err := b.ReadCloser.Read(p)
 	b.timer.Stop() // what is done with it may take its time
 	if err != nil && err != io.EOF && errors.Is(context.Cause(b.ctx), errStalled) {
