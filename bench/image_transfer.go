@@ -136,7 +136,7 @@ func (t *transfer) event(e registry.Event) {
 		}
 		if m.bar != nil {
 			// Never to the end: that is when it is checked.
-			m.bar.SetCurrent(min(e.Done, e.Blob.Size-1))
+			m.bar.SetCurrent(max(0, min(e.Done, e.Blob.Size-1)))
 		} else if time.Since(m.last) >= 10*time.Second {
 			m.last = time.Now()
 			t.say("%s: %s of %s", shortDigest(id.String()), bytesText(e.Done), bytesText(e.Blob.Size))
