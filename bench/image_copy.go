@@ -90,10 +90,14 @@ func (c imageCopyCommand) read(ctx context.Context, s streams, w *images.Writer,
 		if choose, err = c.choose(from.at); err != nil {
 			return images.Named{}, err
 		}
+		familiar, err := images.FamiliarName(from.at)
+		if err != nil {
+			return images.Named{}, err
+		}
 		client, done := c.client(s)
 		defer done()
 		d, _, err := client.Pull(ctx, w, from.at, choose)
-		return images.Named{Name: from.at, Descriptor: d}, err
+		return images.Named{Name: familiar, Descriptor: d}, err
 	case "oci":
 		list, err = w.ImportLayout(ctx, from.at, from.name)
 	default:

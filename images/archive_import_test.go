@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -330,6 +331,32 @@ func TestImportRefuses(t *testing.T) {
 	}
 }
 
+// TestImportMemory: an image of any size takes the same memory on its way.
+func TestImportMemory(t *testing.T) {
+	const size = 64 << 20
+	r, w := io.Pipe()
+	go func() {
+		a := tar.NewWriter(w)
+		err := a.WriteHeader(&tar.Header{Name: "l/layer.tar", Mode: 0o644, Size: size, Typeflag: tar.TypeReg})
+		for block := make([]byte, 1<<20); err == nil; {
+			if _, err = a.Write(block); errors.Is(err, tar.ErrWriteTooLong) {
+				err = a.Close()
+				break
+			}
+		}
+		w.CloseWithError(err)
+	}()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	if _, err := importInto(t, open(t, t.TempDir()), r, ""); err == nil || !strings.Contains(err.Error(), "neither manifest.json") {
+		t.Error(err)
+	}
+	runtime.ReadMemStats(&after)
+	if took := after.TotalAlloc - before.TotalAlloc; took > 8<<20 {
+		t.Errorf("an archive of %d bytes took %d bytes of memory", size, took)
+	}
+}
+
 // TestImportResumes: what an import that was cut off has left is used.
 func TestImportResumes(t *testing.T) {
 	s, other := open(t, t.TempDir()), open(t, t.TempDir())
@@ -421,12 +448,17 @@ func TestLayout(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	for range 2 {
+		if err := s.ExportLayout(t.Context(), to, Named{Descriptor: n.Descriptor}); err != nil {
+			t.Fatal(err)
+		}
+	}
 	got, err := layout.ImageIndexFromPath(to)
 	if err != nil {
 		t.Fatal(err)
 	}
 	m, err := got.IndexManifest()
-	if err != nil || len(m.Manifests) != 2 {
+	if err != nil || len(m.Manifests) != 3 { // a, b, and one without a name
 		t.Fatalf("%v, %v", m, err)
 	}
 	if err := validate.Index(got); err != nil {
@@ -434,6 +466,22 @@ func TestLayout(t *testing.T) {
 	}
 	if err := s.ExportLayout(t.Context(), fullFolder(t), n); err == nil || !strings.Contains(err.Error(), "index.json of its own") {
 		t.Errorf("into a folder of something else: %v", err)
+	}
+}
+
+// TestAnnotations: the names that others look for in an archive.
+func TestAnnotations(t *testing.T) {
+	for familiar, want := range map[string]string{
+		"debian:12":                 strings.TrimPrefix(name.DefaultRegistry, "index.") + "/library/debian:12",
+		"index.example/debian:12":   "index.example/debian:12",
+		"localhost:5000/a/b:latest": "localhost:5000/a/b:latest",
+	} {
+		if a := annotations(familiar); a[containerdName] != want || a[refName] != familiar {
+			t.Errorf("%s: %v, want %s", familiar, a, want)
+		}
+		if got, _ := entryName(v1.Descriptor{Annotations: annotations(familiar)}); got != familiar {
+			t.Errorf("%s comes back as %s", familiar, got)
+		}
 	}
 }
 

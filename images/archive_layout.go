@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -204,9 +205,12 @@ func annotations(familiar string) map[string]string {
 	}
 	a := map[string]string{refName: familiar}
 	if r, err := name.ParseReference(familiar); err == nil {
-		// Docker's registry has two names. The one in names of images is
-		// without "index".
-		a[containerdName] = strings.TrimPrefix(r.Name(), "index.")
+		a[containerdName] = r.Name()
+		if r.Context().RegistryStr() == name.DefaultRegistry {
+			// Docker's registry has two names. The one in names of
+			// images is without "index".
+			a[containerdName] = strings.TrimPrefix(r.Name(), "index.")
+		}
 	}
 	return a
 }
@@ -255,7 +259,10 @@ func (s *Store) exportLayout(ctx context.Context, dir string, list []Named) erro
 		if d.Annotations == nil {
 			d.Annotations = annotations(n.Name)
 		}
-		m.Manifests = append(without(m.Manifests, d.Annotations[refName]), d)
+		name := d.Annotations[refName]
+		m.Manifests = append(slices.DeleteFunc(m.Manifests, func(old v1.Descriptor) bool {
+			return old.Annotations[refName] == name && (name != "" || old.Digest == d.Digest)
+		}), d)
 	}
 	if text, err = json.MarshalIndent(m, "", "   "); err != nil {
 		return err

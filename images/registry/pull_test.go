@@ -482,6 +482,18 @@ func TestTokens(t *testing.T) {
 			if _, err := pull(t, client(), store(t), ref); err != nil {
 				t.Error(err)
 			}
+			// A helper knows them, and no file.
+			helper := "#!/bin/sh\n" + `echo '{"Username":"teacher","Secret":"secret"}'` + "\n"
+			err := errors.Join(
+				os.WriteFile(filepath.Join(dir, "config.json"), fmt.Appendf(nil, `{"credHelpers":{%q:"test"}}`, server.Host()), 0o600),
+				os.WriteFile(filepath.Join(dir, "docker-credential-test"), []byte(helper), 0o755))
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+			if _, err := pull(t, client(), store(t), ref); err != nil {
+				t.Errorf("with a helper: %v", err)
+			}
 		})
 	}
 }
