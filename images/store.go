@@ -16,6 +16,9 @@
 //	verify.go     whether everything is what its digest says
 //	layers.go     layers unpacked, once each
 //	describe.go   what is known of an image's layers, and what made them
+//	fetch.go      all that a manifest leads to, from wherever
+//	archive*.go   archives of docker save, and image layouts, in and out
+//	registry/     registries, in and out
 //	sharing/      what images have in common
 //
 // On disk a store is an OCI image layout (image-layout.md), which any OCI tool
