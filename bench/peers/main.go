@@ -4,6 +4,7 @@
 //
 //	scripts/peers            command to first instruction and to exit
 //	scripts/peers -n 500     and how the 500th start and the memory grow
+//	scripts/peers images     another comparison: images.go
 //
 // All start the same: the configuration of container.DefaultSpec (all
 // namespaces, users mapped, an overlay of two ID-mapped layers, the usual
@@ -26,6 +27,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -59,6 +61,27 @@ func main() {
 		}
 		return
 	}
+	if len(os.Args) == 6 && os.Args[1] == importCommand {
+		if err := importImage(os.Args[2:]); err != nil {
+			fmt.Fprintln(os.Stderr, "peers:", err)
+			os.Exit(1)
+		}
+		return
+	}
+	if len(os.Args) == 4 && os.Args[1] == archivesCommand {
+		set, err := makeArchives(context.Background(), os.Args[2], os.Args[3])
+		if err == nil {
+			err = json.NewEncoder(os.Stdout).Encode(set)
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "peers:", err)
+			os.Exit(1)
+		}
+		return
+	}
+	if len(os.Args) > 1 && os.Args[1] == "images" {
+		os.Exit(imagesMain(os.Args[2:]))
+	}
 	var o options
 	flag.IntVar(&o.rounds, "rounds", 100, "rounds of each series")
 	flag.DurationVar(&o.idle, "idle", 100*time.Millisecond, "how long the second series idles before each start")
@@ -81,7 +104,7 @@ func main() {
 		os.Exit(1)
 	}
 	o.programs = filepath.Dir(exe)
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	ctx, stop := signalContext()
 	failed, err := measure(ctx, o, os.Stdout)
 	stop()
 	if err != nil {
@@ -90,6 +113,10 @@ func main() {
 	if err != nil || failed > 0 {
 		os.Exit(1)
 	}
+}
+
+func signalContext() (context.Context, context.CancelFunc) {
+	return signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 }
 
 // measure does all, and tells how many samples failed.

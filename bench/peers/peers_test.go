@@ -27,7 +27,7 @@ import (
 
 // TestMain: the tests start themselves again, as the server that main is.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == serveCommand {
+	if len(os.Args) > 1 && slices.Contains([]string{serveCommand, importCommand, archivesCommand}, os.Args[1]) {
 		main()
 		return
 	}
