@@ -14,7 +14,9 @@
 //	platform.go   which platform's image a host takes
 //	prune.go      what nothing names any more goes
 //	verify.go     whether everything is what its digest says
-//	layers.go     layers unpacked, once each
+//	layers.go     layers unpacked, once each, several at once
+//	unpack*.go    the archive of a layer, which is not trusted, becomes a folder
+//	decompress.go what it is compressed with, and its digest on the way
 //	describe.go   what is known of an image's layers, and what made them
 //	fetch.go      all that a manifest leads to, from wherever
 //	archive*.go   archives of docker save, and image layouts, in and out

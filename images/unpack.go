@@ -120,7 +120,7 @@ func (u *unpacker) layer(ctx context.Context, r io.Reader) error {
 			return err
 		}
 		if err := u.entry(h, tr); err != nil {
-			return fmt.Errorf("entry %q: %w", h.Name, err)
+			return fmt.Errorf("entry %q: %w", short(h.Name), err)
 		}
 	}
 	u.failing = false
@@ -374,20 +374,20 @@ func (u *unpacker) hardLink(p place, target string) error {
 		err = errors.New("it is the image's root")
 	}
 	if err != nil {
-		return fmt.Errorf("hard link to %q: %w", target, err)
+		return fmt.Errorf("hard link to %q: %w", short(target), err)
 	}
 	if _, ok, err := parseWhiteout(name); ok || err != nil {
-		return fmt.Errorf("hard link to %q, which is a mark and no file", target)
+		return fmt.Errorf("hard link to %q, which is a mark and no file", short(target))
 	}
 	missing := func() error {
-		return fmt.Errorf("hard link to %q, which the layer does not hold (in an archive it comes before its links)", target)
+		return fmt.Errorf("hard link to %q, which the layer does not hold (in an archive it comes before its links)", short(target))
 	}
 	parent, err := u.lookup(path.Dir(name))
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
 		return missing()
 	}
 	if err != nil {
-		return fmt.Errorf("hard link to %q: %w", target, err)
+		return fmt.Errorf("hard link to %q: %w", short(target), err)
 	}
 	from := place{parent, path.Base(name)}
 	// Looking up a folder can close that of p, if very many are open.
@@ -401,13 +401,13 @@ func (u *unpacker) hardLink(p place, target string) error {
 	if err := unix.Fstatat(from.fd, from.base, &st, unix.AT_SYMLINK_NOFOLLOW); errors.Is(err, unix.ENOENT) {
 		return missing()
 	} else if err != nil {
-		return fmt.Errorf("hard link to %q: fstatat: %w", target, err)
+		return fmt.Errorf("hard link to %q: fstatat: %w", short(target), err)
 	}
 	switch {
 	case st.Mode&unix.S_IFMT == unix.S_IFDIR:
-		return fmt.Errorf("hard link to %q, which is a folder", target)
+		return fmt.Errorf("hard link to %q, which is a folder", short(target))
 	case isWhiteout(&st):
-		return fmt.Errorf("hard link to %q, which the layer removes", target)
+		return fmt.Errorf("hard link to %q, which the layer removes", short(target))
 	}
 	err = unix.Linkat(from.fd, from.base, p.fd, p.base, 0)
 	if errors.Is(err, unix.EEXIST) {
@@ -418,7 +418,7 @@ func (u *unpacker) hardLink(p place, target string) error {
 		if have.Mode&unix.S_IFMT == unix.S_IFDIR {
 			// The target may be in the folder that has the link's name.
 			if strings.HasPrefix(from.path()+"/", p.path()+"/") {
-				return fmt.Errorf("hard link to %q, which is in the folder that it would replace", target)
+				return fmt.Errorf("hard link to %q, which is in the folder that it would replace", short(target))
 			}
 		}
 		if err := u.remove(p); err != nil {
@@ -434,7 +434,7 @@ func (u *unpacker) hardLink(p place, target string) error {
 		err = unix.Linkat(from.fd, from.base, p.fd, p.base, 0)
 	}
 	if err != nil {
-		return fmt.Errorf("hard link to %q: linkat: %w", target, err)
+		return fmt.Errorf("hard link to %q: linkat: %w", short(target), err)
 	}
 	return nil
 }

@@ -77,7 +77,7 @@ func (u *unpacker) attributes(h *tar.Header) (*attributes, error) {
 func (u *unpacker) keeps(name string, kind byte) (bool, error) {
 	switch {
 	case strings.HasPrefix(name, "trusted.overlay."), strings.HasPrefix(name, "user.overlay."):
-		return false, fmt.Errorf("extended attribute %q: it is a mark of overlayfs, which a layer sets with whiteouts alone (image-spec, layer.md)", name)
+		return false, fmt.Errorf("extended attribute %q: it is a mark of overlayfs, which a layer sets with whiteouts alone (image-spec, layer.md)", short(name))
 	case strings.HasPrefix(name, "user.bench."):
 		return false, nil // ours
 	case kind != tar.TypeReg && kind != tar.TypeGNUSparse && kind != tar.TypeDir:
@@ -133,7 +133,7 @@ func setxattr(fd int, name, value string) error {
 		return nil // such as tmpfs before Linux 6.6: nothing in an image rests on it
 	}
 	if err != nil {
-		return fmt.Errorf("extended attribute %q of %d bytes: fsetxattr: %w", name, len(value), err)
+		return fmt.Errorf("extended attribute %q of %d bytes: fsetxattr: %w", short(name), len(value), err)
 	}
 	return nil
 }

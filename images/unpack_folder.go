@@ -171,7 +171,9 @@ func (f *folders) open(name string, mtime unix.Timespec) (*folder, error) {
 	if err == nil {
 		return d, nil
 	}
-	fail := func(err error) (*folder, error) { return nil, fmt.Errorf("opening its folder %q: %w", name, err) }
+	fail := func(err error) (*folder, error) {
+		return nil, fmt.Errorf("opening its folder %q: %w", short(name), err)
+	}
 	if !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENOTDIR) {
 		return fail(err)
 	}

@@ -96,13 +96,13 @@ func (r *room) after() string {
 
 // entry counts one.
 func (r *room) entry(h *tar.Header) error {
-	r.last = h.Name
+	r.last = short(h.Name)
 	r.entries++
 	if r.entries > r.limits.Entries {
-		return &LimitError{"number of entries", r.limits.Entries, "entries", h.Name}
+		return &LimitError{"number of entries", r.limits.Entries, "entries", r.last}
 	}
 	if h.Size > r.limits.Bytes-r.files {
-		return &LimitError{"size of all files", r.limits.Bytes, "bytes", h.Name}
+		return &LimitError{"size of all files", r.limits.Bytes, "bytes", r.last}
 	}
 	r.files += h.Size
 	r.since += h.Size
@@ -115,7 +115,7 @@ func (r *room) entry(h *tar.Header) error {
 		return fmt.Errorf("how much is free: fstatfs: %w", err)
 	}
 	if st.Files > 0 && st.Ffree < askEntries {
-		return &RoomError{Inodes: true, Entry: h.Name}
+		return &RoomError{Inodes: true, Entry: r.last}
 	}
 	// Holes take none, so that such a file is only held against what is free now.
 	size := h.Size
@@ -123,9 +123,18 @@ func (r *room) entry(h *tar.Header) error {
 		size = 0
 	}
 	if free := int64(st.Bavail) * st.Bsize; free-size < r.limits.Free {
-		return &RoomError{Free: free, Keep: r.limits.Free, Entry: h.Name}
+		return &RoomError{Free: free, Keep: r.limits.Free, Entry: r.last}
 	}
 	return nil
+}
+
+// short is a name for an error: those of hostile archives may have a megabyte.
+func short(name string) string {
+	const most = 200
+	if len(name) <= most {
+		return name
+	}
+	return name[:most] + "..."
 }
 
 // stream is the archive, whose bytes count too: headers can be long, and come in

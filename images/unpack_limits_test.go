@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -97,5 +98,25 @@ func TestWithinLimits(t *testing.T) {
 	into := filepath.Join(t.TempDir(), "layer")
 	if err := unpackLimited(t.Context(), bytes.NewReader(gzipped(t, b)), into, limits); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestUnpackFlat: a layer eight times as large takes no more memory.
+func TestUnpackFlat(t *testing.T) {
+	allocated := func(size int) uint64 {
+		blob := gzipped(t, archive(t, reg("f", 0o644, strings.Repeat("\x00", size))))
+		into := filepath.Join(t.TempDir(), "layer")
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		if err := unpackLimited(t.Context(), bytes.NewReader(blob), into, DefaultLimits); err != nil {
+			t.Fatal(err)
+		}
+		runtime.ReadMemStats(&after)
+		return after.TotalAlloc - before.TotalAlloc
+	}
+	allocated(1) // what is made once
+	small, large := allocated(4<<20), allocated(32<<20)
+	if large > small+(1<<20) || large > 8<<20 {
+		t.Errorf("%d bytes for 4 MiB, %d for 32 MiB", small, large)
 	}
 }

@@ -152,6 +152,7 @@ func TestUnpackRefuses(t *testing.T) {
 		{"whiteout outside", []entry{reg("../.wh.secret", 0o644, "")}, "the name leaves the image"},
 		{"whiteout of the whole image", []entry{reg(".wh..wh..opq", 0o644, "")}, "which overlayfs cannot do"},
 		{"a long name", []entry{reg(strings.Repeat("n", 300), 0o644, "")}, "file name too long"},
+		{"a very long name", []entry{reg(strings.Repeat("n/", 100_000)+"f", 0o644, "")}, `n/..."`},
 		{"a deep name", []entry{dir(strings.Repeat("d/", 256), 0o755)}, "over the limit of a layer: the depth of a path is at most 255 names"},
 		{"a deep name by links", []entry{dir(strings.Repeat("d/", 200), 0o755), symlink("l", strings.Repeat("d/", 200)), reg("l/"+strings.Repeat("d/", 60)+"f", 0o644, "")}, "the depth of a path is at most 255"},
 		{"a long path", []entry{reg(strings.Repeat(strings.Repeat("d", 200)+"/", 16)+"f", 0o644, "")}, "the length of a path is at most 3072 bytes"},
