@@ -9,7 +9,6 @@ import (
 	"os"
 	"path"
 	"strings"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -29,7 +28,7 @@ import (
 //   - A device node is left out below dev/, since a container has a /dev of its
 //     own, and is refused elsewhere: 0/0 would be a forged whiteout.
 //   - Of extended attributes those of users are kept, and the capabilities of
-//     programs (unpack_xattr.go).
+//     programs (unpack_attributes.go).
 //   - Set-user-ID bits are kept: the store is its owner's alone, and others
 //     reach a layer only as a container does.
 //
@@ -74,7 +73,7 @@ func newUnpacker(dir string, limits Limits, merge bool) (*unpacker, error) {
 	if err != nil {
 		return nil, errors.Join(err, f.closeAll())
 	}
-	// A root that no entry describes, likewise.
+	// Of a root that no entry describes.
 	f.record("", &attributes{mode: 0o755, have: unknown})
 	return &unpacker{
 		folders: f, room: &room{limits: limits, fd: f.root}, merged: merge, umask: umask,
@@ -246,195 +245,4 @@ func (u *unpacker) replacing(p place, create func() error) error {
 		return err
 	}
 	return create()
-}
-
-func (u *unpacker) file(p place, h *tar.Header, a *attributes, content io.Reader) (err error) {
-	var fd int
-	mode := a.mode & 0o777
-	if !u.root {
-		mode = 0o600 // who may not write to a file may set no attribute of it
-	}
-	// O_EXCL: it is a new file, and no link is followed.
-	err = u.replacing(p, func() error {
-		fd, err = unix.Openat(p.fd, p.base, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, mode)
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("openat: %w", err)
-	}
-	defer func() {
-		if closeErr := unix.Close(fd); err == nil && closeErr != nil {
-			err = fmt.Errorf("close: %w", closeErr)
-		}
-	}()
-	write := u.write
-	if isSparse(h) {
-		write = u.writeSparse
-	}
-	if err := write(fd, content); err != nil {
-		return err
-	}
-	a.have = mode &^ u.umask
-	return u.describe(fd, a)
-}
-
-// write fills a file.
-func (u *unpacker) write(fd int, content io.Reader) error {
-	for {
-		n, err := content.Read(u.buffer)
-		for b := u.buffer[:n]; len(b) > 0; {
-			w, err := unix.Write(fd, b)
-			if err != nil && err != unix.EINTR {
-				return fmt.Errorf("write: %w", err)
-			}
-			b = b[max(w, 0):]
-		}
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-	}
-}
-
-// isSparse tells whether the archive leaves out the holes of a file (tar(5), GNU
-// sparse files). Its reader gives zeros for them.
-func isSparse(h *tar.Header) bool {
-	if h.Typeflag == tar.TypeGNUSparse {
-		return true
-	}
-	for k := range h.PAXRecords {
-		if strings.HasPrefix(k, "GNU.sparse.") {
-			return true
-		}
-	}
-	return false
-}
-
-// writeSparse fills a file, and leaves holes for what is zero.
-func (u *unpacker) writeSparse(fd int, content io.Reader) error {
-	var size int64
-	for {
-		n, err := io.ReadFull(content, u.buffer)
-		for at := 0; at < n; {
-			const block = 4096
-			b := u.buffer[at:min(at+block, n)]
-			if !isZero(b) {
-				if w, err := unix.Pwrite(fd, b, size+int64(at)); err != nil || w != len(b) {
-					return fmt.Errorf("pwrite of %d bytes: %d, %w", len(b), w, err)
-				}
-			}
-			at += len(b)
-		}
-		size += int64(n)
-		if err == io.EOF || err == io.ErrUnexpectedEOF && n > 0 && n < len(u.buffer) {
-			// Whether the archive ends too early, the reader says once more.
-			if _, again := content.Read(u.buffer[:1]); again != io.EOF {
-				return io.ErrUnexpectedEOF
-			}
-			return unix.Ftruncate(fd, size)
-		}
-		if err != nil {
-			return err
-		}
-	}
-}
-
-func isZero(b []byte) bool {
-	for len(b) >= 8 {
-		if *(*uint64)(unsafe.Pointer(&b[0])) != 0 {
-			return false
-		}
-		b = b[8:]
-	}
-	for _, c := range b {
-		if c != 0 {
-			return false
-		}
-	}
-	return true
-}
-
-// symlink makes a symbolic link, with the target as it is: who follows it is in
-// the container.
-func (u *unpacker) symlink(p place, target string, a *attributes) error {
-	if err := u.replacing(p, func() error { return unix.Symlinkat(target, p.fd, p.base) }); err != nil {
-		return fmt.Errorf("symlinkat: %w", err)
-	}
-	return u.describeAt(p, a)
-}
-
-// hardLink gives a file of the layer a second name. A symbolic link is not
-// followed: the second name is then one of the link. All else that the entry
-// says, the file has from its first.
-func (u *unpacker) hardLink(p place, target string) error {
-	name, err := inImage(target)
-	if err == nil && name == "" {
-		err = errors.New("it is the image's root")
-	}
-	if err != nil {
-		return fmt.Errorf("hard link to %q: %w", short(target), err)
-	}
-	if _, ok, err := parseWhiteout(name); ok || err != nil {
-		return fmt.Errorf("hard link to %q, which is a mark and no file", short(target))
-	}
-	missing := func() error {
-		return fmt.Errorf("hard link to %q, which the layer does not hold (in an archive it comes before its links)", short(target))
-	}
-	parent, err := u.lookup(path.Dir(name))
-	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
-		return missing()
-	}
-	if err != nil {
-		return fmt.Errorf("hard link to %q: %w", short(target), err)
-	}
-	from := place{parent, path.Base(name)}
-	// Looking up a folder can close that of p, if very many are open.
-	if p.folder, err = u.lookup(p.folder.path); err != nil {
-		return err
-	}
-	if from.folder, err = u.lookup(parent.path); err != nil {
-		return err
-	}
-	var st unix.Stat_t
-	if err := unix.Fstatat(from.fd, from.base, &st, unix.AT_SYMLINK_NOFOLLOW); errors.Is(err, unix.ENOENT) {
-		return missing()
-	} else if err != nil {
-		return fmt.Errorf("hard link to %q: fstatat: %w", short(target), err)
-	}
-	switch {
-	case st.Mode&unix.S_IFMT == unix.S_IFDIR:
-		return fmt.Errorf("hard link to %q, which is a folder", short(target))
-	case isWhiteout(&st):
-		return fmt.Errorf("hard link to %q, which the layer removes", short(target))
-	}
-	err = unix.Linkat(from.fd, from.base, p.fd, p.base, 0)
-	if errors.Is(err, unix.EEXIST) {
-		var have unix.Stat_t
-		if err := unix.Fstatat(p.fd, p.base, &have, unix.AT_SYMLINK_NOFOLLOW); err == nil && have.Ino == st.Ino {
-			return nil // it is that file's second name already, or its only one
-		}
-		if have.Mode&unix.S_IFMT == unix.S_IFDIR {
-			// The target may be in the folder that has the link's name.
-			if strings.HasPrefix(from.path()+"/", p.path()+"/") {
-				return fmt.Errorf("hard link to %q, which is in the folder that it would replace", short(target))
-			}
-		}
-		if err := u.remove(p); err != nil {
-			return err
-		}
-		// And what was removed may be the way to the target.
-		if p.folder, err = u.lookup(p.folder.path); err != nil {
-			return err
-		}
-		if from.folder, err = u.lookup(from.folder.path); err != nil {
-			return err
-		}
-		err = unix.Linkat(from.fd, from.base, p.fd, p.base, 0)
-	}
-	if err != nil {
-		return fmt.Errorf("hard link to %q: linkat: %w", short(target), err)
-	}
-	return nil
 }
