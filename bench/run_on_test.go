@@ -279,6 +279,27 @@ func TestRunOnInput(t *testing.T) {
 	}
 }
 
+// TestRunOnPipe: a program whose output nobody takes any more ends, as in a pipe.
+func TestRunOnPipe(t *testing.T) {
+	root := machineShell(t)
+	cmd := exec.Command("bench", "run", "--on", "vm-q35", root, "sh", "-c", "while echo line; do :; done")
+	r, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	expect(t, r, "line")
+	r.Close()
+	stop := time.AfterFunc(time.Minute, func() { cmd.Process.Kill() })
+	defer stop.Stop()
+	cmd.Wait()
+	if code := cmd.ProcessState.ExitCode(); code != 128+int(syscall.SIGPIPE) {
+		t.Errorf("status %d, want that of SIGPIPE, 141", code)
+	}
+}
+
 // TestRunOnSignals: a signal reaches the program, which may handle it; nothing is
 // left of the machine.
 func TestRunOnSignals(t *testing.T) {

@@ -13,8 +13,14 @@
 // whose threads are its CPUs. So it is started as any other process is: by
 // package container, with no namespaces and, for its account, a cgroup.
 //
+// A small image is in the initramfs, and so in the guest's memory. A larger one is
+// on disks, one for each of its layers, read-only (package images/erofs writes
+// them): virtio-blk devices with serial numbers, which PID 1 mounts and joins by an
+// overlay, as package container joins folders. What the guest writes is in memory.
+//
 // Four descriptors connect it. QMP, by which the host controls QEMU (vm/qmp);
 // two ports of a virtio-serial device, one for the workload's standard output
 // and one for the reports of PID 1 (vm/guest/wire); and a serial console, on
-// which the kernel says why it dies.
+// which the kernel says why it dies. A machine whose program a user runs (bench run
+// --on) has two ports more, for its standard error and its standard input.
 package vm
