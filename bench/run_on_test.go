@@ -172,6 +172,34 @@ func TestRunOnLayers(t *testing.T) {
 	}
 }
 
+// TestRunOnDebian: an image of a distribution, which is too large for memory, is the
+// same in a machine as in a container, file by file.
+func TestRunOnDebian(t *testing.T) {
+	needContainers(t)
+	needMachines(t)
+	machines := cacheFor(t)
+	buildRecipes(t, []string{"debian"})
+	for _, name := range []string{"kernel", "vmlinux"} {
+		if err := os.Symlink(filepath.Join(machines, name), filepath.Join(cacheDir(), name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const script = `cat /etc/os-release; id; pwd; echo $PATH $HOME; dpkg --audit
+		cd / && all="bin sbin lib usr var opt root home etc/passwd etc/alternatives tmp"
+		find $all ! -type d -printf '%p %y %m %U:%G %s %l %T@ %n\n' | sort
+		find $all -type d -printf '%p %m %U:%G\n' | sort
+		find $all -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum`
+	args := []string{"debian", "sh", "-c", script}
+	stdout, stderr, code := benchRun(t, append([]string{"--network", "none"}, args...)...)
+	if code != 0 || stderr != "" || strings.Count(stdout, "\n") < 1000 || !strings.Contains(stdout, "ID=debian\n") {
+		t.Fatalf("in a container: status %d, %s\n%s", code, stderr, stdout)
+	}
+	o, e, c := benchRun(t, append([]string{"--on", "vm-q35"}, args...)...)
+	if diff := cmp.Diff(stdout, o); diff != "" || e != stderr || c != code {
+		t.Errorf("status %d, errors %q, -container +machine:\n%s", c, e, diff)
+	}
+}
+
 // cacheFor is a cache of this test alone, with the kernels of the one that is
 // used.
 func cacheFor(t *testing.T) string {
