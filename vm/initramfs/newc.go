@@ -11,7 +11,7 @@ const trailer = "TRAILER!!!"
 
 // header writes the header of an entry and its name.
 func (w *Writer) header(e entry, ino uint32) {
-	var mtime int64
+	mtime := e.mtime
 	if !w.ModTime.IsZero() {
 		mtime = w.ModTime.Unix()
 	}

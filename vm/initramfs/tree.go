@@ -3,6 +3,7 @@ package initramfs
 import (
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path"
 	"path/filepath"
@@ -15,10 +16,9 @@ import (
 
 // AddTree adds what is in the folder dir of the host: to the folder prefix of
 // the archive, which it makes like dir, or to the root, if prefix is "". Types,
-// permissions and owners are those on disk (or the owner that the attribute
-// user.bench.owner says); the rest of their metadata is left
-// behind, times and extended attributes too. Layers of an image are added in
-// turn, the lowest first.
+// permissions, owners and times are those on disk, or the owner that the attribute
+// user.bench.owner says; other extended attributes are left behind. Layers of an
+// image are added in turn, the lowest first.
 func (w *Writer) AddTree(dir, prefix string) error {
 	if w.err != nil {
 		return w.err
@@ -53,7 +53,7 @@ func (w *Writer) AddTree(dir, prefix string) error {
 
 // addFile adds what is at the path file of the host under a name.
 func (w *Writer) addFile(file, name string, st *syscall.Stat_t) error {
-	e := entry{name: name, mode: st.Mode, uid: st.Uid, gid: st.Gid}
+	e := entry{name: name, mode: st.Mode, uid: st.Uid, gid: st.Gid, mtime: min(max(st.Mtim.Sec, 0), math.MaxUint32)}
 	if uid, gid, ok := recordedOwner(file); ok {
 		e.uid, e.gid = uid, gid
 	}

@@ -71,17 +71,23 @@ func TestAddTree(t *testing.T) {
 	}
 	cOwner := uint32(os.Getuid())
 	cGroup := uint32(os.Getgid())
+	// Last, since each of the above changes a time. 1969 does not fit.
+	for name, sec := range map[string]int64{"a": 5, "b/file": 77, "b/a": 78, "b": 79, "c": -1, "fifo": 80, "not \xff UTF-8": 1 << 33, ".": 81} {
+		if err := unix.UtimesNanoAt(unix.AT_FDCWD, filepath.Join(dir, name), []unix.Timespec{{}, {Sec: sec}}, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+			t.Fatal(err)
+		}
+	}
 	want := []read{
-		{Name: "a", Mode: unix.S_IFLNK | 0o777, UID: uid, GID: gid, Content: "/nowhere"},
-		{Name: "b", Mode: unix.S_IFDIR | 0o755, UID: uid, GID: gid},
-		{Name: "b/a", Mode: unix.S_IFDIR | 0o755, UID: uid, GID: gid},
-		{Name: "b/file", Mode: unix.S_IFREG | 0o644, UID: uid, GID: gid, Content: "text"},
+		{Name: "a", Mode: unix.S_IFLNK | 0o777, UID: uid, GID: gid, MTime: 5, Content: "/nowhere"},
+		{Name: "b", Mode: unix.S_IFDIR | 0o755, UID: uid, GID: gid, MTime: 79},
+		{Name: "b/a", Mode: unix.S_IFDIR | 0o755, UID: uid, GID: gid, MTime: 78},
+		{Name: "b/file", Mode: unix.S_IFREG | 0o644, UID: uid, GID: gid, MTime: 77, Content: "text"},
 		{Name: "c", Mode: unix.S_IFREG | 0o4750, UID: cOwner, GID: cGroup},
-		{Name: "fifo", Mode: unix.S_IFIFO | 0o600, UID: uid, GID: gid},
-		{Name: "not \xff UTF-8", Mode: unix.S_IFREG | 0o644, UID: uid, GID: gid},
+		{Name: "fifo", Mode: unix.S_IFIFO | 0o600, UID: uid, GID: gid, MTime: 80},
+		{Name: "not \xff UTF-8", Mode: unix.S_IFREG | 0o644, UID: uid, GID: gid, MTime: 1<<32 - 1},
 	}
 	t.Run("as the root", func(t *testing.T) {
-		want := append([]read{{Name: ".", Mode: unix.S_IFDIR | 0o711, UID: uid, GID: gid}}, want...)
+		want := append([]read{{Name: ".", Mode: unix.S_IFDIR | 0o711, UID: uid, GID: gid, MTime: 81}}, want...)
 		if diff := cmp.Diff(want, archive(t, func(w *Writer) error { return w.AddTree(dir, "") }), ignoreInode); diff != "" {
 			t.Error(diff)
 		}

@@ -37,7 +37,8 @@
 //
 // The same calls give the same bytes: nothing in an archive comes from the
 // clock or from the inode numbers of the host, and a tree is walked in the
-// order of its names. (Owners do come from the host, where a tree is added.)
+// order of its names. (Owners and times are those of the files, where a tree is
+// added.)
 package initramfs
 
 import (
@@ -58,7 +59,8 @@ import (
 // since what was written by then is not an archive.
 type Writer struct {
 	// ModTime is the time of last modification of every entry that is
-	// written from now on. The zero time stands for 1970.
+	// written from now on. The zero time stands for 1970, and for files of a tree
+	// for their own. (A kernel may ignore it: CONFIG_INITRAMFS_PRESERVE_MTIME.)
 	ModTime time.Time
 
 	w    *bufio.Writer
@@ -84,6 +86,7 @@ type entry struct {
 	uid, gid uint32
 	rdev     device
 	size     int64
+	mtime    int64 // in seconds since 1970
 }
 
 // NewWriter starts an archive on w.
