@@ -18,12 +18,14 @@ import (
 // The command "cut N" makes it break off each layer after N bytes, and "cut" no
 // more.
 func TestRegistryScripts(t *testing.T) {
-	server := registrytest.New(t)
-	server.Put(t, "alpine", registrytest.Alpine(t))
-	server.Put(t, "library/ubuntu:24.04", registrytest.Ubuntu(t))
+	type key struct{}
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/registry",
 		Setup: func(env *testscript.Env) error {
+			server := registrytest.New(t) // one each: they run at once
+			server.Put(t, "alpine", registrytest.Alpine(t))
+			server.Put(t, "library/ubuntu:24.04", registrytest.Ubuntu(t))
+			env.Values[key{}] = server
 			env.Setenv("REGISTRY", server.Host())
 			env.Setenv("BENCH_CACHE", env.WorkDir+"/cache")
 			env.Setenv("DOCKER_CONFIG", env.WorkDir+"/docker")
@@ -44,6 +46,7 @@ func TestRegistryScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"cut": func(ts *testscript.TestScript, _ bool, args []string) {
+				server := ts.Value(key{}).(*registrytest.Server)
 				server.Fault = nil
 				if len(args) == 0 {
 					return
@@ -56,7 +59,6 @@ func TestRegistryScripts(t *testing.T) {
 					}
 					return false
 				}
-				ts.Defer(func() { server.Fault = nil })
 			},
 		},
 		ContinueOnError: true,

@@ -2,8 +2,10 @@ package images
 
 import (
 	"archive/tar"
+	"bufio"
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -31,6 +33,7 @@ const (
 	maxEntries   = 20_000
 	maxEntryName = 512      // bytes
 	maxArchive   = 64 << 30 // bytes, uncompressed
+	maxKept      = 32 << 20 // bytes, of manifests and configurations, in memory
 )
 
 // Import reads an archive of images: one of docker save, old or new, or one of
@@ -48,7 +51,7 @@ func (w *Writer) Import(ctx context.Context, r io.Reader) ([]Named, error) {
 		return nil, fmt.Errorf("reading the image archive: %w", err)
 	}
 	defer plain.Close()
-	in := importer{w: w, files: map[string]v1.Descriptor{}, links: map[string]string{}, texts: map[string][]byte{}}
+	in := importer{w: w, files: map[string]v1.Descriptor{}, links: map[string]string{}, texts: map[string][]byte{}, manifests: map[v1.Hash][]byte{}}
 	if err := in.read(ctx, plain); err != nil {
 		return nil, fmt.Errorf("reading the image archive: %w", err)
 	}
@@ -85,6 +88,9 @@ type importer struct {
 	files map[string]v1.Descriptor
 	links map[string]string // of an old docker save, to layers that are there already
 	texts map[string][]byte // what says what the files are
+
+	manifests map[v1.Hash][]byte // and configurations, it may be
+	kept      int64              // bytes of them
 }
 
 // read makes a blob of each file.
@@ -145,22 +151,45 @@ func (in *importer) entry(ctx context.Context, name string, h *tar.Header, r io.
 	case strings.HasPrefix(name, blobFolder):
 		d := v1.Descriptor{Size: h.Size, Digest: v1.Hash{Algorithm: "sha256", Hex: base}}
 		in.files[name] = d
-		return in.w.Ingest(ctx, d, func(_ context.Context, offset int64) (io.ReadCloser, error) {
-			return from(func() (io.ReadCloser, error) { return io.NopCloser(r), nil }, offset)
-		})
+		return in.blob(ctx, d, bufio.NewReader(r))
 	}
 	in.files[name], err = in.w.Add(ctx, types.OCIUncompressedLayer, r)
 	return err
 }
 
+// blob stores a blob as it passes, unless it may be a manifest: of those none is
+// stored before what it names.
+func (in *importer) blob(ctx context.Context, d v1.Descriptor, r *bufio.Reader) error {
+	if start, _ := r.Peek(1); d.Size > maxManifest || string(start) != "{" {
+		return in.w.Ingest(ctx, d, func(_ context.Context, offset int64) (io.ReadCloser, error) {
+			return from(func() (io.ReadCloser, error) { return io.NopCloser(r), nil }, offset)
+		})
+	}
+	if in.kept += d.Size; in.kept > maxKept {
+		return fmt.Errorf("it has more than %d bytes of manifests and configurations", maxKept)
+	}
+	b, err := io.ReadAll(r)
+	if err != nil {
+		return err
+	}
+	if sum := sha256.Sum256(b); hashOf(sum[:]) != d.Digest {
+		return &DigestError{d.Digest, hashOf(sum[:])}
+	}
+	in.manifests[d.Digest] = b
+	return nil
+}
+
 // layout are the images of an archive of an OCI image layout.
 func (in *importer) layout(ctx context.Context) ([]Named, error) {
-	return in.w.importIndex(ctx, in.texts[indexFile], "", func(_ context.Context, d v1.Descriptor) error {
-		if !in.w.store.Has(d.Digest) {
-			return fmt.Errorf("the archive holds no %s%s", blobFolder, d.Digest.Hex)
-		}
-		return nil
-	}, in.w.store.Has)
+	return in.w.importIndex(ctx, in.texts[indexFile], "", layoutReader{
+		open: func(d v1.Descriptor) (io.ReadCloser, error) {
+			if b, ok := in.manifests[d.Digest]; ok {
+				return io.NopCloser(bytes.NewReader(b)), nil
+			}
+			return nil, fmt.Errorf("the archive holds no %s%s", blobFolder, d.Digest.Hex)
+		},
+		has: func(h v1.Hash) bool { return in.manifests[h] != nil },
+	})
 }
 
 // savedImage is an entry of manifest.json.

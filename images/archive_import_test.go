@@ -331,6 +331,45 @@ func TestImportRefuses(t *testing.T) {
 	}
 }
 
+// TestImportInterrupted: an image that is there for one platform is whole,
+// wherever the archive ends that has it for two.
+func TestImportInterrupted(t *testing.T) {
+	s, other := open(t, t.TempDir()), open(t, t.TempDir())
+	if err := s.PutIndex("many:1", index(t, "amd64", "arm64")); err != nil {
+		t.Fatal(err)
+	}
+	n, err := s.Named("many:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	export := func() []byte {
+		var b bytes.Buffer
+		if err := s.Export(t.Context(), &b, FormatOCI, n); err != nil {
+			t.Fatal(err)
+		}
+		return b.Bytes()
+	}
+	both := export()
+	img, err := s.Image("many:1", v1.Platform{OS: "linux", Architecture: "arm64"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := v1.NewHash(img.Digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Discard(h); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := importInto(t, other, bytes.NewReader(export()), ""); err != nil {
+		t.Fatal(err)
+	}
+	for cut := 700; cut < len(both)-1024; cut += 1000 {
+		importInto(t, other, bytes.NewReader(both[:cut]), "") // an error, or it has enough
+		sound(t, other)
+	}
+}
+
 // TestImportMemory: an image of any size takes the same memory on its way.
 func TestImportMemory(t *testing.T) {
 	const size = 64 << 20

@@ -51,20 +51,12 @@ func (w *Writer) ImportLayout(ctx context.Context, dir, tag string) ([]Named, er
 	if err != nil {
 		return fail(err)
 	}
-	named, err := w.importIndex(ctx, text, tag, func(ctx context.Context, d v1.Descriptor) error {
-		return w.Ingest(ctx, d, func(_ context.Context, offset int64) (io.ReadCloser, error) {
-			f, err := openRegular(root, blobFolder+d.Digest.Hex)
-			if err != nil {
-				return nil, err
-			}
-			if _, err := f.Seek(offset, io.SeekStart); err != nil {
-				return nil, errors.Join(err, f.Close())
-			}
-			return f, nil
-		})
-	}, func(h v1.Hash) bool {
-		_, err := root.Stat(blobFolder + h.Hex)
-		return err == nil
+	named, err := w.importIndex(ctx, text, tag, layoutReader{
+		open: func(d v1.Descriptor) (io.ReadCloser, error) { return openRegular(root, blobFolder+d.Digest.Hex) },
+		has: func(h v1.Hash) bool {
+			_, err := root.Stat(blobFolder + h.Hex)
+			return err == nil
+		},
 	})
 	if err != nil {
 		return fail(err)
@@ -89,8 +81,14 @@ func openRegular(root *os.Root, path string) (*os.File, error) {
 	return f, nil
 }
 
+// layoutReader reads the blobs of a layout.
+type layoutReader struct {
+	open func(d v1.Descriptor) (io.ReadCloser, error)
+	has  func(h v1.Hash) bool
+}
+
 // importIndex brings what the index.json of a layout names.
-func (w *Writer) importIndex(ctx context.Context, text []byte, tag string, blob func(context.Context, v1.Descriptor) error, has func(v1.Hash) bool) ([]Named, error) {
+func (w *Writer) importIndex(ctx context.Context, text []byte, tag string, layout layoutReader) ([]Named, error) {
 	var m v1.IndexManifest
 	if err := json.Unmarshal(text, &m); err != nil {
 		return nil, fmt.Errorf("%s: %w", indexFile, err)
@@ -99,19 +97,26 @@ func (w *Writer) importIndex(ctx context.Context, text []byte, tag string, blob 
 	if err != nil {
 		return nil, err
 	}
-	from := Source{
-		Blob: func(ctx context.Context, d v1.Descriptor) error {
-			if w.store.Has(d.Digest) {
-				return nil
+	source := Source{
+		Manifest: func(_ context.Context, d v1.Descriptor) ([]byte, error) {
+			r, err := layout.open(d)
+			if err != nil {
+				return nil, err
 			}
-			return blob(ctx, d)
+			raw, err := io.ReadAll(io.LimitReader(r, d.Size+1))
+			return raw, errors.Join(err, r.Close())
+		},
+		Blob: func(ctx context.Context, d v1.Descriptor) error {
+			return w.Ingest(ctx, d, func(_ context.Context, offset int64) (io.ReadCloser, error) {
+				return from(func() (io.ReadCloser, error) { return layout.open(d) }, offset)
+			})
 		},
 		// Docker saves, of an image for several platforms, the index and one
 		// of them.
 		Children: func(list []v1.Descriptor) ([]v1.Descriptor, error) {
 			var here []v1.Descriptor
 			for _, d := range list {
-				if checkHash(d.Digest) == nil && (w.store.Has(d.Digest) || has(d.Digest)) {
+				if checkHash(d.Digest) == nil && (w.store.Has(d.Digest) || layout.has(d.Digest)) {
 					here = append(here, d)
 				}
 			}
@@ -122,7 +127,7 @@ func (w *Writer) importIndex(ctx context.Context, text []byte, tag string, blob 
 		},
 	}
 	for _, e := range entries {
-		if err := w.Fetch(ctx, e.Descriptor, from); err != nil {
+		if err := w.Fetch(ctx, e.Descriptor, source); err != nil {
 			return nil, fmt.Errorf("image %q: %w", e.Name, err)
 		}
 	}

@@ -2,11 +2,11 @@ package images
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
@@ -15,8 +15,10 @@ import (
 
 // A Source is where the content of images comes from: a registry, a layout.
 type Source struct {
-	// Blob brings one blob, by [Writer.Ingest]. Those of layers and
-	// configurations it is asked for from several goroutines at once.
+	// Manifest reads a manifest, or an index, that is not in the store.
+	Manifest func(ctx context.Context, d v1.Descriptor) ([]byte, error)
+	// Blob brings a configuration or a layer, by [Writer.Ingest]. It is called
+	// from several goroutines at once.
 	Blob func(ctx context.Context, d v1.Descriptor) error
 	// Children chooses which of the images of an index are brought.
 	Children func(index []v1.Descriptor) ([]v1.Descriptor, error)
@@ -37,49 +39,80 @@ const (
 // those of its images that the source chooses, their configurations and layers.
 // The content has no name in the end, [Writer.Tag] gives it one. What is there
 // after an error is not asked for again.
+//
+// A manifest is stored when all that it names is there, and never before: the
+// store may have a name for its index, of which another platform's image was
+// fetched earlier, and would be damaged.
 func (w *Writer) Fetch(ctx context.Context, d v1.Descriptor, from Source) error {
-	var blobs []v1.Descriptor
-	if err := w.fetchManifest(ctx, d, from, 0, &blobs); err != nil {
+	var f fetched
+	if err := w.fetchManifest(ctx, d, from, 0, &f); err != nil {
 		return err
 	}
-	group, ctx := errgroup.WithContext(ctx)
+	group, blobCtx := errgroup.WithContext(ctx)
 	group.SetLimit(max(1, from.Parallel))
-	var once sync.Map
-	for _, b := range blobs {
-		if _, twice := once.LoadOrStore(b.Digest, true); twice {
+	once := map[v1.Hash]bool{}
+	for _, b := range f.blobs {
+		if once[b.Digest] {
 			continue
 		}
+		once[b.Digest] = true
 		group.Go(func() error {
-			if err := from.Blob(ctx, b); err != nil {
+			if err := from.Blob(blobCtx, b); err != nil {
 				return fmt.Errorf("blob %s: %w", b.Digest, err)
 			}
 			return nil
 		})
 	}
-	return group.Wait()
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	for _, m := range f.manifests {
+		if err := w.ingestBytes(ctx, m.d, m.raw); err != nil {
+			return fmt.Errorf("manifest %s: %w", m.d.Digest, err)
+		}
+	}
+	return nil
 }
 
-// fetchManifest brings manifests, and lists what they need.
-func (w *Writer) fetchManifest(ctx context.Context, d v1.Descriptor, from Source, depth int, blobs *[]v1.Descriptor) error {
+// fetched is what a descriptor leads to.
+type fetched struct {
+	manifests []rawManifest // each after those that it names
+	blobs     []v1.Descriptor
+}
+
+type rawManifest struct {
+	d   v1.Descriptor
+	raw []byte
+}
+
+// fetchManifest reads manifests, and lists what they need.
+func (w *Writer) fetchManifest(ctx context.Context, d v1.Descriptor, from Source, depth int, f *fetched) error {
 	if err := checkDescriptor(d, maxManifest); err != nil {
 		return err
 	}
 	if !d.MediaType.IsIndex() && !d.MediaType.IsImage() {
 		return &MediaTypeError{d.MediaType}
 	}
-	if err := from.Blob(ctx, d); err != nil {
-		return fmt.Errorf("manifest %s: %w", d.Digest, err)
+	read := from.Manifest
+	if w.store.Has(d.Digest) {
+		read = func(context.Context, v1.Descriptor) ([]byte, error) { return w.store.readBlob(d) }
 	}
-	raw, err := w.store.readBlob(d)
+	raw, err := read(ctx, d)
+	if err == nil {
+		sum := sha256.New()
+		sum.Write(raw)
+		err = checkContent(d, int64(len(raw)), sum)
+	}
 	if err != nil {
-		return err
+		return fmt.Errorf("manifest %s: %w", d.Digest, err)
 	}
 	m, err := parseManifest(d, raw)
 	if err != nil {
 		return fmt.Errorf("manifest %s: %w", d.Digest, err)
 	}
 	if !d.MediaType.IsIndex() {
-		*blobs = append(append(*blobs, *m.Config), m.Layers...)
+		f.blobs = append(append(f.blobs, *m.Config), m.Layers...)
+		f.manifests = append(f.manifests, rawManifest{d, raw})
 		return nil
 	}
 	if depth == maxDepth {
@@ -90,10 +123,11 @@ func (w *Writer) fetchManifest(ctx context.Context, d v1.Descriptor, from Source
 		return err
 	}
 	for _, child := range children {
-		if err := w.fetchManifest(ctx, child, from, depth+1, blobs); err != nil {
+		if err := w.fetchManifest(ctx, child, from, depth+1, f); err != nil {
 			return err
 		}
 	}
+	f.manifests = append(f.manifests, rawManifest{d, raw})
 	return nil
 }
 

@@ -28,7 +28,7 @@ func (c *Client) Look(ctx context.Context, ref string, platform v1.Platform) (*v
 	defer closeIdle()
 	d, raw, err := p.manifest(ctx, r)
 	if err == nil && d.MediaType.IsIndex() {
-		d, raw, err = p.child(ctx, ref, raw, platform)
+		d, raw, err = p.choose(ctx, ref, raw, platform)
 	}
 	if err == nil && !d.MediaType.IsImage() {
 		err = &images.MediaTypeError{MediaType: d.MediaType}
@@ -47,8 +47,8 @@ func (c *Client) Look(ctx context.Context, ref string, platform v1.Platform) (*v
 	return &m, &config, nil
 }
 
-// child is the manifest of an index for a platform.
-func (p *puller) child(ctx context.Context, ref string, index []byte, platform v1.Platform) (v1.Descriptor, []byte, error) {
+// choose reads the manifest of an index for a platform.
+func (p *puller) choose(ctx context.Context, ref string, index []byte, platform v1.Platform) (v1.Descriptor, []byte, error) {
 	var m v1.IndexManifest
 	if err := json.Unmarshal(index, &m); err != nil {
 		return v1.Descriptor{}, nil, err

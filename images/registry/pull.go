@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
@@ -23,7 +22,8 @@ import (
 	"vmctr/images"
 )
 
-// Transferred is what a pull or a push had to do, and what not.
+// Transferred is what a pull or a push had to do, and what not: configurations
+// and layers.
 type Transferred struct {
 	Blobs        int   // that were brought, at least in part
 	Bytes        int64 // of them
@@ -81,7 +81,7 @@ func (p *puller) pull(ctx context.Context, ref name.Reference, children func([]v
 	if p.root, p.rootRaw, err = p.manifest(ctx, ref); err != nil {
 		return v1.Descriptor{}, err
 	}
-	return p.root, p.w.Fetch(ctx, p.root, images.Source{Blob: p.blob, Children: children, Parallel: p.c.parallel()})
+	return p.root, p.w.Fetch(ctx, p.root, images.Source{Manifest: p.child, Blob: p.blob, Children: children, Parallel: p.c.parallel()})
 }
 
 func (p *puller) connect(ctx context.Context) (closeIdle func(), err error) {
@@ -145,6 +145,14 @@ func mediaType(header string, raw []byte) (types.MediaType, error) {
 		return "", fmt.Errorf("the registry says that its manifest is of the type %q, and the manifest says %q", said, m.MediaType)
 	}
 	return m.MediaType, nil
+}
+
+// child reads the manifest of a descriptor.
+func (p *puller) child(ctx context.Context, d v1.Descriptor) ([]byte, error) {
+	if d.Digest == p.root.Digest {
+		return p.rootRaw, nil
+	}
+	return p.small(ctx, d)
 }
 
 // blob brings one blob into the store, however often the connection breaks, as
@@ -214,9 +222,6 @@ func (p *puller) present(d v1.Descriptor) {
 
 // open opens a blob at an offset.
 func (p *puller) open(ctx context.Context, d v1.Descriptor, offset int64) (io.ReadCloser, error) {
-	if d.Digest == p.root.Digest {
-		return io.NopCloser(bytes.NewReader(p.rootRaw[min(offset, int64(len(p.rootRaw))):])), nil
-	}
 	kind := "blobs"
 	if d.MediaType.IsImage() || d.MediaType.IsIndex() {
 		kind = "manifests"
