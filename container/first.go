@@ -119,8 +119,13 @@ func executeFirst(p *step.Program, files, args []string, envp step.Arg, e ending
 		p.Vector(all, fmt.Sprintf("[%q %q %q]", name, files, args)), envp, step.Flag(unix.AT_EMPTY_PATH, "AT_EMPTY_PATH"))
 }
 
-// needsDetour tells whether a process of the container may write to our program.
+// needsDetour tells whether a process of the container may write to our program,
+// and could not come by it otherwise: one that sees the host's files as we do, such
+// as QEMU, or the program of a machine, needs no /proc/self/exe for that.
 func needsDetour(s *specs.Spec) bool {
+	if !has(s, specs.MountNamespace) && s.Root != nil && s.Root.Path == "/" {
+		return false
+	}
 	owner, err := owner()
 	if err != nil || !isNew(s, specs.UserNamespace) {
 		return true
