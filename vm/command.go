@@ -95,6 +95,11 @@ var machineOptions = map[string][]string{
 // it reboots at once, which ends the machine.
 func (c Config) cmdline() string {
 	words := []string{"console=ttyS0", "quiet", "panic=-1"}
+	if c.Accelerator == TCG {
+		// An emulator that a busy host gives no time misses ticks, by which the
+		// kernel checks its timer, and it panics. Under KVM it knows, and does not.
+		words = append(words, "no_timer_check")
+	}
 	if c.Cmdline != "" {
 		words = append(words, c.Cmdline)
 	}
