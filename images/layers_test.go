@@ -316,7 +316,8 @@ func TestRootfsWhiteouts(t *testing.T) {
 	}
 }
 
-// TestNoRoot runs the tests of unpacking as an ordinary user.
+// TestNoRoot runs the tests of unpacking as an ordinary user, with an umask that
+// is not the usual one.
 func TestNoRoot(t *testing.T) {
 	needRoot(t)
 	// Not t.TempDir: no other user can enter that.
@@ -336,7 +337,7 @@ func TestNoRoot(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, program, "-test.v", "-test.run", "^(Test(Unpack|Rootfs|Bombs|Interrupted|Refused|Concurrent|Layers|Prune).*|FuzzUnpack)$")
+	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", `umask 077; exec "$0" "$@"`, program, "-test.v", "-test.run", "^(Test(Unpack|Rootfs|Bombs|Interrupted|Refused|Concurrent|Layers|Prune).*|FuzzUnpack)$")
 	cmd.Dir = home
 	cmd.Env = []string{"TMPDIR=" + home, "HOME=" + home}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}, Pdeathsig: syscall.SIGKILL}

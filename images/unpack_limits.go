@@ -31,7 +31,7 @@ var DefaultLimits = Limits{
 	Entries: 2 << 20,
 	Depth:   255,
 	Path:    3 << 10,
-	Free:    256 << 20,
+	Free:    64 << 20,
 }
 
 // A LimitError is a layer that takes more than it may.
