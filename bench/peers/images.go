@@ -297,7 +297,7 @@ func measureImages(ctx context.Context, o imageOptions, stdout io.Writer) (faile
 	for _, m := range missing {
 		fmt.Fprintln(w, m)
 	}
-	fmt.Fprintf(w, "%s\nseed %d, %d rounds; load before: %s\n", set.describe(), o.seed, o.rounds, load())
+	fmt.Fprintf(w, "%s\n%s\nseed %d, %d rounds; load before: %s\n", set.describe(), versions(ctx, subjects), o.seed, o.rounds, load())
 	got := &imageSamples{values: map[[3]string][]float64{}}
 	rng := rand.New(rand.NewPCG(o.seed, 0))
 	for round := range o.rounds + 1 {
@@ -360,6 +360,26 @@ func findImageSubjects() (found []imageSubject, missing []string) {
 		found = append(found, sub)
 	}
 	return found, missing
+}
+
+// versions are those of the programs that are measured, and of the kernel.
+func versions(ctx context.Context, subjects []imageSubject) string {
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		return err.Error()
+	}
+	list := []string{fmt.Sprintf("Linux %s, %d CPUs", unix.ByteSliceToString(u.Release[:]), runtime.NumCPU())}
+	for _, sub := range subjects {
+		for _, program := range sub.needs {
+			out, err := exec.CommandContext(ctx, program, "--version").Output()
+			if err != nil {
+				out = fmt.Appendf(nil, "%s --version: %v", program, err)
+			}
+			line, _, _ := strings.Cut(string(out), "\n")
+			list = append(list, line)
+		}
+	}
+	return strings.Join(list, "; ")
 }
 
 // imageSamples are the counted figures: by archive, subject and figure.
