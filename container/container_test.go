@@ -300,16 +300,7 @@ func footprintOf(t testing.TB, dir string) footprint {
 			f.FDs = append(f.FDs, e.Name()+" "+to)
 		}
 	}
-	mounts, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(string(mounts)) {
-		// Tests of another process mount things, too, in folders of theirs.
-		if field := strings.Fields(line)[4]; !strings.HasPrefix(field, filepath.Join(os.TempDir(), "Test")) || strings.HasPrefix(field, dir) {
-			f.Mounts = append(f.Mounts, line)
-		}
-	}
+	f.Mounts = hostMounts(t, dir)
 	h, err := cgroup.Detect()
 	if err != nil {
 		t.Fatal(err)
@@ -320,6 +311,24 @@ func footprintOf(t testing.TB, dir string) footprint {
 	}
 	f.Folders, _ = filepath.Glob(filepath.Join(dir, "*"))
 	return f
+}
+
+// hostMounts are the mounts of the host. Tests of other packages mount things at
+// the same time, in folders of theirs and of bench's runs.
+func hostMounts(t testing.TB, dir string) (list []string) {
+	t.Helper()
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(mounts)) {
+		at := strings.Fields(line)[4]
+		others := strings.HasPrefix(at, filepath.Join(os.TempDir(), "Test")) || strings.HasPrefix(at, "/run/bench/")
+		if !others || strings.HasPrefix(at, dir) {
+			list = append(list, line)
+		}
+	}
+	return list
 }
 
 func (f footprint) check(t testing.TB, dir, when string) {
