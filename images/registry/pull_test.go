@@ -432,10 +432,7 @@ func TestPullRefuses(t *testing.T) {
 			return false
 		}, "and more came"},
 		{"too few bytes, always", "alpine", func(w http.ResponseWriter, r *http.Request) bool {
-			if isBlob(r, l) {
-				return true
-			}
-			return false
+			return isBlob(r, l)
 		}, "given up after 5 tries"},
 		{"another manifest than the digest's", "alpine@" + digest.String(), manifest(oci, "{}"), "damaged or changed on its way"},
 		{"a page to log in", "alpine", manifest("text/html", "<html>"), `of the type "text/html", is no manifest`},
