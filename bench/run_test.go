@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"io"
 	"net/netip"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"vmctr/container"
 	"vmctr/container/network"
@@ -233,8 +235,18 @@ func TestImageFile(t *testing.T) {
 	if err := os.Symlink("/etc/passwd", upper+"/link"); err != nil {
 		t.Fatal(err)
 	}
+	for _, dir := range []string{lower + "/etc", upper + "/etc", lower + "/gone"} {
+		if err := errors.Join(os.Mkdir(dir, 0o700), os.WriteFile(dir+"/c", []byte("hidden"), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// A whiteout is one that an ordinary user may make, too, on a new kernel; as is
+	// the attribute.
+	if err := errors.Join(os.Remove(upper+"/etc/c"), unix.Setxattr(upper+"/etc", "user.overlay.opaque", []byte("y"), 0), unix.Mknod(upper+"/gone", unix.S_IFCHR, 0)); err != nil {
+		t.Fatal(err)
+	}
 	image := imageTree{dirs: []string{lower, upper}}
-	for name, want := range map[string]string{"a": "upper", "b": "lower", "link": "", "missing": ""} {
+	for name, want := range map[string]string{"a": "upper", "b": "lower", "link": "", "missing": "", "etc/c": "", "gone/c": ""} {
 		if got := string(image.file(name)); got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)
 		}
