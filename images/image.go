@@ -1,7 +1,6 @@
 package images
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 
@@ -12,15 +11,7 @@ import (
 
 // open reads the image of a manifest.
 func (s *Store) open(name string, d v1.Descriptor) (*Image, error) {
-	raw, err := s.readBlob(d)
-	if err != nil {
-		return nil, fmt.Errorf("image %s: its manifest: %w", name, err)
-	}
-	c := &content{store: s, mediaType: d.MediaType, raw: raw}
-	if err := json.Unmarshal(raw, &c.manifest); err != nil {
-		return nil, fmt.Errorf("image %s: its manifest, %s: %w", name, d.Digest, err)
-	}
-	img, err := partial.CompressedToImage(c)
+	img, err := s.V1(d)
 	if err != nil {
 		return nil, fmt.Errorf("image %s: %w", name, err)
 	}

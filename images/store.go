@@ -18,9 +18,13 @@
 //	unpack*.go    the archive of a layer, which is not trusted, becomes a folder
 //	decompress.go what it is compressed with, and its digest on the way
 //	describe.go   what is known of an image's layers, and what made them
+//	disk.go       layers as disks (erofs/), for a machine
+//	ready.go      how the program of an image says that it serves
+//	workload.go   the image that is measured
 //	fetch.go      all that a manifest leads to, from wherever
 //	archive*.go   archives of docker save, and image layouts, in and out
 //	registry/     registries, in and out
+//	build/        images from recipes (recipes/) and Debian's packages
 //	sharing/      what images have in common
 //
 // On disk a store is an OCI image layout (image-layout.md), which any OCI tool
