@@ -252,6 +252,56 @@ func TestPrune(t *testing.T) {
 	}
 }
 
+// TestSweep: what a killed process leaves goes with the next start, but for what
+// somebody is making, or can go on with.
+func TestSweep(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	img := put(t, s, "kept", image(t, archive(t, reg("f", 0o644, ""))))
+	if _, err := img.Unpack(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	id := strings.Repeat("ab", 32)
+	left := []string{"ingest/" + newPrefix + "123", "layers/" + id + ".part", "disks/" + id + ".erofs.part", "layers/" + id + removing}
+	kept := []string{"ingest/" + id, "layers/" + strings.TrimPrefix(img.DiffIDs()[0], "sha256:")}
+	for _, name := range left {
+		if err := os.MkdirAll(filepath.Join(dir, name, "folder"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, kept[0]), []byte("half"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	there := func(names []string) (n int) {
+		for _, name := range names {
+			if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
+				n++
+			}
+		}
+		return n
+	}
+	w, err := s.Writer(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := there(left); n != 0 {
+		t.Errorf("the next writer leaves %d", n)
+	}
+	if err := os.WriteFile(filepath.Join(dir, left[0]), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if swept, err := open(t, dir).Sweep(); err != nil || len(swept) != 0 || there(left) != 1 {
+		t.Errorf("beside a writer it removed %q, %v", swept, err)
+	}
+	w.Close()
+	if swept, err := open(t, dir).Sweep(); err != nil || len(swept) != 1 || there(left) != 0 {
+		t.Errorf("it removed %q, %v", swept, err)
+	}
+	if n := there(kept); n != len(kept) {
+		t.Errorf("of what is to stay, %d are there", n)
+	}
+}
+
 // TestVerify finds each kind of damage, says where, and a pull mends it.
 func TestVerify(t *testing.T) {
 	img := image(t, archive(t, reg("f", 0o644, "content")))

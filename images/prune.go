@@ -173,3 +173,35 @@ func diskUsage(path string) (int64, error) {
 		return nil
 	})
 }
+
+// Sweep removes what a process that was killed has left and none can go on with:
+// blobs that had no digest yet, and layers and disks that were being made. It says
+// what that was. While somebody writes to the store, it leaves all as it is.
+//
+// A blob that was being pulled stays, for the next pull to go on with.
+func (s *Store) Sweep() (swept []string, err error) {
+	f, err := os.OpenFile(s.path("lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("sweeping the image store: %w", err)
+	}
+	defer f.Close()
+	if unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
+		return nil, nil
+	}
+	for _, pattern := range []string{"ingest/" + newPrefix + "*", "layers/*.part", "rootfs/*.part", "disks/*.part", "*/*" + removing, "oci/blobs/sha256/*" + removing} {
+		paths, err := filepath.Glob(s.path(pattern))
+		if err != nil {
+			return swept, err
+		}
+		for _, path := range paths {
+			gone, _, err := discard(path, false)
+			if err != nil {
+				return swept, fmt.Errorf("sweeping the image store: %w", err)
+			}
+			if gone {
+				swept = append(swept, path)
+			}
+		}
+	}
+	return swept, nil
+}

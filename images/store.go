@@ -155,8 +155,12 @@ type Writer struct {
 	lock  *os.File
 }
 
-// Writer waits while another process prunes, no longer than ctx lasts.
+// Writer waits while another process prunes, no longer than ctx lasts. What killed
+// ones have left, it removes.
 func (s *Store) Writer(ctx context.Context) (*Writer, error) {
+	if _, err := s.Sweep(); err != nil {
+		return nil, err
+	}
 	f, err := lock(ctx, s.path("lock"), unix.LOCK_SH)
 	if err != nil {
 		return nil, fmt.Errorf("writing to the image store: %w", err)
