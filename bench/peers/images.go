@@ -212,12 +212,11 @@ func withFileSystem(ctx context.Context, run *harness.Run, f func(dir string) er
 	if err := errors.Join(os.MkdirAll(dir, 0o700), os.MkdirAll(filepath.Dir(image), 0o700), os.WriteFile(image, nil, 0o600), os.Truncate(image, 4<<30)); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, os.Remove(image)) }()
 	for _, args := range [][]string{{"mkfs.ext4", "-q", image}, {"mount", "-o", "loop,noinit_itable", image, dir}} {
 		cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 		cmd.Env = append(os.Environ(), "PATH="+os.Getenv("PATH")+":/usr/sbin:/sbin")
 		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("%s: %w\n%s", strings.Join(args, " "), err, out)
+			return errors.Join(fmt.Errorf("%s: %w\n%s", strings.Join(args, " "), err, out), os.Remove(image))
 		}
 	}
 	defer func() {
@@ -226,6 +225,10 @@ func withFileSystem(ctx context.Context, run *harness.Run, f func(dir string) er
 		}
 		err = errors.Join(err, os.NewSyscallError("umount", unix.Unmount(dir, 0)))
 	}()
+	// The mount keeps the file, which goes with it, whatever ends this process.
+	if err := os.Remove(image); err != nil {
+		return err
+	}
 	return f(dir)
 }
 
