@@ -170,6 +170,8 @@ func (sub imageSubject) run(ctx context.Context, dir, archive string) (s imageSa
 	if err := unix.Statfs(dir, &before); err != nil {
 		return s, err
 	}
+	runtime.LockOSThread() // PR_SET_PDEATHSIG follows the thread that forks
+	defer runtime.UnlockOSThread()
 	s.start = harness.Now()
 	for _, args := range sub.commands(dir, archive) {
 		cmd := exec.CommandContext(ctx, args[0], args[1:]...)
