@@ -27,10 +27,16 @@ func converse(t *testing.T, cmd *exec.Cmd) {
 	term.expect(1, `"Op":"window 24 80","Out":"24 80"`)
 	term.send("hello\r")
 	term.expect(2, "hello")
-	if err := unix.IoctlSetWinsize(int(term.master.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 33, Col: 44}); err != nil {
-		t.Error(err)
-	}
 	term.send("\x04")
+	// ctr asks for the size before it listens for changes (SIGWINCH): one between the
+	// two passes it by, so the window is changed until it is seen.
+	for end := time.Now().Add(8 * time.Second); !strings.Contains(term.text(), `"Op":"window 33 44"`) && time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
+		for _, columns := range []uint16{45, 44} {
+			if err := unix.IoctlSetWinsize(int(term.master.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 33, Col: columns}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 	term.expect(1, `"Op":"window 33 44","Out":"33 44"`)
 	if code := term.wait(); code != 4 {
 		t.Errorf("%v: code %d, want the program's, 4\n%s", cmd.Args, code, term.text())
