@@ -252,7 +252,7 @@ func (r *runner) run(ctx context.Context) (err error) {
 		}
 	}()
 
-	image, err := workload()
+	image, err := workload(ctx)
 	if err != nil {
 		return err
 	}
@@ -304,10 +304,10 @@ func newRun(ctx context.Context, s streams) (*harness.Run, error) {
 }
 
 // workload is the image that is measured, in the store.
-func workload() (*images.Image, error) { return workloadOn(v1.Platform{}) }
+func workload(ctx context.Context) (*images.Image, error) { return workloadOn(ctx, v1.Platform{}) }
 
 // workloadOn is the same for a platform, of which the zero one is this host's.
-func workloadOn(p v1.Platform) (*images.Image, error) {
+func workloadOn(ctx context.Context, p v1.Platform) (*images.Image, error) {
 	programs, err := embedded.Workloads()
 	if err != nil {
 		return nil, err
@@ -316,7 +316,7 @@ func workloadOn(p v1.Platform) (*images.Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := store.PutWorkload(programs); err != nil {
+	if err := store.PutWorkload(ctx, programs); err != nil {
 		return nil, err
 	}
 	return store.Image(images.WorkloadName, p)

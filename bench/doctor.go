@@ -81,7 +81,7 @@ func (c *doctorCommand) starts(ctx context.Context, s streams) (found []finding,
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, run.Close()) }()
-	image, err := workload()
+	image, err := workload(ctx)
 	if err != nil {
 		return nil, err
 	}

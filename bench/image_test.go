@@ -26,7 +26,7 @@ func TestDamaged(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		i, err := store.Put(name, img)
+		i, err := store.Put(t.Context(), name, img)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -39,7 +39,7 @@ func openImage(ctx context.Context, name, platform string) (imageTree, error) {
 	}
 	switch layout, isLayout := strings.CutPrefix(name, "oci:"); {
 	case name == images.WorkloadName:
-		img, err = workloadOn(p)
+		img, err = workloadOn(ctx, p)
 	case isLayout:
 		dir, tag, _ := strings.Cut(layout, ":")
 		img, err = imported(ctx, name, p, func(w *images.Writer) ([]images.Named, error) { return w.ImportLayout(ctx, dir, tag) })

@@ -163,7 +163,7 @@ func TestExport(t *testing.T) {
 	index := mutate.AppendManifests(empty.Index,
 		mutate.IndexAddendum{Add: withPlatform(t, a, "arm64"), Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: "arm64"}}},
 		mutate.IndexAddendum{Add: withPlatform(t, a, "amd64"), Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: "amd64"}}})
-	if err := s.PutIndex("many:3", index); err != nil {
+	if err := s.PutIndex(t.Context(), "many:3", index); err != nil {
 		t.Fatal(err)
 	}
 	list, err := s.Names()
@@ -335,7 +335,7 @@ func TestImportRefuses(t *testing.T) {
 // wherever the archive ends that has it for two.
 func TestImportInterrupted(t *testing.T) {
 	s, other := open(t, t.TempDir()), open(t, t.TempDir())
-	if err := s.PutIndex("many:1", index(t, "amd64", "arm64")); err != nil {
+	if err := s.PutIndex(t.Context(), "many:1", index(t, "amd64", "arm64")); err != nil {
 		t.Fatal(err)
 	}
 	n, err := s.Named("many:1")

@@ -23,7 +23,7 @@ func layered(t *testing.T, folder string) (*Store, *Image) {
 	t.Cleanup(func() { s.Close() })
 	base := archive(t, dir("etc/", 0o755), reg("etc/os-release", 0o644, "ID=test\n"))
 	img := image(t, base, base, archive(t, dir("bin/", 0o755), reg("bin/program", 0o755, strings.Repeat("x", 100_000))))
-	stored, err := s.Put("layered", img)
+	stored, err := s.Put(t.Context(), "layered", img)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -76,7 +77,10 @@ func (s *Store) index() (v1.IndexManifest, error) {
 
 // changeIndex changes the list of names. Who reads meanwhile gets the old one
 // or the new one, and so does who comes after a power failure.
-func (s *Store) changeIndex(ctx context.Context, change func(*v1.IndexManifest) error) error {
+func (s *Store) changeIndex(change func(*v1.IndexManifest) error) error {
+	// Whoever has this lock has it for a moment.
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
 	l, err := lock(ctx, s.path("oci/index.lock"), unix.LOCK_EX)
 	if err != nil {
 		return err
@@ -159,7 +163,7 @@ func (w *Writer) Tag(ref string, d v1.Descriptor) error {
 	if err := w.store.complete(d); err != nil {
 		return fmt.Errorf("naming an image %s: %w", familiar, err)
 	}
-	return w.store.changeIndex(context.Background(), func(m *v1.IndexManifest) error {
+	return w.store.changeIndex(func(m *v1.IndexManifest) error {
 		m.Manifests = append(without(m.Manifests, familiar), v1.Descriptor{
 			MediaType: d.MediaType, Size: d.Size, Digest: d.Digest, Annotations: map[string]string{refName: familiar},
 		})
@@ -173,7 +177,7 @@ func (s *Store) Remove(ref string) error {
 	if err != nil {
 		return err
 	}
-	return s.changeIndex(context.Background(), func(m *v1.IndexManifest) error {
+	return s.changeIndex(func(m *v1.IndexManifest) error {
 		m.Manifests = without(m.Manifests, n.Name)
 		return nil
 	})

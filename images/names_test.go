@@ -71,7 +71,7 @@ func index(t testing.TB, arches ...string) v1.ImageIndex {
 
 func TestImageOfPlatform(t *testing.T) {
 	s := open(t, t.TempDir())
-	if err := s.PutIndex("many", index(t, "s390x", "arm64", "amd64")); err != nil {
+	if err := s.PutIndex(t.Context(), "many", index(t, "s390x", "arm64", "amd64")); err != nil {
 		t.Fatal(err)
 	}
 	put(t, s, "one", forPlatform(t, "s390x"))
@@ -169,7 +169,7 @@ func TestNamesAtOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 10 {
 		wg.Go(func() {
-			if _, err := open(t, dir).Put(fmt.Sprintf("image%d", i), img); err != nil {
+			if _, err := open(t, dir).Put(t.Context(), fmt.Sprintf("image%d", i), img); err != nil {
 				t.Error(err)
 			}
 		})

@@ -87,7 +87,7 @@ func Open(dir string) (*Store, error) {
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return fail(err)
 	}
-	if err := s.changeIndex(context.Background(), func(*v1.IndexManifest) error { return nil }); err != nil {
+	if err := s.changeIndex(func(*v1.IndexManifest) error { return nil }); err != nil {
 		return fail(err)
 	}
 	return s, nil
@@ -176,8 +176,7 @@ func (w *Writer) Store() *Store { return w.store }
 
 // Put stores an image under a name, in place of the one that had it, or under
 // none if name is "".
-func (s *Store) Put(name string, img v1.Image) (*Image, error) {
-	ctx := context.Background()
+func (s *Store) Put(ctx context.Context, name string, img v1.Image) (*Image, error) {
 	w, err := s.Writer(ctx)
 	if err != nil {
 		return nil, err
@@ -232,8 +231,7 @@ func (w *Writer) put(ctx context.Context, img v1.Image) (v1.Descriptor, error) {
 }
 
 // PutIndex stores the images of several platforms under one name.
-func (s *Store) PutIndex(name string, index v1.ImageIndex) error {
-	ctx := context.Background()
+func (s *Store) PutIndex(ctx context.Context, name string, index v1.ImageIndex) error {
 	w, err := s.Writer(ctx)
 	if err != nil {
 		return err

@@ -47,7 +47,7 @@ func open(t testing.TB, dir string) *Store {
 
 func put(t testing.TB, s *Store, name string, img v1.Image) *Image {
 	t.Helper()
-	i, err := s.Put(name, img)
+	i, err := s.Put(t.Context(), name, img)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -387,7 +387,7 @@ func TestConcurrent(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			i, err := s.Put("test", img)
+			i, err := s.Put(t.Context(), "test", img)
 			if err != nil {
 				t.Error(err)
 				return

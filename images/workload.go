@@ -3,6 +3,7 @@ package images
 import (
 	"archive/tar"
 	"bytes"
+	"context"
 	"encoding/json"
 	"io"
 	"maps"
@@ -47,7 +48,7 @@ func WorkloadIndex(programs map[string][]byte) (v1.ImageIndex, error) {
 // PutWorkload stores that index under the name of the workload, unless it is
 // there already: to find that out is a matter of hashing, and to build it of
 // compressing.
-func (s *Store) PutWorkload(programs map[string][]byte) error {
+func (s *Store) PutWorkload(ctx context.Context, programs map[string][]byte) error {
 	current := true
 	for arch, program := range programs {
 		same, err := s.hasWorkload(arch, program)
@@ -63,7 +64,7 @@ func (s *Store) PutWorkload(programs map[string][]byte) error {
 	if err != nil {
 		return err
 	}
-	return s.PutIndex(WorkloadName, index)
+	return s.PutIndex(ctx, WorkloadName, index)
 }
 
 // hasWorkload tells whether the image of that name is the one that would be

@@ -163,7 +163,7 @@ func TestWorkloadIndex(t *testing.T) {
 	digests := func() map[string]string {
 		t.Helper()
 		s := open(t, dir)
-		if err := s.PutWorkload(programs); err != nil {
+		if err := s.PutWorkload(t.Context(), programs); err != nil {
 			t.Fatal(err)
 		}
 		got := map[string]string{}

@@ -85,7 +85,7 @@ func prepared(t *testing.T, script string) platform.Prepared {
 	if err != nil {
 		t.Fatal(err)
 	}
-	image, err := store.Put(images.WorkloadName, img)
+	image, err := store.Put(t.Context(), images.WorkloadName, img)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -250,7 +250,7 @@ func writeArchive(ctx context.Context, store *images.Store, path string, layers 
 		return err
 	}
 	name := imageName(path)
-	if _, err := store.Put(name, img); err != nil {
+	if _, err := store.Put(ctx, name, img); err != nil {
 		return err
 	}
 	n, err := store.Named(name)

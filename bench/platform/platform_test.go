@@ -51,7 +51,7 @@ func prepare(t *testing.T, p Platform, args ...string) (Prepared, Workload) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	image, err := store.Put(images.WorkloadName, img)
+	image, err := store.Put(t.Context(), images.WorkloadName, img)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -80,7 +80,7 @@ func TestPushSendsLittle(t *testing.T) {
 		t.Fatal(err)
 	}
 	ref := server.Host() + "/app"
-	if _, err := s.Put(ref, registrytest.Image(t, "amd64", false, base, registrytest.Layer(t, 21, 1000, types.OCILayer))); err != nil {
+	if _, err := s.Put(t.Context(), ref, registrytest.Image(t, "amd64", false, base, registrytest.Layer(t, 21, 1000, types.OCILayer))); err != nil {
 		t.Fatal(err)
 	}
 	server.Requests()
@@ -123,7 +123,7 @@ func TestPushSendsLittle(t *testing.T) {
 func TestPushRetries(t *testing.T) {
 	server, s := registrytest.New(t), store(t)
 	ref := server.Host() + "/app"
-	if _, err := s.Put(ref, registrytest.Image(t, "amd64", false, registrytest.Layer(t, 30, 1<<20, types.OCILayer))); err != nil {
+	if _, err := s.Put(t.Context(), ref, registrytest.Image(t, "amd64", false, registrytest.Layer(t, 30, 1<<20, types.OCILayer))); err != nil {
 		t.Fatal(err)
 	}
 	failed := map[string]bool{}
@@ -150,7 +150,7 @@ func TestPushRetries(t *testing.T) {
 		}
 		return false
 	}
-	if _, err := s.Put(ref, registrytest.Image(t, "amd64", false, registrytest.Layer(t, 31, 1000, types.OCILayer))); err != nil {
+	if _, err := s.Put(t.Context(), ref, registrytest.Image(t, "amd64", false, registrytest.Layer(t, 31, 1000, types.OCILayer))); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := push(t, c, s, named(t, s, ref), ref); err == nil || !strings.Contains(err.Error(), "does not allow it") {
