@@ -256,7 +256,7 @@ func (r *runner) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	header, warnings, err := r.header(run, image)
+	header, warnings, err := r.header(ctx, run, image)
 	if err != nil {
 		return err
 	}
@@ -360,12 +360,12 @@ func cacheDir() string {
 	return filepath.Join(os.TempDir(), "bench-cache-"+strconv.Itoa(os.Geteuid()))
 }
 
-func (r *runner) header(run *harness.Run, image *images.Image) (result.Header, []string, error) {
+func (r *runner) header(ctx context.Context, run *harness.Run, image *images.Image) (result.Header, []string, error) {
 	host, warnings, err := harness.Host()
 	if err != nil {
 		return result.Header{}, nil, err
 	}
-	size, err := image.Size()
+	size, err := image.Size(ctx)
 	if err != nil {
 		return result.Header{}, nil, err
 	}

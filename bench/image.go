@@ -1,7 +1,11 @@
 package main
 
 import (
+	"context"
+	"fmt"
 	"path/filepath"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"vmctr/images"
 )
@@ -27,4 +31,39 @@ type imageCommand struct {
 // openStore opens the store of images, which every command uses.
 func openStore() (*images.Store, error) {
 	return images.Open(filepath.Join(cacheDir(), "images"))
+}
+
+// withStore opens the store for a verb, until that returns or the user interrupts.
+func withStore(do func(ctx context.Context, store *images.Store) error) error {
+	ctx, stop := interruptible()
+	defer stop()
+	store, err := openStore()
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	return do(ctx, store)
+}
+
+// withWriter is withStore for a verb that adds to the store.
+func withWriter(do func(ctx context.Context, w *images.Writer) error) error {
+	return withStore(func(ctx context.Context, store *images.Store) error {
+		w, err := store.Writer(ctx)
+		if err != nil {
+			return err
+		}
+		defer w.Close()
+		return do(ctx, w)
+	})
+}
+
+// parsePlatform reads the flag --platform; without it the platform is the zero one.
+func parsePlatform(flag string) (p v1.Platform, err error) {
+	if flag == "" {
+		return p, nil
+	}
+	if p, err = images.ParsePlatform(flag); err != nil {
+		err = fmt.Errorf("--platform: %w", err)
+	}
+	return p, err
 }

@@ -5,13 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"golang.org/x/sys/unix"
 
 	"vmctr/images"
 	"vmctr/images/build"
@@ -29,7 +27,7 @@ type imageBuildCommand struct {
 }
 
 func (c *imageBuildCommand) Run(s streams) error {
-	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
+	ctx, stop := interruptible()
 	defer stop()
 	err := c.run(ctx, s)
 	if err != nil && ctx.Err() != nil {
@@ -40,7 +38,7 @@ func (c *imageBuildCommand) Run(s streams) error {
 
 func (c *imageBuildCommand) run(ctx context.Context, s streams) (err error) {
 	if len(c.Recipes) > 1 && (c.Lock != "" || c.Name != "") {
-		return &exitError{exitUsage, errors.New("--lock and --name are of one recipe, and here are several")}
+		return usageError("--lock and --name are of one recipe, and here are several")
 	}
 	platforms, err := c.platforms()
 	if err != nil {

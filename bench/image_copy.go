@@ -64,9 +64,7 @@ func (c imageCopyCommand) Run(s streams) error {
 			if err != nil {
 				return err
 			}
-			if n, err = namedOf(img); err != nil {
-				return err
-			}
+			n = img.Named()
 		}
 		if err := c.write(ctx, s, w, n, to); err != nil {
 			return err

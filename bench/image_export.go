@@ -2,13 +2,12 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
-
-	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"vmctr/images"
 )
@@ -24,22 +23,17 @@ func (c imageExportCommand) Run(s streams) error {
 	if c.Output == "-" && isTerminal(s.out) {
 		return usageError("an archive is nothing for a terminal: give -o FILE")
 	}
-	ctx, stop := interruptible()
-	defer stop()
-	store, err := openStore()
-	if err != nil {
-		return err
-	}
-	defer store.Close()
-	var list []images.Named
-	for _, name := range c.Names {
-		n, err := findNamed(store, name, c.Platform)
-		if err != nil {
-			return err
+	return withStore(func(ctx context.Context, store *images.Store) error {
+		var list []images.Named
+		for _, name := range c.Names {
+			n, err := findNamed(store, name, c.Platform)
+			if err != nil {
+				return err
+			}
+			list = append(list, n)
 		}
-		list = append(list, n)
-	}
-	return writeArchive(c.Output, s.out, func(to io.Writer) error { return store.Export(ctx, to, c.Format, list...) })
+		return writeArchive(c.Output, s.out, func(to io.Writer) error { return store.Export(ctx, to, c.Format, list...) })
+	})
 }
 
 // findNamed finds what a name stands for in the store: with a platform, the
@@ -56,20 +50,7 @@ func findNamed(store *images.Store, name, platform string) (images.Named, error)
 	if err != nil {
 		return images.Named{}, err
 	}
-	return namedOf(img)
-}
-
-func namedOf(img *images.Image) (images.Named, error) {
-	mediaType, err := img.V1().MediaType()
-	if err != nil {
-		return images.Named{}, err
-	}
-	size, err := img.V1().Size()
-	if err != nil {
-		return images.Named{}, err
-	}
-	h, err := v1.NewHash(img.Digest)
-	return images.Named{Name: img.Name, Descriptor: v1.Descriptor{MediaType: mediaType, Size: size, Digest: h}}, err
+	return img.Named(), nil
 }
 
 // writeArchive writes a file, whole or not at all, or to out for "-".

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"time"
@@ -25,49 +26,44 @@ type historyStep struct {
 
 // Run prints the steps that made the image, the last one first as docker does.
 func (c *imageHistoryCommand) Run(s streams) error {
-	ctx, stop := interruptible()
-	defer stop()
-	store, err := openStore()
-	if err != nil {
-		return err
-	}
-	defer store.Close()
-	img, err := findImage(store, c.Name, c.Platform)
-	if err != nil {
-		return err
-	}
-	layers, err := img.Layers(ctx)
-	if err != nil {
-		return err
-	}
-	steps := []historyStep{}
-	for _, step := range slices.Backward(images.History(img.Config)) {
-		h := historyStep{Created: created(step.Created.Time), CreatedBy: step.CreatedBy, Comment: step.Comment}
-		if step.Layer >= 0 {
-			h.Layer = &layers[step.Layer]
+	return withStore(func(ctx context.Context, store *images.Store) error {
+		img, err := findImage(store, c.Name, c.Platform)
+		if err != nil {
+			return err
 		}
-		steps = append(steps, h)
-	}
-	if c.Format == "json" {
-		return printJSON(s.out, steps)
-	}
-	var rows [][]string
-	for _, h := range steps {
-		id, size, archive, by := "", "0 B", "0 B", h.CreatedBy
-		if l := h.Layer; l != nil {
-			id, size, archive = shortDigest(l.Digest.String()), bytesText(l.Size), bytesText(l.Archive)
+		layers, err := img.Layers(ctx)
+		if err != nil {
+			return err
 		}
-		if by == "" {
-			by = h.Comment
+		steps := []historyStep{}
+		for _, step := range slices.Backward(images.History(img.Config)) {
+			h := historyStep{Created: created(step.Created.Time), CreatedBy: step.CreatedBy, Comment: step.Comment}
+			if step.Layer >= 0 {
+				h.Layer = &layers[step.Layer]
+			}
+			steps = append(steps, h)
 		}
-		by = strings.Join(strings.Fields(by), " ")
-		if !c.NoTrunc {
-			by = firstLine(by, 45)
+		if c.Format == "json" {
+			return printJSON(s.out, steps)
 		}
-		if by == "" {
-			by = "–"
+		var rows [][]string
+		for _, h := range steps {
+			id, size, archive, by := "", "0 B", "0 B", h.CreatedBy
+			if l := h.Layer; l != nil {
+				id, size, archive = shortDigest(l.Digest.String()), bytesText(l.Size), bytesText(l.Archive)
+			}
+			if by == "" {
+				by = h.Comment
+			}
+			by = strings.Join(strings.Fields(by), " ")
+			if !c.NoTrunc {
+				by = firstLine(by, 45)
+			}
+			if by == "" {
+				by = "–"
+			}
+			rows = append(rows, []string{id, ago(h.Created, time.Now()), by, size, archive})
 		}
-		rows = append(rows, []string{id, ago(h.Created, time.Now()), by, size, archive})
-	}
-	return printTable(s.out, []string{"LAYER", "CREATED", "CREATED BY", "SIZE", "UNPACKED"}, "lllrr", rows)
+		return printTable(s.out, []string{"LAYER", "CREATED", "CREATED BY", "SIZE", "UNPACKED"}, "lllrr", rows)
+	})
 }

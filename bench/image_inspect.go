@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"vmctr/images"
@@ -13,31 +14,26 @@ type imageInspectCommand struct {
 
 // Run prints all that the image says of itself, and what of it is here.
 func (c *imageInspectCommand) Run(s streams) error {
-	ctx, stop := interruptible()
-	defer stop()
-	store, err := openStore()
-	if err != nil {
-		return err
-	}
-	defer store.Close()
-	img, err := findImage(store, c.Name, c.Platform)
-	if err != nil {
-		return err
-	}
-	m, err := img.Manifest()
-	if err != nil {
-		return err
-	}
-	layers, err := img.Layers(ctx)
-	if err != nil {
-		return err
-	}
-	return printJSON(s.out, struct {
-		Name     string         `json:"name"`
-		Digest   string         `json:"digest"`
-		Platform string         `json:"platform"`
-		Manifest *v1.Manifest   `json:"manifest"`
-		Config   *v1.ConfigFile `json:"config"`
-		Layers   []images.Layer `json:"layers"`
-	}{img.Name, img.Digest, images.FormatPlatform(img.Platform()), m, img.Config, layers})
+	return withStore(func(ctx context.Context, store *images.Store) error {
+		img, err := findImage(store, c.Name, c.Platform)
+		if err != nil {
+			return err
+		}
+		m, err := img.Manifest()
+		if err != nil {
+			return err
+		}
+		layers, err := img.Layers(ctx)
+		if err != nil {
+			return err
+		}
+		return printJSON(s.out, struct {
+			Name     string         `json:"name"`
+			Digest   string         `json:"digest"`
+			Platform string         `json:"platform"`
+			Manifest *v1.Manifest   `json:"manifest"`
+			Config   *v1.ConfigFile `json:"config"`
+			Layers   []images.Layer `json:"layers"`
+		}{img.Name, img.Digest, images.FormatPlatform(img.Platform()), m, img.Config, layers})
+	})
 }

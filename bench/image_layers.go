@@ -28,41 +28,36 @@ type imageLayersCommand struct {
 
 // Run shows which layers images share, and what that saves.
 func (c *imageLayersCommand) Run(s streams) error {
-	ctx, stop := interruptible()
-	defer stop()
-	store, err := openStore()
-	if err != nil {
-		return err
-	}
-	defer store.Close()
-	stacks, err := c.stacks(ctx, store)
-	if err != nil {
-		return err
-	}
-	shared := sharing.Of(stacks)
-	for _, f := range []struct {
-		path   string
-		render func(sharing.Sharing) ([]byte, error)
-	}{{c.SVG, report.LayersSVG}, {c.PNG, report.LayersPNG}} {
-		if f.path == "" {
-			continue
-		}
-		b, err := f.render(shared)
+	return withStore(func(ctx context.Context, store *images.Store) error {
+		stacks, err := c.stacks(ctx, store)
 		if err != nil {
 			return err
 		}
-		if err := os.WriteFile(f.path, b, 0o644); err != nil {
-			return fmt.Errorf("writing the drawing: %w", err)
+		shared := sharing.Of(stacks)
+		for _, f := range []struct {
+			path   string
+			render func(sharing.Sharing) ([]byte, error)
+		}{{c.SVG, report.LayersSVG}, {c.PNG, report.LayersPNG}} {
+			if f.path == "" {
+				continue
+			}
+			b, err := f.render(shared)
+			if err != nil {
+				return err
+			}
+			if err := os.WriteFile(f.path, b, 0o644); err != nil {
+				return fmt.Errorf("writing the drawing: %w", err)
+			}
 		}
-	}
-	if c.Format == "json" {
-		return printJSON(s.out, shared)
-	}
-	if len(stacks) == 0 {
-		fmt.Fprintln(s.err, "bench: there is no image yet; bench image pull, build or import brings one")
-		return nil
-	}
-	return printSharing(s, shared, width(s.out))
+		if c.Format == "json" {
+			return printJSON(s.out, shared)
+		}
+		if len(stacks) == 0 {
+			fmt.Fprintln(s.err, "bench: there is no image yet; bench image pull, build or import brings one")
+			return nil
+		}
+		return printSharing(s, shared, width(s.out))
+	})
 }
 
 func (c *imageLayersCommand) stacks(ctx context.Context, store *images.Store) ([]sharing.Stack, error) {
@@ -75,7 +70,7 @@ func (c *imageLayersCommand) stacks(ctx context.Context, store *images.Store) ([
 	}
 	var stacks []sharing.Stack
 	for _, ref := range refs {
-		n, err := store.Lookup(ref)
+		n, err := store.Named(ref)
 		if c.Registry && errors.As(err, new(*images.NotFoundError)) {
 			stack, err := c.elsewhere(ctx, store, ref)
 			if err != nil {
@@ -111,8 +106,8 @@ func (c *imageLayersCommand) elsewhere(ctx context.Context, store *images.Store,
 	p := images.HostPlatform()
 	if c.Platform != "" && c.Platform != "all" {
 		var err error
-		if p, err = images.ParsePlatform(c.Platform); err != nil {
-			return sharing.Stack{}, fmt.Errorf("--platform: %w", err)
+		if p, err = parsePlatform(c.Platform); err != nil {
+			return sharing.Stack{}, err
 		}
 	}
 	client := &registry.Client{PlainHTTP: c.PlainHTTP, Insecure: c.Insecure}

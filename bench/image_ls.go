@@ -44,36 +44,31 @@ type listedPlatform struct {
 }
 
 func (c *imageLsCommand) Run(s streams) error {
-	ctx, stop := interruptible()
-	defer stop()
-	store, err := openStore()
-	if err != nil {
-		return err
-	}
-	defer store.Close()
-	list, err := listImages(ctx, store)
-	if err != nil {
-		return err
-	}
-	if c.Format == "json" {
-		return printJSON(s.out, list)
-	}
-	if len(list) == 0 {
-		fmt.Fprintln(s.err, "bench: there is no image yet; bench image pull, build or import brings one")
-		return nil
-	}
-	var rows [][]string
-	damaged := 0
-	for _, i := range list {
-		rows = append(rows, i.row(time.Now()))
-		if i.Error != "" {
-			damaged++
+	return withStore(func(ctx context.Context, store *images.Store) error {
+		list, err := listImages(ctx, store)
+		if err != nil {
+			return err
 		}
-	}
-	if damaged > 0 {
-		defer fmt.Fprintf(s.err, "bench: %d of them cannot be read; bench image verify says why\n", damaged)
-	}
-	return printTable(s.out, []string{"NAME", "PLATFORMS", "DIGEST", "LAYERS", "SIZE", "UNPACKED", "CREATED"}, "llrrrrl", rows)
+		if c.Format == "json" {
+			return printJSON(s.out, list)
+		}
+		if len(list) == 0 {
+			fmt.Fprintln(s.err, "bench: there is no image yet; bench image pull, build or import brings one")
+			return nil
+		}
+		var rows [][]string
+		damaged := 0
+		for _, i := range list {
+			rows = append(rows, i.row(time.Now()))
+			if i.Error != "" {
+				damaged++
+			}
+		}
+		if damaged > 0 {
+			defer fmt.Fprintf(s.err, "bench: %d of them cannot be read; bench image verify says why\n", damaged)
+		}
+		return printTable(s.out, []string{"NAME", "PLATFORMS", "DIGEST", "LAYERS", "SIZE", "UNPACKED", "CREATED"}, "llrrrrl", rows)
+	})
 }
 
 // listImages describes all images. One that is damaged hides none of the others.

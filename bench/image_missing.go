@@ -5,20 +5,15 @@ import (
 	"fmt"
 	"strings"
 
-	v1 "github.com/google/go-containerregistry/pkg/v1"
-
 	"vmctr/images"
 )
 
 // findImage opens an image of the store by its name or digest, for a platform:
 // "" is this host's.
 func findImage(store *images.Store, name, platform string) (*images.Image, error) {
-	var p v1.Platform
-	if platform != "" {
-		var err error
-		if p, err = images.ParsePlatform(platform); err != nil {
-			return nil, fmt.Errorf("--platform: %w", err)
-		}
+	p, err := parsePlatform(platform)
+	if err != nil {
+		return nil, err
 	}
 	img, err := store.Image(name, p)
 	return img, missingImage(err)

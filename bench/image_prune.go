@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"vmctr/images"
 )
 
 type imagePruneCommand struct {
@@ -16,22 +18,17 @@ const prunePatience = time.Minute
 
 // Run removes what no name leads to.
 func (c *imagePruneCommand) Run(s streams) error {
-	ctx, stop := interruptible()
-	defer stop()
-	ctx, cancel := context.WithTimeoutCause(ctx, prunePatience, errors.New("another bench has pulled, built or imported for a minute: try again when it is done"))
-	defer cancel()
-	store, err := openStore()
-	if err != nil {
+	return withStore(func(ctx context.Context, store *images.Store) error {
+		ctx, cancel := context.WithTimeoutCause(ctx, prunePatience, errors.New("another bench has pulled, built or imported for a minute: try again when it is done"))
+		defer cancel()
+		p, err := store.Prune(ctx, c.DryRun)
+		verb := map[bool]string{false: "freed", true: "would free"}[c.DryRun]
+		if err == nil || p.Bytes > 0 {
+			fmt.Fprintf(s.out, "%s %s: %d blobs, %d that were never whole, %d unpacked layers\n", verb, bytesText(p.Bytes), p.Blobs, p.Partials, p.Layers)
+		}
+		if p.InUse > 0 {
+			fmt.Fprintf(s.out, "%d unpacked layers that no image has any more are in use, and stay\n", p.InUse)
+		}
 		return err
-	}
-	defer store.Close()
-	p, err := store.Prune(ctx, c.DryRun)
-	verb := map[bool]string{false: "freed", true: "would free"}[c.DryRun]
-	if err == nil || p.Bytes > 0 {
-		fmt.Fprintf(s.out, "%s %s: %d blobs, %d that were never whole, %d unpacked layers\n", verb, bytesText(p.Bytes), p.Blobs, p.Partials, p.Layers)
-	}
-	if p.InUse > 0 {
-		fmt.Fprintf(s.out, "%d unpacked layers that no image has any more are in use, and stay\n", p.InUse)
-	}
-	return err
+	})
 }

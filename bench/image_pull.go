@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -62,11 +63,9 @@ func transferredBlobs(n int, bytes int64) string {
 // descriptorOf is the digest that a name has in the store, the zero one if it is
 // not there.
 func descriptorOf(store *images.Store, familiar string) (v1.Hash, error) {
-	names, err := store.Names()
-	for _, n := range names {
-		if n.Name == familiar {
-			return n.Descriptor.Digest, err
-		}
+	n, err := store.Named(familiar)
+	if errors.As(err, new(*images.NotFoundError)) {
+		err = nil
 	}
-	return v1.Hash{}, err
+	return n.Descriptor.Digest, err
 }

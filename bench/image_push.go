@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 
 	"vmctr/images"
@@ -15,39 +16,34 @@ type imagePushCommand struct {
 }
 
 func (c imagePushCommand) Run(s streams) error {
-	ctx, stop := interruptible()
-	defer stop()
-	store, err := openStore()
-	if err != nil {
-		return err
-	}
-	defer store.Close()
-	n, err := findNamed(store, c.Name, c.Platform)
-	if err != nil {
-		return err
-	}
-	ref := c.Ref
-	if ref == "" {
-		ref = n.Name
-	}
-	familiar, err := images.FamiliarName(ref)
-	if err != nil {
-		return err
-	}
-	client, done := c.client(s)
-	sent, err := client.Push(ctx, store, n, ref)
-	done()
-	if err != nil {
-		return err
-	}
-	if !c.Quiet {
-		fmt.Fprintf(s.out, "Digest: %s\n", n.Descriptor.Digest)
-		if sent == (registry.Transferred{}) {
-			fmt.Fprintln(s.err, "the registry has it already")
-		} else {
-			fmt.Fprintf(s.err, "%s went, and %s were there\n", transferredBlobs(sent.Blobs, sent.Bytes), transferredBlobs(sent.PresentBlobs, sent.PresentBytes))
+	return withStore(func(ctx context.Context, store *images.Store) error {
+		n, err := findNamed(store, c.Name, c.Platform)
+		if err != nil {
+			return err
 		}
-	}
-	fmt.Fprintln(s.out, familiar)
-	return nil
+		ref := c.Ref
+		if ref == "" {
+			ref = n.Name
+		}
+		familiar, err := images.FamiliarName(ref)
+		if err != nil {
+			return err
+		}
+		client, done := c.client(s)
+		sent, err := client.Push(ctx, store, n, ref)
+		done()
+		if err != nil {
+			return err
+		}
+		if !c.Quiet {
+			fmt.Fprintf(s.out, "Digest: %s\n", n.Descriptor.Digest)
+			if sent == (registry.Transferred{}) {
+				fmt.Fprintln(s.err, "the registry has it already")
+			} else {
+				fmt.Fprintf(s.err, "%s went, and %s were there\n", transferredBlobs(sent.Blobs, sent.Bytes), transferredBlobs(sent.PresentBlobs, sent.PresentBytes))
+			}
+		}
+		fmt.Fprintln(s.out, familiar)
+		return nil
+	})
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"sync"
@@ -61,24 +60,6 @@ func (f platformFlags) choose(name string) (func([]v1.Descriptor) ([]v1.Descript
 
 func usageError(format string, args ...any) error {
 	return &exitError{exitUsage, fmt.Errorf(format, args...)}
-}
-
-// withWriter opens the store and writes to it, until the function returns or the
-// user interrupts.
-func withWriter(do func(ctx context.Context, w *images.Writer) error) error {
-	ctx, stop := interruptible()
-	defer stop()
-	store, err := openStore()
-	if err != nil {
-		return err
-	}
-	defer store.Close()
-	w, err := store.Writer(ctx)
-	if err != nil {
-		return err
-	}
-	defer w.Close()
-	return do(ctx, w)
 }
 
 // transfer shows how blobs come and go: a bar for each on a terminal, a line for

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"slices"
 
@@ -14,40 +15,35 @@ type imageVerifyCommand struct {
 // Run reads all of the images, and says of each whether every byte is what its
 // digest promises.
 func (c *imageVerifyCommand) Run(s streams) error {
-	ctx, stop := interruptible()
-	defer stop()
-	store, err := openStore()
-	if err != nil {
-		return err
-	}
-	defer store.Close()
-	names, err := namesOf(store, c.Names)
-	if err != nil {
-		return err
-	}
-	problems, err := store.Verify(ctx, names...)
-	if err != nil {
-		return err
-	}
-	bad := map[string]bool{}
-	for _, p := range problems {
-		bad[p.Image] = true
-	}
-	for _, name := range names {
-		if !bad[name] {
-			fmt.Fprintf(s.out, "%s: ok\n", name)
-			continue
+	return withStore(func(ctx context.Context, store *images.Store) error {
+		names, err := namesOf(store, c.Names)
+		if err != nil {
+			return err
 		}
+		problems, err := store.Verify(ctx, names...)
+		if err != nil {
+			return err
+		}
+		bad := map[string]bool{}
 		for _, p := range problems {
-			if p.Image == name {
-				fmt.Fprintf(s.out, "%s: %v\n", name, p.Err)
+			bad[p.Image] = true
+		}
+		for _, name := range names {
+			if !bad[name] {
+				fmt.Fprintf(s.out, "%s: ok\n", name)
+				continue
+			}
+			for _, p := range problems {
+				if p.Image == name {
+					fmt.Fprintf(s.out, "%s: %v\n", name, p.Err)
+				}
 			}
 		}
-	}
-	if len(bad) > 0 {
-		return &exitError{exitFailed, fmt.Errorf("%d of %d images are damaged; bench image rm and prune remove one, and to pull, build or import it brings it again", len(bad), len(names))}
-	}
-	return nil
+		if len(bad) > 0 {
+			return &exitError{exitFailed, fmt.Errorf("%d of %d images are damaged; bench image rm and prune remove one, and to pull, build or import it brings it again", len(bad), len(names))}
+		}
+		return nil
+	})
 }
 
 // namesOf are the full names of images, each once; of all images if none are
@@ -65,7 +61,7 @@ func namesOf(store *images.Store, refs []string) ([]string, error) {
 		return names, nil
 	}
 	for _, ref := range refs {
-		n, err := store.Lookup(ref)
+		n, err := store.Named(ref)
 		if err != nil {
 			return nil, missingImage(err)
 		}

@@ -30,12 +30,9 @@ type imageTree struct {
 // openImage finds an image by the name that the user gave.
 func openImage(ctx context.Context, name, platform string) (imageTree, error) {
 	var img *images.Image
-	var p v1.Platform // zero: this host's
-	var err error
-	if platform != "" {
-		if p, err = images.ParsePlatform(platform); err != nil {
-			return imageTree{}, fmt.Errorf("--platform: %w", err)
-		}
+	p, err := parsePlatform(platform)
+	if err != nil {
+		return imageTree{}, err
 	}
 	switch layout, isLayout := strings.CutPrefix(name, "oci:"); {
 	case name == images.WorkloadName:

@@ -70,17 +70,6 @@ func (w *Writer) Import(ctx context.Context, r io.Reader) ([]Named, error) {
 	return named, nil
 }
 
-// compression tells by its first bytes what a layer is (RFC 1952, RFC 8878).
-func compression(start []byte) types.MediaType {
-	switch {
-	case bytes.HasPrefix(start, []byte{0x1f, 0x8b}):
-		return types.OCILayer
-	case bytes.HasPrefix(start, []byte{0x28, 0xb5, 0x2f, 0xfd}):
-		return types.OCILayerZStd
-	}
-	return types.OCIUncompressedLayer
-}
-
 // importer is what is known of an archive so far. The names in it are only that:
 // no file is made by any of them.
 type importer struct {

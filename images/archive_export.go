@@ -109,24 +109,16 @@ func (w *archiveWriter) docker(ctx context.Context, list []Named) error {
 		if err := w.file(one.Config, config.Size, func(to io.Writer) error { return w.s.writeBlob(ctx, to, config) }); err != nil {
 			return err
 		}
-		layers, err := one.image.layers()
-		if err != nil {
-			return err
-		}
-		for n, l := range layers {
+		for n, l := range one.manifest.Layers {
 			if w.written[one.savedImage.Layers[n]] {
 				continue
 			}
-			size, err := w.s.archiveSize(ctx, one.manifest.Layers[n])
+			size, err := w.s.archiveSize(ctx, l)
 			if err != nil {
 				return err
 			}
 			err = w.file(one.savedImage.Layers[n], size, func(to io.Writer) error {
-				r, err := l.Uncompressed()
-				if err != nil {
-					return err
-				}
-				return errors.Join(copyChecked(ctx, to, r, one.image.Config.RootFS.DiffIDs[n]), r.Close())
+				return w.s.copyArchive(ctx, to, l.Digest, one.image.Config.RootFS.DiffIDs[n])
 			})
 			if err != nil {
 				return err
@@ -263,6 +255,16 @@ func (s *Store) writeBlob(ctx context.Context, to io.Writer, d v1.Descriptor) er
 	}
 	defer f.Close()
 	return copyChecked(ctx, to, f, d.Digest)
+}
+
+// copyArchive copies the archive in a layer's blob out, and checks it against its
+// diff ID.
+func (s *Store) copyArchive(ctx context.Context, to io.Writer, blob, diffID v1.Hash) error {
+	r, err := s.archive(blob)
+	if err != nil {
+		return err
+	}
+	return errors.Join(copyChecked(ctx, to, r, diffID), r.Close())
 }
 
 func copyChecked(ctx context.Context, to io.Writer, r io.Reader, want v1.Hash) error {

@@ -122,7 +122,7 @@ func (w *Writer) Ingest(ctx context.Context, d v1.Descriptor, fetch func(ctx con
 		if w.store.Has(d.Digest) {
 			return nil
 		}
-		if f, err = lock(ctx, part, unix.LOCK_EX); err != nil {
+		if f, err = Lock(ctx, part, unix.LOCK_EX); err != nil {
 			return err
 		}
 		if isAt(f, part) {

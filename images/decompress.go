@@ -4,12 +4,14 @@ import (
 	"bufio"
 	"bytes"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
 	"sync/atomic"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 )
@@ -19,12 +21,13 @@ import (
 // its media type: that is said by whoever pushed the image, and the digest of what
 // comes out is checked in any case.
 var compressions = []struct {
-	magic string
-	name  string
-	open  func(io.Reader) (io.ReadCloser, error) // nil: no image may have it
+	magic     string // RFC 1952, RFC 8878
+	name      string
+	mediaType types.MediaType
+	open      func(io.Reader) (io.ReadCloser, error) // nil: no image may have it
 }{
-	{"\x1f\x8b", "gzip", func(r io.Reader) (io.ReadCloser, error) { return gzip.NewReader(r) }},
-	{"\x28\xb5\x2f\xfd", "zstd", func(r io.Reader) (io.ReadCloser, error) {
+	{"\x1f\x8b", "gzip", types.OCILayer, func(r io.Reader) (io.ReadCloser, error) { return gzip.NewReader(r) }},
+	{"\x28\xb5\x2f\xfd", "zstd", types.OCILayerZStd, func(r io.Reader) (io.ReadCloser, error) {
 		// As much as zstd -22 looks back on. A frame may ask for gigabytes.
 		d, err := zstd.NewReader(r, zstd.WithDecoderMaxWindow(128<<20))
 		if err != nil {
@@ -32,9 +35,39 @@ var compressions = []struct {
 		}
 		return d.IOReadCloser(), nil
 	}},
-	{"BZh", "bzip2", nil},
-	{"\xfd7zXZ\x00", "xz", nil},
+	{"BZh", "bzip2", "", nil},
+	{"\xfd7zXZ\x00", "xz", "", nil},
 }
+
+// compression tells by its first bytes of what media type a layer is.
+func compression(start []byte) types.MediaType {
+	for _, c := range compressions {
+		if c.open != nil && bytes.HasPrefix(start, []byte(c.magic)) {
+			return c.mediaType
+		}
+	}
+	return types.OCIUncompressedLayer
+}
+
+// archive opens the archive in a layer's blob.
+func (s *Store) archive(h v1.Hash) (io.ReadCloser, error) {
+	blob, err := s.Blob(h)
+	if err != nil {
+		return nil, err
+	}
+	r, err := decompress(blob)
+	if err != nil {
+		return nil, errors.Join(err, blob.Close())
+	}
+	return layerArchive{r, blob}, nil
+}
+
+type layerArchive struct {
+	io.ReadCloser
+	blob io.Closer
+}
+
+func (a layerArchive) Close() error { return errors.Join(a.ReadCloser.Close(), a.blob.Close()) }
 
 // decompress gives the archive that a blob holds.
 func decompress(blob io.Reader) (io.ReadCloser, error) {

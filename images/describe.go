@@ -8,7 +8,6 @@ import (
 	"strconv"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/partial"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"golang.org/x/sys/unix"
 )
@@ -113,11 +112,7 @@ func (s *Store) archiveSize(ctx context.Context, d v1.Descriptor) (int64, error)
 			return size, nil
 		}
 	}
-	l, err := partial.CompressedToLayer(layerBlob{s, d})
-	if err != nil {
-		return 0, err
-	}
-	r, err := l.Uncompressed()
+	r, err := s.archive(d.Digest)
 	if err != nil {
 		return 0, err
 	}

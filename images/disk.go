@@ -49,10 +49,11 @@ func (i *Image) Disks(ctx context.Context) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		i.store.mu.Lock()
-		i.store.held = append(i.store.held, f)
-		i.store.mu.Unlock()
-		if err := flock(ctx, f, unix.LOCK_SH); err != nil {
+		err = flock(ctx, f, unix.LOCK_SH)
+		if err != nil || !i.store.hold(f) {
+			err = errors.Join(err, f.Close())
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -64,7 +65,7 @@ func (i *Image) makeDisks(ctx context.Context, missing map[v1.Hash]int, paths []
 	if err != nil {
 		return err
 	}
-	l, err := lock(ctx, i.store.path("disks.lock"), unix.LOCK_EX)
+	l, err := Lock(ctx, i.store.path("disks.lock"), unix.LOCK_EX)
 	if err != nil {
 		return err
 	}

@@ -19,8 +19,23 @@ func (s *Store) open(name string, d v1.Descriptor) (*Image, error) {
 	if err != nil {
 		return nil, fmt.Errorf("image %s: its configuration: %w", name, err)
 	}
-	return &Image{Name: name, Digest: d.Digest.String(), Config: cfg, img: img, store: s}, nil
+	mediaType, err := img.MediaType()
+	if err != nil {
+		return nil, fmt.Errorf("image %s: %w", name, err)
+	}
+	size, err := img.Size()
+	if err != nil {
+		return nil, fmt.Errorf("image %s: %w", name, err)
+	}
+	return &Image{
+		Name: name, Digest: d.Digest.String(), Config: cfg, img: img, store: s,
+		descriptor: v1.Descriptor{MediaType: mediaType, Size: size, Digest: d.Digest},
+	}, nil
 }
+
+// Named is the image's name with the descriptor of its manifest: of an index, not
+// the index.
+func (i *Image) Named() Named { return Named{i.Name, i.descriptor} }
 
 // Platform is the platform that the image says it is for; parts that it does
 // not name are empty.

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
-	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sys/unix"
@@ -22,8 +21,9 @@ type Image struct {
 	Digest string // of its manifest, "sha256:..."
 	Config *v1.ConfigFile
 
-	img   v1.Image
-	store *Store
+	img        v1.Image
+	descriptor v1.Descriptor
+	store      *Store
 }
 
 // DiffIDs name the layers, the lowest first, by the digest of their
@@ -51,26 +51,16 @@ func (i *Image) layers() ([]v1.Layer, error) {
 }
 
 // Size is the size of all layers, uncompressed, in bytes.
-func (i *Image) Size() (int64, error) {
-	layers, err := i.layers()
+func (i *Image) Size(ctx context.Context) (total int64, err error) {
+	layers, err := i.Layers(ctx)
 	if err != nil {
 		return 0, err
 	}
-	var total int64
 	for _, l := range layers {
-		blob, err := l.Compressed()
-		if err != nil {
-			return 0, fmt.Errorf("image %s: %w", i.Name, err)
+		if !l.Stored {
+			return 0, fmt.Errorf("image %s: layer %s is not in the store", i.Name, l.Digest)
 		}
-		r, err := decompress(blob)
-		if err != nil {
-			return 0, errors.Join(fmt.Errorf("image %s: %w", i.Name, err), blob.Close())
-		}
-		n, err := io.Copy(io.Discard, r)
-		if err := errors.Join(err, r.Close(), blob.Close()); err != nil {
-			return 0, fmt.Errorf("image %s: %w", i.Name, err)
-		}
-		total += n
+		total += l.Archive
 	}
 	return total, nil
 }
@@ -154,10 +144,6 @@ func (i *Image) Unpack(ctx context.Context) ([]string, error) {
 // Rootfs unpacks all layers over each other, once, and returns the folder: the
 // whole root file system as one tree, for a platform without an overlay.
 func (i *Image) Rootfs(ctx context.Context) (string, error) {
-	digest, err := v1.NewHash(i.Digest)
-	if err != nil {
-		return "", err
-	}
 	layers, err := i.layers()
 	if err != nil {
 		return "", err
@@ -166,7 +152,7 @@ func (i *Image) Rootfs(ctx context.Context) (string, error) {
 	for n, l := range layers {
 		all = append(all, verified{l, i.Config.RootFS.DiffIDs[n]})
 	}
-	c := &claim{path: i.store.path("rootfs", digest.Hex)}
+	c := &claim{path: i.store.path("rootfs", i.descriptor.Digest.Hex)}
 	if err := os.MkdirAll(filepath.Dir(c.path), 0o700); err != nil {
 		return "", err
 	}
@@ -312,20 +298,11 @@ func (c *claim) take(ctx context.Context) error {
 // own waits until nobody else has the part f, and tells whether it still is the
 // part then: a whole one has another name, and stays locked while it is used.
 func (c *claim) own(ctx context.Context, f *os.File) (bool, error) {
-	for wait := time.Millisecond; ; wait = min(2*wait, 50*time.Millisecond) {
-		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if err == nil || !isAt(f, c.part()) {
-			return isAt(f, c.part()), nil
-		}
-		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
-			return false, fmt.Errorf("locking %s: %w", f.Name(), err)
-		}
-		select {
-		case <-ctx.Done():
-			return false, fmt.Errorf("waiting for another process, which unpacks it into %s: %w", f.Name(), context.Cause(ctx))
-		case <-time.After(wait):
-		}
+	isPart := func() bool { return isAt(f, c.part()) }
+	if err := flockWhile(ctx, f, unix.LOCK_EX, isPart); err != nil {
+		return false, err
 	}
+	return isPart(), nil
 }
 
 // giveUp removes what was made of it.

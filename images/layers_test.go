@@ -53,7 +53,7 @@ func TestUnpackCompressions(t *testing.T) {
 		if got := tree(t, dirs[0])["f"]; len(got) != len("-rw-r--r-- ")+800_000 {
 			t.Errorf("%s: f has %d bytes", name, len(got))
 		}
-		if size, err := i.Size(); size != int64(len(a)) || err != nil {
+		if size, err := i.Size(t.Context()); size != int64(len(a)) || err != nil {
 			t.Errorf("%s: size %d, %v, want %d", name, size, err, len(a))
 		}
 	}

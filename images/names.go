@@ -81,7 +81,7 @@ func (s *Store) changeIndex(change func(*v1.IndexManifest) error) error {
 	// Whoever has this lock has it for a moment.
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	l, err := lock(ctx, s.path("oci/index.lock"), unix.LOCK_EX)
+	l, err := Lock(ctx, s.path("oci/index.lock"), unix.LOCK_EX)
 	if err != nil {
 		return err
 	}
@@ -89,7 +89,7 @@ func (s *Store) changeIndex(change func(*v1.IndexManifest) error) error {
 	m, err := s.index()
 	if errors.Is(err, fs.ErrNotExist) {
 		m, err = v1.IndexManifest{SchemaVersion: 2, MediaType: types.OCIImageIndex, Manifests: []v1.Descriptor{}}, nil
-		err = errors.Join(err, replace(s.path("oci/oci-layout"), []byte(`{"imageLayoutVersion":"1.0.0"}`)))
+		err = errors.Join(err, replace(s.path("oci", layoutFile), []byte(layoutVersion)))
 	}
 	if err != nil {
 		return err
@@ -173,7 +173,7 @@ func (w *Writer) Tag(ref string, d v1.Descriptor) error {
 
 // Remove takes an image's name away. Its content stays until Prune.
 func (s *Store) Remove(ref string) error {
-	n, err := s.named(ref)
+	n, err := s.Named(ref)
 	if err != nil {
 		return err
 	}
@@ -246,13 +246,10 @@ func (s *Store) readJSON(d v1.Descriptor, to any) error {
 	return nil
 }
 
-// Named is what a name stands for, or the first digits of a digest. An error is
-// a [*NotFoundError] if there is no such image.
-func (s *Store) Named(ref string) (Named, error) { return s.named(ref) }
-
-// named finds an image by its name, or by the first digits of its digest, 6 at
-// least, if only one has them.
-func (s *Store) named(ref string) (Named, error) {
+// Named finds an image by its name, in full or as Docker shows it, or by the first
+// digits of its digest, 6 at least, if only one has them. An error is a
+// [*NotFoundError] if there is no such image.
+func (s *Store) Named(ref string) (Named, error) {
 	all, err := s.Names()
 	if err != nil {
 		return Named{}, err
@@ -284,15 +281,11 @@ func (s *Store) named(ref string) (Named, error) {
 	return Named{}, &NotFoundError{ref, have}
 }
 
-// Lookup finds the name that a user means: in full, as Docker shows it, or by a
-// digest. The error is a [*NotFoundError] if there is none.
-func (s *Store) Lookup(ref string) (Named, error) { return s.named(ref) }
-
 // Image is the image that a name, or a digest, stands for on a platform. The
 // zero platform is this host's. Errors are a [*NotFoundError] and a
 // [*PlatformError].
 func (s *Store) Image(ref string, p v1.Platform) (*Image, error) {
-	n, err := s.named(ref)
+	n, err := s.Named(ref)
 	if err != nil {
 		return nil, err
 	}
@@ -343,7 +336,7 @@ func (s *Store) resolve(n Named, p v1.Platform) (v1.Descriptor, error) {
 // Children are the images of a name for all its platforms, those of them that
 // are there.
 func (s *Store) Children(ref string) ([]*Image, error) {
-	n, err := s.named(ref)
+	n, err := s.Named(ref)
 	if err != nil {
 		return nil, err
 	}

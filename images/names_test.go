@@ -113,12 +113,12 @@ func TestImageOfPlatform(t *testing.T) {
 		t.Errorf("%d children, %v", len(all), err)
 	}
 	// By the digits of its digest, too.
-	n, err := s.named("many")
+	n, err := s.Named("many")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, ref := range []string{n.Descriptor.Digest.String(), n.Descriptor.Digest.Hex[:12], "sha256:" + n.Descriptor.Digest.Hex[:12]} {
-		if got, err := s.named(ref); err != nil || got.Name != "many:latest" {
+		if got, err := s.Named(ref); err != nil || got.Name != "many:latest" {
 			t.Errorf("%s: %v, %v", ref, got, err)
 		}
 	}
@@ -132,7 +132,7 @@ func TestTagRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := s.named("whole")
+	d, err := s.Named("whole")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,7 +27,7 @@ type Pruned struct {
 // than ctx lasts, and leaves an unpacked layer alone that a running container, or
 // anything else with its lock, uses. A dry run only counts.
 func (s *Store) Prune(ctx context.Context, dry bool) (p Pruned, err error) {
-	l, err := lock(ctx, s.path("lock"), unix.LOCK_EX)
+	l, err := Lock(ctx, s.path("lock"), unix.LOCK_EX)
 	if err != nil {
 		return p, fmt.Errorf("pruning the image store: %w", err)
 	}

@@ -113,10 +113,10 @@ func (s *Store) Close() error {
 	return errors.Join(errs...)
 }
 
-// lock takes a lock (flock(2)) on a file, which it makes, in the way how:
+// Lock takes a lock (flock(2)) on a file, which it makes, in the way how:
 // unix.LOCK_SH or LOCK_EX. It waits as long as ctx lasts. To close the file gives
 // the lock back, and so does the end of the process, whatever ended it.
-func lock(ctx context.Context, path string, how int) (*os.File, error) {
+func Lock(ctx context.Context, path string, how int) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
@@ -128,12 +128,18 @@ func lock(ctx context.Context, path string, how int) (*os.File, error) {
 	return f, nil
 }
 
-// flock tries again and again, since a wait in the kernel would not end with ctx.
+// flock takes a lock on an open file, and waits for it as long as ctx lasts.
 func flock(ctx context.Context, f *os.File, how int) error {
+	return flockWhile(ctx, f, how, func() bool { return true })
+}
+
+// flockWhile is flock that gives up, without an error, when the lock is not wanted
+// any more. It tries again and again: a wait in the kernel would not end with ctx.
+func flockWhile(ctx context.Context, f *os.File, how int, wanted func() bool) error {
 	for wait := time.Millisecond; ; wait = min(2*wait, 50*time.Millisecond) {
 		err := unix.Flock(int(f.Fd()), how|unix.LOCK_NB)
 		switch {
-		case err == nil:
+		case err == nil || !wanted():
 			return nil
 		case errors.Is(err, unix.EINTR):
 			continue
@@ -161,7 +167,7 @@ func (s *Store) Writer(ctx context.Context) (*Writer, error) {
 	if _, err := s.Sweep(); err != nil {
 		return nil, err
 	}
-	f, err := lock(ctx, s.path("lock"), unix.LOCK_SH)
+	f, err := Lock(ctx, s.path("lock"), unix.LOCK_SH)
 	if err != nil {
 		return nil, fmt.Errorf("writing to the image store: %w", err)
 	}

@@ -148,7 +148,7 @@ func TestOpenRefused(t *testing.T) {
 func TestImage(t *testing.T) {
 	one, two := archive(t, reg("a", 0o644, strings.Repeat("a", 10_000))), archive(t, reg("b", 0o644, "b"))
 	i := put(t, open(t, t.TempDir()), "test", image(t, one, two))
-	size, err := i.Size()
+	size, err := i.Size(t.Context())
 	if want := int64(len(one) + len(two)); size != want || err != nil {
 		t.Errorf("size %d, %v, want %d", size, err, want)
 	}

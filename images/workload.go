@@ -75,8 +75,7 @@ func (s *Store) hasWorkload(arch string, program []byte) (bool, error) {
 	if err != nil {
 		return false, nil
 	}
-	digest, err := v1.NewHash(img.Digest)
-	if err != nil || s.complete(v1.Descriptor{Digest: digest, MediaType: types.OCIManifestSchema1}) != nil {
+	if s.complete(img.descriptor) != nil {
 		return false, nil
 	}
 	cfg := workloadConfig(arch)

@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"vmctr/images"
 )
 
 // apt asks the host's apt, without anything of the host's: it has lists of
@@ -88,25 +90,9 @@ func (a apt) open(ctx context.Context) (unlock func(), err error) {
 			return nil, err
 		}
 	}
-	f, err := os.OpenFile(filepath.Join(a.dir, "bench.lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	f, err := images.Lock(ctx, filepath.Join(a.dir, "bench.lock"), unix.LOCK_EX)
 	if err != nil {
 		return nil, err
-	}
-	for {
-		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if err == nil {
-			break
-		}
-		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
-			f.Close()
-			return nil, fmt.Errorf("locking %s: %w", f.Name(), err)
-		}
-		select {
-		case <-ctx.Done():
-			f.Close()
-			return nil, fmt.Errorf("waiting for another build, which holds %s: %w", f.Name(), context.Cause(ctx))
-		case <-time.After(50 * time.Millisecond):
-		}
 	}
 	err = os.WriteFile(filepath.Join(a.dir, "preferences"), []byte(preferences), 0o644)
 	if err = errors.Join(err, a.write(nil)); err != nil {
