@@ -270,25 +270,16 @@ func measureImages(ctx context.Context, o imageOptions, stdout io.Writer) (faile
 	if os.Geteuid() != 0 {
 		return 0, errors.New("file systems are mounted, and layers have owners, which needs root: sudo scripts/peers images")
 	}
-	run, err := harness.NewRun()
+	run, err := newRun(ctx)
 	if err != nil {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, run.Close()) }()
-	if err := os.MkdirAll(o.out, 0o755); err != nil {
-		return 0, err
-	}
-	text, err := os.Create(filepath.Join(o.out, "peers.txt"))
+	w, err := newResults(o.out, stdout)
 	if err != nil {
 		return 0, err
 	}
-	defer text.Close()
-	w := io.MultiWriter(stdout, text)
-	raw, err := newRaw(filepath.Join(o.out, "samples.csv"))
-	if err != nil {
-		return 0, err
-	}
-	defer func() { err = errors.Join(err, raw.close()) }()
+	defer func() { err = errors.Join(err, w.close()) }()
 	archives, err := os.MkdirTemp("", "bench-peers-images-")
 	if err != nil {
 		return 0, err
@@ -317,7 +308,7 @@ func measureImages(ctx context.Context, o imageOptions, stdout io.Writer) (faile
 				}
 				var s imageSample
 				failure := withFileSystem(ctx, run, func(dir string) (err error) { s, err = sub.run(ctx, dir, archive); return err })
-				if err := raw.add(series, sub.name, round, position, s.times, failure); err != nil {
+				if err := w.raw.add(series, sub.name, round, position, s.times, failure); err != nil {
 					return failed, err
 				}
 				if failure != nil {
@@ -342,10 +333,7 @@ func measureImages(ctx context.Context, o imageOptions, stdout io.Writer) (faile
 	if err := measureMemory(ctx, run, subjects, set, w); err != nil {
 		return failed, err
 	}
-	fmt.Fprintf(w, "\nLoad after: %s; what else runs is in every figure.\nRaw samples: %s\n", load(), filepath.Join(o.out, "samples.csv"))
-	if failed > 0 {
-		fmt.Fprintf(w, "%d samples FAILED; samples.csv says how.\n", failed)
-	}
+	w.foot(failed)
 	return failed, nil
 }
 

@@ -119,19 +119,58 @@ func signalContext() (context.Context, context.CancelFunc) {
 	return signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 }
 
-// measure does all, and tells how many samples failed.
-func measure(ctx context.Context, o options, stdout io.Writer) (failed int, err error) {
-	if os.Geteuid() != 0 {
-		return 0, errors.New("containers with limits need root: sudo scripts/peers")
-	}
+// newRun begins a run, after what an earlier one has left is removed.
+func newRun(ctx context.Context) (*harness.Run, error) {
 	swept, err := harness.Sweep(ctx)
 	for _, what := range swept {
 		fmt.Fprintln(os.Stderr, "peers: removed what an earlier run left:", what)
 	}
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	run, err := harness.NewRun()
+	return harness.NewRun()
+}
+
+// results is the folder of a comparison's results.
+type results struct {
+	io.Writer // to the standard output, and to peers.txt
+	raw       *raw
+	text      *os.File
+	samples   string // the path of raw
+}
+
+func newResults(dir string, stdout io.Writer) (*results, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	text, err := os.Create(filepath.Join(dir, "peers.txt"))
+	if err != nil {
+		return nil, err
+	}
+	samples := filepath.Join(dir, "samples.csv")
+	raw, err := newRaw(samples)
+	if err != nil {
+		return nil, errors.Join(err, text.Close())
+	}
+	return &results{io.MultiWriter(stdout, text), raw, text, samples}, nil
+}
+
+func (r *results) close() error { return errors.Join(r.raw.close(), r.text.Close()) }
+
+// foot says below the tables where the samples are, and whether some failed.
+func (r *results) foot(failed int) {
+	fmt.Fprintf(r, "\nLoad after: %s; what else runs is in every figure.\nRaw samples: %s\n", load(), r.samples)
+	if failed > 0 {
+		fmt.Fprintf(r, "%d samples FAILED; samples.csv says how.\n", failed)
+	}
+}
+
+// measure does all, and tells how many samples failed.
+func measure(ctx context.Context, o options, stdout io.Writer) (failed int, err error) {
+	if os.Geteuid() != 0 {
+		return 0, errors.New("containers with limits need root: sudo scripts/peers")
+	}
+	run, err := newRun(ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -141,24 +180,15 @@ func measure(ctx context.Context, o options, stdout io.Writer) (failed int, err 
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	if err := os.MkdirAll(o.out, 0o755); err != nil {
-		return 0, err
-	}
-	text, err := os.Create(filepath.Join(o.out, "peers.txt"))
+	w, err := newResults(o.out, stdout)
 	if err != nil {
 		return 0, err
 	}
-	defer text.Close()
-	w := io.MultiWriter(stdout, text)
-	raw, err := newRaw(filepath.Join(o.out, "samples.csv"))
-	if err != nil {
-		return 0, err
-	}
-	defer func() { err = errors.Join(err, raw.close()) }()
+	defer func() { err = errors.Join(err, w.close()) }()
 
 	fmt.Fprintf(w, "%s\nseed %d, %d rounds; load before: %s\n", s.describe(ctx), o.seed, o.rounds, load())
 	if o.rounds > 0 {
-		samples, err := s.rounds(ctx, o, raw)
+		samples, err := s.rounds(ctx, o, w.raw)
 		if err != nil {
 			return 0, err
 		}
@@ -168,7 +198,7 @@ func measure(ctx context.Context, o options, stdout io.Writer) (failed int, err 
 		}
 	}
 	if o.many > 0 {
-		g, err := s.growth(ctx, o, raw)
+		g, err := s.growth(ctx, o, w.raw)
 		if err != nil {
 			return failed, err
 		}
@@ -176,10 +206,7 @@ func measure(ctx context.Context, o options, stdout io.Writer) (failed int, err 
 			return failed, err
 		}
 	}
-	fmt.Fprintf(w, "\nLoad after: %s; what else runs is in every figure.\nRaw samples: %s\n", load(), filepath.Join(o.out, "samples.csv"))
-	if failed > 0 {
-		fmt.Fprintf(w, "%d samples FAILED; samples.csv says how.\n", failed)
-	}
+	w.foot(failed)
 	return failed, nil
 }
 
