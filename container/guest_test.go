@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"vmctr/container"
+	"vmctr/vm"
 	"vmctr/vm/guesttest"
 )
 
@@ -51,7 +52,7 @@ func TestInGuest(t *testing.T) {
 			"virtio_blk", "crc32c_generic", "ext4", "overlay",
 			"bridge", "veth", "nf_tables", "nft_chain_nat", "nft_nat", "nft_masq", "nft_fib_ipv4", "nft_ct", "nf_conntrack_netlink",
 		},
-		Disks:    []string{disk},
+		Disks:    []vm.Disk{{Path: disk}},
 		Deadline: 9 * time.Minute,
 		Least:    least,
 	})

@@ -2,21 +2,41 @@ package vm
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
 	"vmctr/vm/guest/wire"
 )
 
-// The descriptors that QEMU is started with, beside the standard streams.
+// The roles of the descriptors that QEMU is started with, beside the standard
+// streams. Which number each has, Config.descriptors says.
 const (
-	fdQMP     = 3 + iota // a socket that listens, for the monitor
-	fdControl            // a connected socket: the guest's reports, the host's commands
-	fdOutput             // a connected socket: the workload's standard output
-	fdConsole            // a file: the serial console
-	fdError              // with Streams, a connected socket: the workload's standard error
-	fdInput              // likewise, its standard input
+	roleQMP     = "qmp"     // a socket that listens, for the monitor
+	roleControl = "control" // a connected socket: the guest's reports, the host's commands
+	roleOutput  = "output"  // a connected socket: the workload's standard output
+	roleError   = "error"   // with Streams, a connected socket: the workload's standard error
+	roleInput   = "input"   // likewise, its standard input
+	roleConsole = "console" // a file: the serial console
+	roleTap     = "tap"     // with a tap, the file whose other end is a port of a bridge
 )
+
+// descriptors are the roles of QEMU's descriptors, the first being number 3.
+func (c Config) descriptors() []string {
+	roles := []string{roleQMP, roleConsole, roleControl, roleOutput}
+	if c.Streams {
+		roles = append(roles, roleError, roleInput)
+	}
+	if c.Network != nil && c.Network.Tap != nil {
+		roles = append(roles, roleTap)
+	}
+	return roles
+}
+
+// fd is the number of the descriptor of a role, as QEMU's options have it.
+func (c Config) fd(role string) string {
+	return strconv.Itoa(3 + slices.Index(c.descriptors(), role))
+}
 
 // command is the command line of QEMU. It is pure.
 func (c Config) command() []string {
@@ -24,9 +44,12 @@ func (c Config) command() []string {
 	add := func(args ...string) { cmd = append(cmd, args...) }
 
 	add("-name", escape(c.Name))
-	// What the machine is made of is said here and nowhere else: no default
-	// devices, no configuration files of the host.
-	add("-nodefaults", "-no-user-config", "-display", "none")
+	if !c.DefaultDevices {
+		// What the machine is made of is said here and nowhere else: no default
+		// devices, no configuration files of the host.
+		add("-nodefaults", "-no-user-config")
+	}
+	add("-display", "none")
 	// System calls that QEMU does not need from now on are forbidden to it, as
 	// libvirt does: a guest that breaks out of QEMU finds itself in a sandbox.
 	add("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny")
@@ -34,25 +57,19 @@ func (c Config) command() []string {
 	// reboots (as its kernel does after a panic) ends.
 	add("-S", "-no-reboot")
 
-	add("-machine", strings.Join(append([]string{c.Type, "accel=" + string(c.Accelerator)}, machineOptions[c.Type]...), ","))
-	add("-cpu", c.Accelerator.cpu(), "-smp", strconv.Itoa(c.CPUs), "-m", strconv.FormatInt(c.Memory>>20, 10)+"M")
-
+	add(c.machine()...)
 	add("-kernel", c.Kernel, "-initrd", c.Initramfs, "-append", c.cmdline())
 
-	add("-chardev", "socket,id=qmp,server=on,wait=off,fd="+strconv.Itoa(fdQMP), "-mon", "chardev=qmp,mode=control")
-	add("-chardev", "file,id=console,path=/proc/self/fd/"+strconv.Itoa(fdConsole), "-serial", "chardev:console")
+	add("-chardev", "socket,id=qmp,server=on,wait=off,fd="+c.fd(roleQMP), "-mon", "chardev=qmp,mode=control")
+	add("-chardev", "file,id=console,path=/proc/self/fd/"+c.fd(roleConsole), "-serial", "chardev:console")
 	add("-device", "virtio-serial-pci")
-	type port struct {
-		id, name string
-		fd       int
-	}
-	ports := []port{{"control", wire.ControlPort, fdControl}, {"output", wire.OutputPort, fdOutput}}
-	if c.Streams {
-		ports = append(ports, port{"error", wire.ErrorPort, fdError}, port{"input", wire.InputPort, fdInput})
-	}
-	for _, port := range ports {
-		add("-chardev", "socket,id="+port.id+",fd="+strconv.Itoa(port.fd))
-		add("-device", "virtserialport,chardev="+port.id+",name="+port.name)
+	for _, port := range []struct{ role, name string }{
+		{roleControl, wire.ControlPort}, {roleOutput, wire.OutputPort}, {roleError, wire.ErrorPort}, {roleInput, wire.InputPort},
+	} {
+		if slices.Contains(c.descriptors(), port.role) {
+			add("-chardev", "socket,id="+port.role+",fd="+c.fd(port.role))
+			add("-device", "virtserialport,chardev="+port.role+",name="+port.name)
+		}
 	}
 	for i, disk := range c.Layers {
 		id := "layer" + strconv.Itoa(i)
@@ -61,10 +78,24 @@ func (c Config) command() []string {
 	}
 	for i, disk := range c.Disks {
 		id := "disk" + strconv.Itoa(i)
-		add("-drive", "if=none,format=raw,id="+id+",file="+escape(disk), "-device", "virtio-blk-pci,drive="+id)
+		add("-drive", "if=none,format="+disk.format()+",id="+id+",file="+escape(disk.Path), "-device", "virtio-blk-pci,drive="+id)
+	}
+	if n := c.Network; n != nil {
+		add("-netdev", n.backend(c.fd(roleTap)), "-device", "virtio-net-pci,netdev=net,mac="+n.MAC.String())
 	}
 	add("-device", "pvpanic-pci")
 	return cmd
+}
+
+// machine is what the machine is made of, before anything is plugged in.
+func (c Config) machine() []string {
+	t := machineTypes[c.Type]
+	m := []string{"-machine", strings.Join(append([]string{c.Type, "accel=" + string(c.Accelerator)}, t.options...), ",")}
+	m = append(m, "-cpu", c.Accelerator.cpu(), "-smp", strconv.Itoa(c.CPUs), "-m", strconv.FormatInt(c.Memory>>20, 10)+"M")
+	if c.Firmware != "" {
+		m = append(m, "-bios", firmwareFiles[c.Firmware])
+	}
+	return m
 }
 
 // The bus has 32 slots, and an image may have more layers than that. But a device
@@ -84,10 +115,25 @@ func layerAddress(i int) string {
 	return address
 }
 
-// machineOptions leave out what a machine type brings and nobody here uses.
-var machineOptions = map[string][]string{
-	"q35": {"usb=off", "sata=off", "smbus=off", "vmport=off"},
+// A machineType is what is to be known of one.
+type machineType struct {
+	options  []string // of -machine: they leave out what it brings and nobody here uses
+	firmware string   // its own, of the names that Config.Firmware has
 }
+
+// machineTypes are the types that are known here (qemu-system-x86_64 -machine help).
+var machineTypes = map[string]machineType{
+	// The PC of 1996: an Intel 440FX, with a PCI bus.
+	"pc": {firmware: SeaBIOS},
+	// A PC of 2009: an Intel Q35, with a PCI Express bus.
+	"q35": {options: []string{"usb=off", "sata=off", "smbus=off", "vmport=off"}, firmware: SeaBIOS},
+	// No PC of any year: what a cloud needs, and no more. PCI Express is an option, and
+	// distributions' kernels find the bus by ACPI alone.
+	"microvm": {options: []string{"acpi=on", "pcie=on", "rtc=on"}, firmware: Qboot},
+}
+
+// firmwareFiles are what QEMU has them in, beside its program.
+var firmwareFiles = map[string]string{SeaBIOS: "bios-256k.bin", Qboot: "qboot.rom"}
 
 // cmdline is the kernel's command line (Documentation/admin-guide/
 // kernel-parameters.rst). Quiet is not for looks: each byte on the console is

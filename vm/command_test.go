@@ -3,6 +3,7 @@ package vm
 import (
 	"flag"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -29,14 +30,21 @@ func TestCommand(t *testing.T) {
 		{"q35-kvm", func(*Config) {}},
 		{"q35-tcg", func(c *Config) { c.Accelerator = TCG }},
 		{"pc", func(c *Config) { c.Type, c.CPUs, c.Memory = "pc", 4, 1<<30 }},
+		{"microvm", func(c *Config) { c.Type, c.Accelerator = "microvm", TCG }},
+		{"qboot", func(c *Config) { c.Firmware = Qboot }},
+		{"default-devices", func(c *Config) { c.Type, c.DefaultDevices = "pc", true }},
+		{"tap", func(c *Config) { c.Network = &Network{MAC: []byte{2, 0, 10, 222, 0, 2}, Tap: os.Stdin} }},
+		{"user-network", func(c *Config) {
+			c.Network = &Network{MAC: []byte{2, 0, 10, 0, 2, 15}, Forward: []Forward{{netip.MustParseAddrPort("127.0.0.1:8080"), 80}}}
+		}},
 		{"commas-and-cmdline", func(c *Config) {
 			c.Name, c.Cmdline = "a,accel=kvm", "nokaslr loglevel=7"
 			c.Kernel = "/with,comma/vmlinux"
-			c.Disks = []string{"/images/a.raw", "/images/b,c.raw"}
+			c.Disks = []Disk{{Path: "/images/a.raw"}, {Path: "/images/b,c.qcow2", Format: "qcow2"}}
 		}},
 		{"layers", func(c *Config) {
 			c.Streams = true
-			c.Disks = []string{"/images/scratch.raw"}
+			c.Disks = []Disk{{Path: "/images/scratch.raw"}}
 			for i := range 9 {
 				c.Layers = append(c.Layers, fmt.Sprintf("/images/%d.erofs", i))
 			}
@@ -87,6 +95,8 @@ func TestConfigCheck(t *testing.T) {
 		{"kernel: missing", func(c *Config) { c.Kernel = "" }},
 		{"accelerator: missing", func(c *Config) { c.Accelerator = "" }},
 		{`initramfs: "a\x00b" holds a NUL`, func(c *Config) { c.Initramfs = "a\x00b" }},
+		{`type: "q36" is none of`, func(c *Config) { c.Type = "q36" }},
+		{`firmware: "bios" is none of`, func(c *Config) { c.Firmware = "bios" }},
 		{"CPUs: 0: it needs at least one", func(c *Config) { c.CPUs = 0 }},
 		{"memory: 1048577 bytes are not whole MiB", func(c *Config) { c.Memory = 1<<20 + 1 }},
 		{"memory: -1048576 bytes", func(c *Config) { c.Memory = -1 << 20 }},

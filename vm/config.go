@@ -1,10 +1,16 @@
 package vm
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"net"
+	"net/netip"
+	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"time"
 )
@@ -43,10 +49,14 @@ func QEMUVersion(ctx context.Context, path string) (string, error) {
 type Config struct {
 	Name        string      // in QEMU's command line, so that it can be told whose it is
 	QEMU        string      // path of qemu-system-x86_64
-	Type        string      // machine type, such as "q35"
+	Type        string      // machine type: "pc", "q35", "microvm"
+	Firmware    string      // SeaBIOS or Qboot; "" for the type's own
 	Accelerator Accelerator // who runs the guest's instructions
 	CPUs        int
 	Memory      int64 // RAM of the guest in bytes, whole MiB
+	// DefaultDevices adds what QEMU gives a machine of which nothing is said: a
+	// screen, a disk drive, a network. It is what leaving them out is held against.
+	DefaultDevices bool
 
 	Kernel    string // path of an ELF file with a PVH entry, or of a bzImage
 	Initramfs string // path, as [Initramfs.Write] makes it
@@ -55,7 +65,9 @@ type Config struct {
 	// the initramfs: read-only, each with a serial number by which the guest finds
 	// it (wire.Serial). At most 136.
 	Layers []string
-	Disks  []string // paths of raw images, which the guest finds as /dev/vda and so on, behind the layers
+	Disks  []Disk // which the guest finds as /dev/vda and so on, behind the layers
+	// Network is the machine's network card; nil for none.
+	Network *Network
 	// Streams adds ports for the workload's standard error and input.
 	Streams bool
 
@@ -64,6 +76,51 @@ type Config struct {
 	Dir string
 	// Cgroup is the control group that QEMU is born in, "" for none.
 	Cgroup string
+}
+
+// The firmwares that there are for PCs.
+const (
+	SeaBIOS = "seabios" // a PC's BIOS, which looks for all that a PC could have
+	Qboot   = "qboot"   // starts a kernel, and can do nothing else
+)
+
+// A Disk is one of a machine's, which may be written.
+type Disk struct {
+	Path   string
+	Format string // "raw" (or "") or "qcow2"
+}
+
+func (d Disk) format() string { return cmp.Or(d.Format, "raw") }
+
+// A Network is a machine's network card, and what it is plugged into: a tap, or,
+// without one, a network that QEMU itself plays (user-mode, by libslirp), which needs
+// no privilege.
+type Network struct {
+	MAC net.HardwareAddr
+	// Tap is the file of a tap interface (Endpoint.Tap of package container/network).
+	// Start gives QEMU a copy.
+	Tap *os.File
+	// Forward are ports of the host that lead to ports of the guest, of a user-mode
+	// network.
+	Forward []Forward
+}
+
+// A Forward leads from a TCP port of the host to one of the guest.
+type Forward struct {
+	Host  netip.AddrPort
+	Guest uint16
+}
+
+// backend is the option -netdev (qemu-system-x86_64(1), "Network options").
+func (n *Network) backend(fd string) string {
+	if n.Tap != nil {
+		return "tap,id=net,fd=" + fd
+	}
+	b := "user,id=net"
+	for _, f := range n.Forward {
+		b += fmt.Sprintf(",hostfwd=tcp:%s-:%d", f.Host, f.Guest)
+	}
+	return b
 }
 
 func (c Config) check() error {
@@ -81,7 +138,13 @@ func (c Config) check() error {
 			return bad(f.field, "%q holds a NUL", f.value)
 		}
 	}
+	_, knownType := machineTypes[c.Type]
+	_, knownFirmware := firmwareFiles[c.Firmware]
 	switch {
+	case !knownType:
+		return bad("type", "%q is none of %q", c.Type, slices.Sorted(maps.Keys(machineTypes)))
+	case c.Firmware != "" && !knownFirmware:
+		return bad("firmware", "%q is none of %q", c.Firmware, slices.Sorted(maps.Keys(firmwareFiles)))
 	case len(c.Layers) > maxLayers:
 		return bad("layers", "%d: it has room for %d disks of layers", len(c.Layers), maxLayers)
 	case c.CPUs < 1:

@@ -109,42 +109,20 @@ func (m *Machine) launch(ctx context.Context) (err error) {
 		return err
 	}
 	m.dir = true
-	var theirs []*os.File // QEMU's ends, in the order of fdQMP and so on
+	var files, ends []*os.File // QEMU's, and those of them that are closed here
 	defer func() {
-		for _, f := range theirs {
+		for _, f := range ends {
 			f.Close()
 		}
 	}()
-	// It listens before QEMU is there, so there is no moment at which to
-	// connect would fail.
-	listener, err := listen(m.socket())
-	if err != nil {
-		return err
-	}
-	theirs = append(theirs, listener)
-	port, end, err := socketPair("control")
-	if err != nil {
-		return err
-	}
-	theirs = append(theirs, end)
-	m.control = openControl(port)
-	if m.output, end, err = socketPair("output"); err != nil {
-		return err
-	}
-	theirs = append(theirs, end)
-	if m.console, err = memfd("console"); err != nil {
-		return err
-	}
-	files := append(theirs[:len(theirs):len(theirs)], m.console)
-	if m.cfg.Streams {
-		for _, s := range []struct {
-			name string
-			ours **os.File
-		}{{"error", &m.errors}, {"input", &m.input}} {
-			if *s.ours, end, err = socketPair(s.name); err != nil {
-				return err
-			}
-			theirs, files = append(theirs, end), append(files, end)
+	for _, role := range m.cfg.descriptors() {
+		f, end, err := m.open(role)
+		if err != nil {
+			return err
+		}
+		files = append(files, f)
+		if end {
+			ends = append(ends, f)
 		}
 	}
 	if m.stderr, err = memfd("stderr"); err != nil {
@@ -160,6 +138,39 @@ func (m *Machine) launch(ctx context.Context) (err error) {
 		Files: files,
 	})
 	return err
+}
+
+// open makes QEMU's descriptor of a role, and keeps what is ours of it. An end is to
+// be closed once QEMU has it.
+func (m *Machine) open(role string) (f *os.File, end bool, err error) {
+	switch role {
+	case roleQMP:
+		// It listens before QEMU is there, so there is no moment at which to
+		// connect would fail.
+		f, err = listen(m.socket())
+		return f, true, err
+	case roleControl:
+		ours, f, err := socketPair(role)
+		if err == nil {
+			m.control = openControl(ours)
+		}
+		return f, true, err
+	case roleOutput:
+		m.output, f, err = socketPair(role)
+		return f, true, err
+	case roleError:
+		m.errors, f, err = socketPair(role)
+		return f, true, err
+	case roleInput:
+		m.input, f, err = socketPair(role)
+		return f, true, err
+	case roleConsole:
+		m.console, err = memfd(role)
+		return m.console, false, err
+	case roleTap:
+		return m.cfg.Network.Tap, false, nil
+	}
+	return nil, false, fmt.Errorf("no descriptor has the role %q", role)
 }
 
 // spec is QEMU as a process without namespaces: the walls are the machine's.

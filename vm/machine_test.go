@@ -255,7 +255,7 @@ func TestStartFails(t *testing.T) {
 		mutate func(*Config)
 		want   string
 	}{
-		{"machine type", func(c *Config) { c.Type = "toaster" }, "unsupported machine type"},
+		{"machine type", func(c *Config) { c.Type = "toaster" }, "is none of"},
 		{"no kernel", func(c *Config) { c.Kernel = "/nowhere/vmlinux" }, "/nowhere/vmlinux"},
 		{"no QEMU", func(c *Config) { c.QEMU = "/nowhere/qemu" }, "no such file"},
 		{"a QEMU that hangs", func(c *Config) { c.QEMU = hangs }, "QMP greeting"},

@@ -73,7 +73,7 @@ type Run struct {
 	Name     string
 	Spec     *specs.Spec // the program that runs the tests, with -test.v
 	Modules  []string    // of the kernel
-	Disks    []string
+	Disks    []vm.Disk
 	Deadline time.Duration
 	Least    int               // how many tests have to pass
 	Line     func(line string) // is called for each line of output; nil for none
