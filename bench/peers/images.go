@@ -205,12 +205,8 @@ const imagePatience = 3 * time.Minute
 // withFileSystem has f work in a file system that is new and goes again.
 func withFileSystem(ctx context.Context, run *harness.Run, f func(dir string) error) (err error) {
 	dir := filepath.Join(run.Dir, "images")
-	cache := os.Getenv("BENCH_CACHE")
-	if cache == "" {
-		cache = "/var/cache/bench"
-	}
 	// Not in run.Dir, which is in memory.
-	image := filepath.Join(cache, "peers", run.ID+".ext4")
+	image := filepath.Join(cacheDir(), "peers", run.ID+".ext4")
 	if err := errors.Join(os.MkdirAll(dir, 0o700), os.MkdirAll(filepath.Dir(image), 0o700), os.WriteFile(image, nil, 0o600), os.Truncate(image, 4<<30)); err != nil {
 		return err
 	}
@@ -418,14 +414,10 @@ func (g *imageSamples) print(w io.Writer, set *archiveSet, names []string, seed 
 				if len(values) == 0 || len(base) == 0 {
 					continue
 				}
-				r, most := result.Compare(values, base, seed), ""
-				if t.most > 0 {
-					most = "≤ " + result.FormatRatio(t.most)
-				}
-				ratios = append(ratios, []string{t.subject + " / " + t.base + ", " + end, result.FormatRatio(r.Ratio), r.FormatInterval(), most, verdict(r, t.most)})
+				ratios = append(ratios, t.ratio(t.subject+" / "+t.base+", "+end, values, base, seed))
 			}
 		}
-		if err := table(w, []string{"", "ratio", "95% interval", "target", ""}, ratios); err != nil {
+		if err := table(w, ratioHeader, ratios); err != nil {
 			return err
 		}
 	}

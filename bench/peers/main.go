@@ -5,6 +5,7 @@
 //	scripts/peers            command to first instruction and to exit
 //	scripts/peers -n 500     and how the 500th start and the memory grow
 //	scripts/peers images     another comparison: images.go
+//	scripts/peers machines   and another: machines.go
 //
 // All start the same: the configuration of container.DefaultSpec (all
 // namespaces, users mapped, an overlay of two ID-mapped layers, the usual
@@ -26,6 +27,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -79,8 +81,13 @@ func main() {
 		}
 		return
 	}
-	if len(os.Args) > 1 && os.Args[1] == "images" {
-		os.Exit(imagesMain(os.Args[2:]))
+	if len(os.Args) > 1 {
+		switch os.Args[1] {
+		case "images":
+			os.Exit(imagesMain(os.Args[2:]))
+		case "machines":
+			os.Exit(machinesMain(os.Args[2:]))
+		}
 	}
 	var o options
 	flag.IntVar(&o.rounds, "rounds", 100, "rounds of each series")
@@ -209,6 +216,9 @@ func measure(ctx context.Context, o options, stdout io.Writer) (failed int, err 
 	w.foot(failed)
 	return failed, nil
 }
+
+// cacheDir is where images, guest kernels and file systems are kept: root's.
+func cacheDir() string { return cmp.Or(os.Getenv("BENCH_CACHE"), "/var/cache/bench") }
 
 // load is the host's load averages, of 1, 5 and 15 minutes (proc_loadavg(5)).
 func load() string {

@@ -132,10 +132,6 @@ func spec() (*specs.Spec, error) {
 
 // image writes the layers: one with a few files, one with the program.
 func (s *setup) image() ([]string, error) {
-	cache := os.Getenv("BENCH_CACHE")
-	if cache == "" {
-		cache = "/var/cache/bench"
-	}
 	program, err := os.ReadFile(filepath.Join(s.programs, "peers-program"))
 	if err != nil {
 		return nil, fmt.Errorf("%w; scripts/peers builds it", err)
@@ -145,7 +141,7 @@ func (s *setup) image() ([]string, error) {
 		{"etc/passwd": []byte("root:x:0:0:root:/:/program\n"), "etc/group": []byte("root:x:0:\n")},
 		{"program": program},
 	} {
-		dir := filepath.Join(cache, "peers", fmt.Sprint(i))
+		dir := filepath.Join(cacheDir(), "peers", fmt.Sprint(i))
 		for name, content := range files {
 			path := filepath.Join(dir, name)
 			if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {

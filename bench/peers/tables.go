@@ -65,6 +65,18 @@ func verdict(r result.Ratio, most float64) string {
 	}
 }
 
+// ratio is a row of the ratio of two subjects' medians, beside its target.
+func (t target) ratio(name string, values, base []float64, seed uint64) []string {
+	r, most := result.Compare(values, base, seed), ""
+	if t.most > 0 {
+		most = "≤ " + result.FormatRatio(t.most)
+	}
+	return []string{name, result.FormatRatio(r.Ratio), r.FormatInterval(), most, verdict(r, t.most)}
+}
+
+// ratioHeader is the header of such rows.
+var ratioHeader = []string{"", "ratio", "95% interval", "target", ""}
+
 func (s *samples) print(w io.Writer, seed uint64) error {
 	for _, series := range []string{backToBack, afterIdling} {
 		var rows [][]string
@@ -91,15 +103,10 @@ func (s *samples) print(w io.Writer, seed uint64) error {
 		rows = append(rows, []string{t.subject + " / " + t.base, "", "", "", ""})
 		for _, series := range []string{backToBack, afterIdling} {
 			for _, end := range []string{firstEnd, exitEnd} {
-				r := result.Compare(s.values[[3]string{series, t.subject, end}], s.values[[3]string{series, t.base, end}], seed)
-				most := ""
-				if t.most > 0 {
-					most = "≤ " + result.FormatRatio(t.most)
-				}
-				rows = append(rows, []string{"  " + end + ", " + series, result.FormatRatio(r.Ratio), r.FormatInterval(), most, verdict(r, t.most)})
+				rows = append(rows, t.ratio("  "+end+", "+series, s.values[[3]string{series, t.subject, end}], s.values[[3]string{series, t.base, end}], seed))
 			}
 		}
 	}
 	fmt.Fprintln(w, "\nRatios of the medians")
-	return table(w, []string{"", "ratio", "95% interval", "target", ""}, rows)
+	return table(w, ratioHeader, rows)
 }

@@ -172,3 +172,13 @@ func Names() []string {
 	}
 	return names
 }
+
+// Find gives the platform of a name.
+func Find(name string) (Platform, error) {
+	for _, p := range all {
+		if p.Info().Name == name {
+			return p, nil
+		}
+	}
+	return nil, fmt.Errorf("there is no platform %q; there are %q", name, Names())
+}
