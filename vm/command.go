@@ -19,6 +19,7 @@ const (
 	roleInput   = "input"   // likewise, its standard input
 	roleConsole = "console" // a file: the serial console
 	roleTap     = "tap"     // with a tap, the file whose other end is a port of a bridge
+	roleVhost   = "vhost"   // with Network.Vhost, the kernel's own end of the card
 )
 
 // descriptors are the roles of QEMU's descriptors, the first being number 3.
@@ -29,6 +30,9 @@ func (c Config) descriptors() []string {
 	}
 	if c.Network != nil && c.Network.Tap != nil {
 		roles = append(roles, roleTap)
+		if c.Network.Vhost {
+			roles = append(roles, roleVhost)
+		}
 	}
 	return roles
 }
@@ -81,7 +85,7 @@ func (c Config) command() []string {
 		add("-drive", "if=none,format="+disk.format()+",id="+id+",file="+escape(disk.Path), "-device", "virtio-blk-pci,drive="+id)
 	}
 	if n := c.Network; n != nil {
-		add("-netdev", n.backend(c.fd(roleTap)), "-device", "virtio-net-pci,netdev=net,mac="+n.MAC.String())
+		add("-netdev", n.backend(c.fd), "-device", n.card())
 	}
 	add("-device", "pvpanic-pci")
 	return cmd
@@ -145,6 +149,9 @@ func (c Config) cmdline() string {
 		// An emulator that a busy host gives no time misses ticks, by which the
 		// kernel checks its timer, and it panics. Under KVM it knows, and does not.
 		words = append(words, "no_timer_check")
+	}
+	if n := c.Network; n != nil && n.Address.IsValid() {
+		words = append(words, wire.NetworkVariable+"="+n.setting())
 	}
 	if c.Cmdline != "" {
 		words = append(words, c.Cmdline)

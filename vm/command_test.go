@@ -21,6 +21,13 @@ func sample() Config {
 	}
 }
 
+func onTap() *Network {
+	return &Network{
+		MAC:     []byte{2, 0x42, 10, 222, 0, 2},
+		Address: netip.MustParsePrefix("10.222.0.2/22"), Gateway: netip.MustParseAddr("10.222.0.1"), Tap: os.Stdin,
+	}
+}
+
 // TestCommand holds QEMU's command line against golden files, an option a line.
 func TestCommand(t *testing.T) {
 	for _, tt := range []struct {
@@ -33,9 +40,13 @@ func TestCommand(t *testing.T) {
 		{"microvm", func(c *Config) { c.Type, c.Accelerator = "microvm", TCG }},
 		{"qboot", func(c *Config) { c.Firmware = Qboot }},
 		{"default-devices", func(c *Config) { c.Type, c.DefaultDevices = "pc", true }},
-		{"tap", func(c *Config) { c.Network = &Network{MAC: []byte{2, 0, 10, 222, 0, 2}, Tap: os.Stdin} }},
+		{"tap", func(c *Config) { c.Network = onTap() }},
+		{"vhost", func(c *Config) { c.Type, c.Network = "pc", onTap(); c.Network.Vhost = true }},
 		{"user-network", func(c *Config) {
-			c.Network = &Network{MAC: []byte{2, 0, 10, 0, 2, 15}, Forward: []Forward{{netip.MustParseAddrPort("127.0.0.1:8080"), 80}}}
+			c.Network = UserNetwork(Forward{"tcp", netip.MustParseAddrPort("127.0.0.1:8080"), 80}, Forward{"udp", netip.AddrPort{}, 53})
+		}},
+		{"no-address", func(c *Config) {
+			c.Network = &Network{MAC: []byte{2, 0x42, 10, 222, 0, 2}, Tap: os.Stdin}
 		}},
 		{"commas-and-cmdline", func(c *Config) {
 			c.Name, c.Cmdline = "a,accel=kvm", "nokaslr loglevel=7"
@@ -100,6 +111,14 @@ func TestConfigCheck(t *testing.T) {
 		{"CPUs: 0: it needs at least one", func(c *Config) { c.CPUs = 0 }},
 		{"memory: 1048577 bytes are not whole MiB", func(c *Config) { c.Memory = 1<<20 + 1 }},
 		{"memory: -1048576 bytes", func(c *Config) { c.Memory = -1 << 20 }},
+		{`network: "" is no MAC address`, func(c *Config) { c.Network = &Network{} }},
+		{"gateway 10.223.0.1 is not in the IPv4 subnet of the address 10.222.0.2/22", func(c *Config) { c.Network = onTap(); c.Network.Gateway = netip.MustParseAddr("10.223.0.1") }},
+		{"gateway fe80::1 is not in the IPv4 subnet", func(c *Config) {
+			c.Network = onTap()
+			c.Network.Address, c.Network.Gateway = netip.MustParsePrefix("fe80::2/64"), netip.MustParseAddr("fe80::1")
+		}},
+		{"vhost-net needs a tap", func(c *Config) { c.Network = UserNetwork(); c.Network.Vhost = true }},
+		{"QEMU forwards no ports to a tap", func(c *Config) { c.Network = onTap(); c.Network.Forward = []Forward{{"tcp", netip.AddrPort{}, 80}} }},
 	} {
 		c := sample()
 		tt.mutate(&c)

@@ -6,9 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net"
-	"net/netip"
-	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -92,37 +89,6 @@ type Disk struct {
 
 func (d Disk) format() string { return cmp.Or(d.Format, "raw") }
 
-// A Network is a machine's network card, and what it is plugged into: a tap, or,
-// without one, a network that QEMU itself plays (user-mode, by libslirp), which needs
-// no privilege.
-type Network struct {
-	MAC net.HardwareAddr
-	// Tap is the file of a tap interface (Endpoint.Tap of package container/network).
-	// Start gives QEMU a copy.
-	Tap *os.File
-	// Forward are ports of the host that lead to ports of the guest, of a user-mode
-	// network.
-	Forward []Forward
-}
-
-// A Forward leads from a TCP port of the host to one of the guest.
-type Forward struct {
-	Host  netip.AddrPort
-	Guest uint16
-}
-
-// backend is the option -netdev (qemu-system-x86_64(1), "Network options").
-func (n *Network) backend(fd string) string {
-	if n.Tap != nil {
-		return "tap,id=net,fd=" + fd
-	}
-	b := "user,id=net"
-	for _, f := range n.Forward {
-		b += fmt.Sprintf(",hostfwd=tcp:%s-:%d", f.Host, f.Guest)
-	}
-	return b
-}
-
 func (c Config) check() error {
 	bad := func(field, format string, args ...any) error {
 		return fmt.Errorf("a machine's %s: %s", field, fmt.Sprintf(format, args...))
@@ -140,6 +106,11 @@ func (c Config) check() error {
 	}
 	_, knownType := machineTypes[c.Type]
 	_, knownFirmware := firmwareFiles[c.Firmware]
+	if n := c.Network; n != nil {
+		if wrong := n.check(); wrong != "" {
+			return bad("network", "%s", wrong)
+		}
+	}
 	switch {
 	case !knownType:
 		return bad("type", "%q is none of %q", c.Type, slices.Sorted(maps.Keys(machineTypes)))

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"strconv"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -36,6 +35,8 @@ type Initramfs struct {
 	// and that its standard input comes from there: the machine has
 	// Config.Streams. Without Input its input is empty.
 	Streams, Input bool
+	// Network says that the machine has Config.Network.
+	Network bool
 	// Modules are drivers that the workload needs, beside those that PID 1
 	// does; each brings what it depends on.
 	Modules []string
@@ -50,6 +51,8 @@ var (
 	lateModules = []string{"pvpanic-pci"}
 	// diskModules are loaded for an image that is on disks.
 	diskModules = []string{"virtio_blk", "erofs", "overlay"}
+	// networkModules are loaded for a machine with a network card.
+	networkModules = []string{"virtio_net"}
 )
 
 // Write writes the archive to path. When it fails, no file is left.
@@ -114,10 +117,14 @@ func (i Initramfs) write(w *initramfs.Writer) error {
 }
 
 func (i Initramfs) modules() []string {
+	list := modules[:len(modules):len(modules)]
 	if i.Disks > 0 {
-		return slices.Concat(modules, diskModules, i.Modules)
+		list = append(list, diskModules...)
 	}
-	return slices.Concat(modules, i.Modules)
+	if i.Network {
+		list = append(list, networkModules...)
+	}
+	return append(list, i.Modules...)
 }
 
 // config is the configuration that the guest reads: a process in no namespaces,

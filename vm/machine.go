@@ -169,6 +169,9 @@ func (m *Machine) open(role string) (f *os.File, end bool, err error) {
 		return m.console, false, err
 	case roleTap:
 		return m.cfg.Network.Tap, false, nil
+	case roleVhost:
+		f, err = os.OpenFile(vhostDevice, os.O_RDWR, 0)
+		return f, true, err
 	}
 	return nil, false, fmt.Errorf("no descriptor has the role %q", role)
 }

@@ -43,6 +43,12 @@ func build(t *testing.T, pkg string) []byte {
 // another as PID 1, if pid1 names one.
 func machineOf(t *testing.T, workload, pid1 string, args ...string) Config {
 	t.Helper()
+	return machineWith(t, Initramfs{}, workload, pid1, args...)
+}
+
+// machineWith is the same with more in its initramfs.
+func machineWith(t *testing.T, i Initramfs, workload, pid1 string, args ...string) Config {
+	t.Helper()
 	c := Config{Name: "bench-test", QEMU: qemu(t), Type: "q35", Accelerator: TCG, CPUs: 1, Memory: 256 << 20}
 	cache := os.Getenv("BENCH_CACHE")
 	if cache == "" {
@@ -68,7 +74,7 @@ func machineOf(t *testing.T, workload, pid1 string, args ...string) Config {
 		pid1 = "./guest"
 	}
 	c.Initramfs = filepath.Join(dir, "initramfs")
-	i := Initramfs{Guest: build(t, pid1), Kernel: k, Layers: []string{layer}, Spec: container.DefaultSpec(append([]string{"/program"}, args...), nil, "/")}
+	i.Guest, i.Kernel, i.Layers, i.Spec = build(t, pid1), k, []string{layer}, container.DefaultSpec(append([]string{"/program"}, args...), nil, "/")
 	i.Spec.Hostname = "guest-of-test"
 	if err := i.Write(c.Initramfs); err != nil {
 		t.Fatal(err)

@@ -124,25 +124,30 @@ func unlessEnded(pid int, err error) error {
 	return err
 }
 
-// settle makes the kernel handle the change of the carrier now. Who asks for the
-// state of a link with ETHTOOL_GLINK is not told an old one
-// (ethtool_op_get_link): what waits in the background is done first.
 func (e *Endpoint) settle() error {
+	name := e.network.name(kindVeth, e.addr)
+	carrier, err := e.network.socket.carrier(name)
+	if err == nil && !carrier {
+		err = fmt.Errorf("%s has no carrier, though the container's end is up", name)
+	}
+	return err
+}
+
+// carrier tells whether an interface is connected, and makes the kernel handle a
+// change of that now. Who asks for the state of a link with ETHTOOL_GLINK is not told
+// an old one (ethtool_op_get_link): what waits in the background is done first.
+func (s *socket) carrier(name string) (bool, error) {
 	value := struct{ cmd, data uint32 }{cmd: unix.ETHTOOL_GLINK}
 	req := struct { // struct ifreq
 		name [unix.IFNAMSIZ]byte
 		data unsafe.Pointer
 		_    [16]byte
 	}{data: unsafe.Pointer(&value)}
-	name := e.network.name(kindVeth, e.addr)
 	copy(req.name[:], name)
-	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(e.network.socket.fd), unix.SIOCETHTOOL, uintptr(unsafe.Pointer(&req))); errno != 0 {
-		return fmt.Errorf("asking for the state of %s: ETHTOOL_GLINK: %w", name, errno)
+	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(s.fd), unix.SIOCETHTOOL, uintptr(unsafe.Pointer(&req))); errno != 0 {
+		return false, fmt.Errorf("asking for the state of %s: ETHTOOL_GLINK: %w", name, errno)
 	}
-	if value.data == 0 {
-		return fmt.Errorf("%s has no carrier, though the container's end is up", name)
-	}
-	return nil
+	return value.data != 0, nil
 }
 
 // Explain gives the kernel's error in the place of that of the call that found

@@ -96,7 +96,7 @@ func (b *Borrower) Move(name, inside string, pid int) (_ *Device, err error) {
 	if d.to, err = endOf(fmt.Sprintf("/proc/%d/ns/net", pid), there); err != nil {
 		return nil, err
 	}
-	index, flags, err := d.from.find(name)
+	index, flags, err := d.from.socket.find(name)
 	if err != nil {
 		return nil, fmt.Errorf("finding %s: %w", name, err)
 	}
@@ -107,13 +107,13 @@ func (b *Borrower) Move(name, inside string, pid int) (_ *Device, err error) {
 	if prefix, suffix, template := strings.Cut(inside, "%d"); template {
 		for n := 0; ; n++ {
 			d.inside = prefix + strconv.Itoa(n) + suffix
-			if _, _, err := d.to.find(d.inside); errors.Is(err, unix.ENODEV) {
+			if _, _, err := d.to.socket.find(d.inside); errors.Is(err, unix.ENODEV) {
 				break
 			} else if err != nil {
 				return nil, err
 			}
 		}
-	} else if _, _, err := d.to.find(inside); err == nil {
+	} else if _, _, err := d.to.socket.find(inside); err == nil {
 		// The kernel would say so only when it has moved it.
 		return nil, fmt.Errorf("the container's network namespace has a %s: %w", inside, unix.EEXIST)
 	}
@@ -144,7 +144,7 @@ func (d *Device) Release() {
 }
 
 func (d *Device) move(old, name string, from, to *end, up bool) error {
-	index, _, err := from.find(old)
+	index, _, err := from.socket.find(old)
 	if err != nil {
 		return fmt.Errorf("finding %s: %w", old, err)
 	}
@@ -153,7 +153,7 @@ func (d *Device) move(old, name string, from, to *end, up bool) error {
 	if err := from.socket.do(c); err != nil {
 		return err
 	}
-	if index, _, err = to.find(name); err != nil {
+	if index, _, err = to.socket.find(name); err != nil {
 		return fmt.Errorf("finding %s after its move: %w", name, err)
 	}
 	c = &conversation{}
@@ -177,17 +177,17 @@ func endOf(path string, s *socket) (*end, error) {
 	return &end{s, ns}, nil
 }
 
-// find gives number and flags of an interface (netdevice(7)).
-func (e *end) find(name string) (index int32, flags uint16, err error) {
+// find gives number and flags of an interface of the socket's namespace (netdevice(7)).
+func (s *socket) find(name string) (index int32, flags uint16, err error) {
 	r, err := unix.NewIfreq(name)
 	if err != nil {
 		return 0, 0, fmt.Errorf("%q is no name of an interface", name)
 	}
-	if err := unix.IoctlIfreq(e.socket.fd, unix.SIOCGIFINDEX, r); err != nil {
+	if err := unix.IoctlIfreq(s.fd, unix.SIOCGIFINDEX, r); err != nil {
 		return 0, 0, err
 	}
 	index = int32(r.Uint32())
-	if err := unix.IoctlIfreq(e.socket.fd, unix.SIOCGIFFLAGS, r); err != nil {
+	if err := unix.IoctlIfreq(s.fd, unix.SIOCGIFFLAGS, r); err != nil {
 		return 0, 0, err
 	}
 	return index, r.Uint16(), nil

@@ -97,6 +97,18 @@ func (c *conversation) addAddress(name string, index int32, p netip.Prefix) {
 		address(unix.IFA_LOCAL, p.Addr()), address(unix.IFA_ADDRESS, p.Addr()), address(unix.IFA_BROADCAST, last(p)))
 }
 
+// removeAddress takes an interface's first IPv4 address away; with the last one the
+// kernel removes the interface's routes.
+func (c *conversation) removeAddress(name string, index int32) {
+	h := binary.NativeEndian.AppendUint32([]byte{unix.AF_INET, 0, 0, 0}, uint32(index)) // struct ifaddrmsg
+	c.add("taking the address of "+name+" away", unix.RTM_DELADDR, 0, h)
+}
+
+// setMAC gives an interface another MAC address.
+func (c *conversation) setMAC(name string, index int32, mac []byte) {
+	c.add("giving "+name+" another MAC address", unix.RTM_SETLINK, 0, link(index, 0), attribute(unix.IFLA_ADDRESS, mac))
+}
+
 // addDefaultRoute sends all that is for no subnet of its own to the gateway.
 func (c *conversation) addDefaultRoute(gateway netip.Addr) {
 	h := []byte{unix.AF_INET, 0, 0, 0, unix.RT_TABLE_MAIN, unix.RTPROT_BOOT, unix.RT_SCOPE_UNIVERSE, unix.RTN_UNICAST, 0, 0, 0, 0} // struct rtmsg

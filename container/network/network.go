@@ -100,10 +100,7 @@ func Open(ctx context.Context, id, dir string, subnet netip.Prefix) (_ *Network,
 	if subnet.IsValid() && (!subnet.Addr().Is4() || subnet.Masked() != subnet || subnet.Bits() < 16 || subnet.Bits() > 30) {
 		return nil, fmt.Errorf("network: %s is not an IPv4 subnet of /16 to /30", subnet)
 	}
-	n := &Network{id: id, group: group(id)}
-	if _, err := os.Stat("/proc/sys/net/ipv6"); err == nil {
-		n.ipv6 = true
-	}
+	n := &Network{id: id, group: group(id), ipv6: hasIPv6()}
 	if n.socket, err = dial(); err != nil {
 		return nil, err
 	}
@@ -116,6 +113,11 @@ func Open(ctx context.Context, id, dir string, subnet netip.Prefix) (_ *Network,
 		return nil, fmt.Errorf("network %s: %w", id, err)
 	}
 	return n, nil
+}
+
+func hasIPv6() bool {
+	_, err := os.Stat("/proc/sys/net/ipv6")
+	return err == nil
 }
 
 func (n *Network) open(ctx context.Context, subnet netip.Prefix) error {

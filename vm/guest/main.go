@@ -14,7 +14,8 @@
 //   - make the image's file system the root (root.go says how, and why not with
 //     pivot_root): it is in memory, or joined from a disk for each layer (layers.go);
 //   - find the ports to the host (ports.go);
-//   - bring up the loopback device and set the host name;
+//   - set the host name, bring up the loopback device, and give the network card its
+//     address, if there is one (network.go);
 //   - start the workload, through package container as on the host, but in no
 //     namespaces: the walls are the machine's (workload.go).
 //
@@ -119,31 +120,6 @@ func (g *guest) readConfig() error {
 	}
 	if g.spec.Process == nil || len(g.spec.Process.Args) == 0 {
 		return fmt.Errorf("the configuration, /%s, names no program: process.args is empty", wire.Config)
-	}
-	return nil
-}
-
-// network sets the name, and brings up the loopback device: the kernel makes
-// one, and leaves it down.
-func (g *guest) network() error {
-	if name := g.spec.Hostname; name != "" {
-		if err := unix.Sethostname([]byte(name)); err != nil {
-			return fmt.Errorf("setting the host name %q: %w", name, err)
-		}
-	}
-	g.spec.Hostname = "" // for package container it takes a UTS namespace
-	s, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("bringing up the loopback device: socket: %w", err)
-	}
-	defer unix.Close(s)
-	r, err := unix.NewIfreq("lo")
-	if err != nil {
-		return err
-	}
-	r.SetUint16(unix.IFF_UP)
-	if err := unix.IoctlIfreq(s, unix.SIOCSIFFLAGS, r); err != nil {
-		return fmt.Errorf("bringing up the loopback device: %w", err)
 	}
 	return nil
 }

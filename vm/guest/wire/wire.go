@@ -28,6 +28,13 @@ const (
 	StreamError = "stderr"
 )
 
+// NetworkVariable is set on the kernel's command line for a machine with a network
+// card. The kernel does not know the word, and makes it a variable of PID 1's
+// environment (Documentation/admin-guide/kernel-parameters.rst). It is a machine's
+// own, and the initramfs is one for many. Its value says what eth0 gets:
+// MAC,ADDRESS/BITS,GATEWAY, such as 02:42:0a:de:00:02,10.222.0.2/22,10.222.0.1.
+const NetworkVariable = "BENCH_NETWORK"
+
 // Where things lie in the initramfs.
 const (
 	Init    = "init"              // PID 1
