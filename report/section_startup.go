@@ -321,6 +321,7 @@ var phaseMeans = map[string]map[string]string{
 		"modules":  "it loads drivers",
 		"root":     "it enters the image",
 		"ports":    "it finds the channels to the host",
+		"network":  "its address and route, if it has a network card, host name",
 		"workload": "it forks and executes the program",
 		"running":  "the guest's kernel starts the program",
 	},

@@ -1,10 +1,13 @@
 package vm
 
 import (
+	"context"
+	"encoding/json"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
+	"strconv"
 	"strings"
 )
 
@@ -57,6 +60,39 @@ func UserNetwork(forward ...Forward) *Network {
 // UserDNS is the name server that QEMU plays on a user-mode network: it asks those of
 // the host.
 var UserDNS = netip.MustParseAddr("10.0.2.3")
+
+// Forwarded is where QEMU listens for a forwarded port of the guest (the monitor's
+// command "info usernet").
+func (m *Machine) Forwarded(ctx context.Context, protocol string, guest uint16) (netip.AddrPort, error) {
+	const command = "info usernet"
+	answer, err := m.monitor.Run(ctx, "human-monitor-command", map[string]string{"command-line": command})
+	if err != nil {
+		return netip.AddrPort{}, fmt.Errorf("asking QEMU where it listens for port %d of the guest: %w", guest, err)
+	}
+	var text string
+	if err := json.Unmarshal(answer, &text); err != nil {
+		return netip.AddrPort{}, fmt.Errorf("the answer to %s, %.200s: %w", command, answer, err)
+	}
+	return forwarded(text, protocol, guest)
+}
+
+// forwarded looks for a port of the guest in what QEMU says of a user-mode network:
+//
+//	Protocol[State]    FD  Source Address  Port   Dest. Address  Port RecvQ SendQ
+//	TCP[HOST_FORWARD]   8       127.0.0.1 39681       10.0.2.15    80     0     0
+func forwarded(text, protocol string, guest uint16) (netip.AddrPort, error) {
+	for line := range strings.Lines(text) {
+		f := strings.Fields(line)
+		if len(f) < 6 || f[0] != strings.ToUpper(protocol)+"[HOST_FORWARD]" || f[5] != strconv.Itoa(int(guest)) {
+			continue
+		}
+		if f[2] == "*" {
+			f[2] = "0.0.0.0"
+		}
+		return netip.ParseAddrPort(f[2] + ":" + f[3])
+	}
+	return netip.AddrPort{}, fmt.Errorf("QEMU forwards no %s port to port %d of the guest:\n%s", protocol, guest, text)
+}
 
 const vhostDevice = "/dev/vhost-net"
 

@@ -92,3 +92,37 @@ func TestTap(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestUserNetwork: a machine on a network that QEMU plays is called by a port of the
+// host, by whoever runs the tests.
+func TestUserNetwork(t *testing.T) {
+	c := machineWith(t, Initramfs{Network: true}, "vmctr/bench/workload", "", "serve", ":80")
+	c.Network = UserNetwork(Forward{"tcp", netip.MustParseAddrPort("127.0.0.1:0"), 80})
+	m, lines := start(t, c)
+	serving(t, m, lines)
+	at, err := m.Forwarded(within(t), "tcp", 80)
+	if err != nil {
+		t.Fatal(err)
+	}
+	get(t, at)
+	if _, err := m.Forwarded(within(t), "tcp", 81); err == nil || !strings.Contains(err.Error(), "QEMU forwards no tcp port to port 81") {
+		t.Errorf("a port that is not forwarded: %v", err)
+	}
+}
+
+func TestForwarded(t *testing.T) {
+	const text = "Hub -1 (net):\r\n" +
+		"  Protocol[State]    FD  Source Address  Port   Dest. Address  Port RecvQ SendQ\r\n" +
+		"  TCP[ESTABLISHED]    9       127.0.0.1 39681       10.0.2.15    80     0     0\r\n" +
+		"  TCP[HOST_FORWARD]   8       127.0.0.1 39682       10.0.2.15    80     0     0\r\n" +
+		"  UDP[HOST_FORWARD]   3               * 46587       10.0.2.15    80     0     0\r\n"
+	for _, tt := range []struct {
+		protocol string
+		guest    uint16
+		want     string
+	}{{"tcp", 80, "127.0.0.1:39682"}, {"udp", 80, "0.0.0.0:46587"}, {"udp", 53, ""}} {
+		if at, err := forwarded(text, tt.protocol, tt.guest); err != nil && tt.want != "" || err == nil && at.String() != tt.want {
+			t.Errorf("%s %d: %v, %v", tt.protocol, tt.guest, at, err)
+		}
+	}
+}

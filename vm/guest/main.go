@@ -96,7 +96,7 @@ func (g *guest) boot() error {
 		{wire.PhaseModules, g.loadModules},
 		{wire.PhaseRoot, g.enterImage},
 		{wire.PhasePorts, g.openPorts},
-		{"", g.network},
+		{wire.PhaseNetwork, g.network},
 		{wire.PhaseWorkload, g.startWorkload},
 		{wire.PhaseRunning, func() error { return nil }},
 	} {

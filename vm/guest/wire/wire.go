@@ -57,6 +57,7 @@ const (
 	PhaseModules  = "modules"  // it loads the drivers
 	PhaseRoot     = "root"     // it joins the image's layers, and enters its file system
 	PhasePorts    = "ports"    // it looks for the ports
+	PhaseNetwork  = "network"  // it gives the network card its address
 	PhaseWorkload = "workload" // it starts the workload: fork and exec
 	PhaseRunning  = "running"  // the workload's execve has succeeded
 )
