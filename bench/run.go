@@ -49,7 +49,7 @@ type runCommand struct {
 	Rm          bool     `help:"Accepted, and always so: nothing of a container stays."`
 	Workdir     string   `short:"w" help:"The folder that the program begins in." placeholder:"DIR"`
 	Explain     bool     `help:"Show on the standard error how the container is made: each system call, and the microseconds that it took."`
-	On          string   `help:"Run it in a virtual machine of this kind instead of a container: vm-q35. It has loopback alone, no terminal, and -m bytes of memory (512m) with --cpus processors (1)." placeholder:"PLATFORM"`
+	On          string   `help:"Run it in a virtual machine of this kind instead of a container: vm-q35. It has loopback alone, and -m bytes of memory (512m) with --cpus processors (1)." placeholder:"PLATFORM"`
 	Entrypoint  *string  `help:"The program, in place of the image's." placeholder:"PROGRAM"`
 }
 

@@ -76,7 +76,7 @@ func shell(t *testing.T) string {
 			t.Fatal(err)
 		}
 	}
-	for _, name := range []string{"sh", "cat", "id", "touch", "tail", "ls", "grep", "env", "pwd", "stty", "sleep", "httpd", "wget", "hostname", "true"} {
+	for _, name := range []string{"sh", "cat", "id", "touch", "tail", "ls", "grep", "env", "pwd", "stty", "tty", "sleep", "httpd", "wget", "hostname", "true"} {
 		if err := os.Symlink("busybox", filepath.Join(dir, "bin", name)); err != nil {
 			t.Fatal(err)
 		}
@@ -220,7 +220,7 @@ func benchClean(t *testing.T) (stdout, stderr string, code int) {
 func expect(t *testing.T, r io.Reader, want string) string {
 	t.Helper()
 	if f, ok := r.(*os.File); ok {
-		f.SetReadDeadline(time.Now().Add(20 * time.Second))
+		f.SetReadDeadline(time.Now().Add(time.Minute))
 	}
 	var all []byte
 	b := make([]byte, 4096)
@@ -240,7 +240,7 @@ func exitCode(t *testing.T, cmd *exec.Cmd) int {
 	go func() { cmd.Wait(); close(done) }()
 	select {
 	case <-done:
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("it does not end")
 	}
 	return cmd.ProcessState.ExitCode()
@@ -359,7 +359,10 @@ func TestRunStdin(t *testing.T) {
 // interrupts, the size of the window is known and changes, and the terminal is
 // afterwards as it was.
 func TestRunTerminal(t *testing.T) {
-	root := shell(t)
+	testTerminal(t, "-it", shell(t))
+}
+
+func testTerminal(t *testing.T, args ...string) {
 	master, tty := openPTY(t)
 	size := func(rows, columns uint16) {
 		t.Helper()
@@ -372,15 +375,15 @@ func TestRunTerminal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("bench", "run", "-it", root, "sh", "-c", "trap 'echo caught' INT; trap 'stty size' WINCH; stty size; echo ready; while read line; do echo got $line; done; while read line; do echo again $line; done; exit 3")
+	cmd := exec.Command("bench", slices.Concat([]string{"run"}, args, []string{"sh", "-c", "trap 'echo caught' INT; trap 'stty size' WINCH; stty size; echo $TERM on $(tty); echo ready; while read line; do echo got $line; done; while read line; do echo again $line; done; exit 3"})...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = tty, tty, tty
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	defer func() { cmd.Process.Kill(); cmd.Wait() }()
-	if out := expect(t, master, "ready"); !strings.Contains(out, "33 77") {
-		t.Errorf("the window has 33 77: %q", out)
+	if out := expect(t, master, "ready"); !strings.Contains(out, "33 77") || !strings.Contains(out, "xterm on /dev/pts/0") {
+		t.Errorf("the window has 33 77, TERM is xterm, and its terminal is the first: %q", out)
 	}
 	io.WriteString(master, "a lien\x7f\x7f\x7fine\r")
 	expect(t, master, "got a line")

@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
-	"sync"
 	"syscall"
 	"time"
 
@@ -35,9 +33,6 @@ const (
 	// emulated one, with others beside it, some ten seconds. PID 1 of the guest
 	// gives up by itself after 60.
 	bootPatience = 90 * time.Second
-	// outputPatience is how long the program's last output may take, once the
-	// machine is off: longer only if our own output is stuck.
-	outputPatience = 10 * time.Second
 )
 
 // checkOn refuses the flags that mean nothing in a machine.
@@ -50,7 +45,6 @@ func (c *runCommand) checkOn() error {
 		given bool
 		why   string
 	}{
-		{"--tty", c.TTY, "a machine has no terminal yet; -i alone passes the standard input on"},
 		{"--volume", len(c.Volume) > 0, "a machine sees no folder of the host"},
 		{"--publish", len(c.Publish) > 0, "a machine has no network yet, loopback alone"},
 		{"--network", c.Network != "" && c.Network != "none", "a machine has no network yet, loopback alone"},
@@ -104,9 +98,9 @@ func (c *runCommand) runOn(ctx context.Context, s streams) (code int, err error)
 	if err := os.WriteFile(filepath.Join(run.Dir, "pid"), []byte(strconv.Itoa(m.PID())), 0o600); err != nil {
 		return 0, err
 	}
-	output := copyOutput(s, m)
-	defer output.close()
-	if c.Interactive {
+	io := joinStreams(s, m, c.TTY)
+	defer io.close()
+	if c.Interactive && !c.TTY {
 		go m.Input(os.Stdin) // for as long as bench runs
 	}
 	switch runs, sig := signals.whileBooting(ctx, m); {
@@ -115,8 +109,14 @@ func (c *runCommand) runOn(ctx context.Context, s streams) (code int, err error)
 	case !runs:
 		return 0, m.Err()
 	}
-	signals.forward(s, m, func() {})
-	output.finish()
+	resize := func() {}
+	if c.TTY {
+		if resize, err = io.joinTerminal(c.Interactive); err != nil {
+			return 0, err
+		}
+	}
+	signals.forward(s, stubborn{m}, resize)
+	io.finish()
 	if status, ok := m.Exited(); ok {
 		return status.ExitCode(), nil
 	}
@@ -138,6 +138,9 @@ func (b *box) machine(ctx context.Context, s streams) (cfg vm.Config, err error)
 	}
 	if b.spec, err = b.config(image); err != nil {
 		return cfg, err
+	}
+	if b.TTY {
+		b.spec.Process.ConsoleSize = windowSize()
 	}
 	cover, err := b.cover(s, image)
 	if err != nil {
@@ -227,43 +230,5 @@ func (s runSignals) whileBooting(ctx context.Context, m *vm.Machine) (runs bool,
 				return false, n
 			}
 		}
-	}
-}
-
-// machineOutput is what is copied of a machine's program.
-type machineOutput struct {
-	files  []*os.File
-	copied sync.WaitGroup
-}
-
-// copyOutput copies the program's output and its errors, each to ours. When ours
-// is taken no more, the program learns it by a signal, as with a pipe.
-func copyOutput(s streams, m *vm.Machine) *machineOutput {
-	o := &machineOutput{files: []*os.File{m.Output(), m.ErrorOutput()}}
-	for i, to := range []io.Writer{s.out, s.err} {
-		o.copied.Go(func() {
-			if _, err := io.Copy(to, o.files[i]); err != nil {
-				m.Signal(unix.SIGPIPE)
-				io.Copy(io.Discard, o.files[i])
-			}
-		})
-	}
-	return o
-}
-
-// finish waits until all is copied, once the machine has ended.
-func (o *machineOutput) finish() {
-	done := make(chan struct{})
-	go func() { o.copied.Wait(); close(done) }()
-	select {
-	case <-done:
-	case <-time.After(outputPatience):
-	}
-}
-
-// close ends who reads.
-func (o *machineOutput) close() {
-	for _, f := range o.files {
-		f.Close()
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -259,7 +260,6 @@ func TestRunOnRefuses(t *testing.T) {
 	for _, tt := range []struct{ args, want string }{
 		{"--on container x", "no such virtual machine"},
 		{"--on vm-toaster x", `"vm-q35"`},
-		{"--on vm-q35 -t x", "no terminal yet"},
 		{"--on vm-q35 -v ./made:/made x", "no folder of the host"},
 		{"--on vm-q35 -p 80 x", "no network yet"},
 		{"--on vm-q35 --network host x", "no network yet"},
@@ -304,6 +304,55 @@ func TestRunOnInput(t *testing.T) {
 	out, err := cmd.Output()
 	if string(out) != input+"end\n" || err != nil {
 		t.Errorf("%d bytes came back of %d, %v; %s", len(out), len(input), err, &stderr)
+	}
+}
+
+// TestRunOnTerminal: a shell in a machine is as one in a container.
+func TestRunOnTerminal(t *testing.T) {
+	t.Parallel()
+	testTerminal(t, "-it", "--on", "vm-q35", machineShell(t))
+}
+
+// TestRunOnHangUp: when the user's terminal is gone, the program is told so; and a
+// machine whose program does not listen ends all the same.
+func TestRunOnHangUp(t *testing.T) {
+	t.Parallel()
+	root := machineShell(t)
+	for _, tt := range []struct {
+		name, trap string
+		code       int
+	}{
+		{"listens", "exit 5", 5},
+		{"does not listen", "", exitRun},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			master, tty := openPTY(t)
+			cmd := exec.Command("bench", "run", "-it", "--on", "vm-q35", root, "sh", "-c", "trap '"+tt.trap+"' HUP; echo ready; while :; do sleep 0.1; done")
+			cmd.Stdin, cmd.Stdout, cmd.Stderr = tty, tty, tty
+			cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			defer func() { cmd.Process.Kill(); cmd.Wait() }()
+			expect(t, master, "ready")
+			if err := errors.Join(tty.Close(), master.Close()); err != nil {
+				t.Fatal(err)
+			}
+			if code := exitCode(t, cmd); code != tt.code {
+				t.Errorf("status %d, want %d", code, tt.code)
+			}
+		})
+	}
+}
+
+// TestRunOnTerminalAlone: -t without -i shows the program a terminal too.
+func TestRunOnTerminalAlone(t *testing.T) {
+	t.Parallel()
+	root := machineShell(t)
+	stdout, stderr, code := benchRun(t, "-t", "--on", "vm-q35", root, "sh", "-c", "tty; tty <&2; exit 4")
+	if stdout != "/dev/pts/0\r\n/dev/pts/0\r\n" || stderr != "" || code != 4 {
+		t.Errorf("-t without -i: status %d, output %q, errors %q", code, stdout, stderr)
 	}
 }
 

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -13,7 +12,6 @@ import (
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
-	"golang.org/x/term"
 
 	"vmctr/bench/harness"
 	"vmctr/container"
@@ -66,9 +64,7 @@ func openStreams(s streams, interactive, tty bool, spec *specs.Spec) (_ *runStre
 			return nil, os.NewSyscallError("socketpair", err)
 		}
 		r.socket = [2]*os.File{os.NewFile(uintptr(fds[0]), "console"), os.NewFile(uintptr(fds[1]), "console")}
-		if w, h, err := term.GetSize(int(os.Stdin.Fd())); err == nil {
-			spec.Process.ConsoleSize = &specs.Box{Height: uint(h), Width: uint(w)}
-		}
+		spec.Process.ConsoleSize = windowSize()
 	}
 	uid, gid := containerUser(spec)
 	uid, gid = uid+int(spec.Process.User.UID), gid+int(spec.Process.User.GID)
@@ -107,15 +103,13 @@ func (r *runStreams) started() error {
 	if r.socket[0] != nil {
 		r.socket[1].Close()
 		var err error
-		if r.master, err = receiveMaster(r.socket[0]); err != nil {
-			return fmt.Errorf("receiving the container's terminal: %w", err)
+		if r.master, err = container.ReceiveTerminal(r.socket[0]); err != nil {
+			return err
 		}
 		if r.interactive {
-			state, err := term.MakeRaw(int(os.Stdin.Fd()))
-			if err != nil {
-				return fmt.Errorf("making the terminal raw: %w", err)
+			if r.restore, err = rawTerminal(); err != nil {
+				return err
 			}
-			r.restore = func() { term.Restore(int(os.Stdin.Fd()), state) }
 			go io.Copy(r.master, os.Stdin) // for as long as bench runs
 		}
 		r.resize()
@@ -138,31 +132,13 @@ func (r *runStreams) started() error {
 	return nil
 }
 
-// receiveMaster takes the descriptor that package container sends.
-func receiveMaster(socket *os.File) (*os.File, error) {
-	text, control := make([]byte, 64), make([]byte, unix.CmsgSpace(4))
-	_, n, _, _, err := unix.Recvmsg(int(socket.Fd()), text, control, unix.MSG_CMSG_CLOEXEC)
-	if err != nil {
-		return nil, os.NewSyscallError("recvmsg", err)
-	}
-	messages, err := unix.ParseSocketControlMessage(control[:n])
-	if err != nil || len(messages) != 1 {
-		return nil, errors.New("the message holds no descriptor")
-	}
-	fds, err := unix.ParseUnixRights(&messages[0])
-	if err != nil || len(fds) != 1 {
-		return nil, errors.New("the message holds no descriptor")
-	}
-	return os.NewFile(uintptr(fds[0]), "terminal"), nil
-}
-
 // resize gives the container's terminal the size of ours.
 func (r *runStreams) resize() {
 	if r.master == nil {
 		return
 	}
-	if w, h, err := term.GetSize(int(os.Stdin.Fd())); err == nil {
-		unix.IoctlSetWinsize(int(r.master.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: uint16(h), Col: uint16(w)})
+	if size := windowSize(); size != nil {
+		container.ResizeTerminal(r.master, uint16(size.Height), uint16(size.Width))
 	}
 }
 

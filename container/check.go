@@ -113,7 +113,7 @@ func check(s *specs.Spec, layers bool) error {
 			field string
 			set   bool
 		}{
-			{"root.readonly", s.Root.Readonly}, {"mounts", len(s.Mounts) > 0}, {"process.terminal", s.Process.Terminal},
+			{"root.readonly", s.Root.Readonly}, {"mounts", len(s.Mounts) > 0},
 			{"linux.maskedPaths", len(l.MaskedPaths) > 0}, {"linux.readonlyPaths", len(l.ReadonlyPaths) > 0},
 			{"linux.devices", len(l.Devices) > 0}, {"linux.sysctl", len(l.Sysctl) > 0}, {"linux.rootfsPropagation", l.RootfsPropagation != ""},
 		} {

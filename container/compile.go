@@ -145,6 +145,11 @@ func compile(s *specs.Spec, fds descriptors) (*step.Program, gates) {
 		p.Call("chroot", unix.SYS_CHROOT, p.Str(s.Root.Path))
 		p.Call("chdir", unix.SYS_CHDIR, p.Str("/"))
 	}
+	if root == nil && s.Process.Terminal {
+		p.Step("a terminal of the tree that it is in, whose other side is sent to the parent", "")
+		tty := openTerminal(p, ownMultiplexer(p), s.Process, fds.console)
+		files[0], files[1], files[2] = tty.Arg(), tty.Arg(), tty.Arg()
+	}
 
 	p.Phase("network")
 	switch {

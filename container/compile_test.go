@@ -46,6 +46,13 @@ func TestCompile(t *testing.T) {
 			s.Process.Capabilities.Inheritable = []string{"CAP_NET_BIND_SERVICE"}
 			s.Process.Capabilities.Ambient = []string{"CAP_NET_BIND_SERVICE"}
 		}},
+		// As the program of a virtual machine is started, by its PID 1.
+		{"terminal-without-namespaces", func(s *specs.Spec, fds *descriptors) {
+			without(s, all...)
+			s.Process.Terminal, s.Process.ConsoleSize = true, &specs.Box{Height: 24, Width: 80}
+			s.Process.Capabilities = nil
+			fds.console = 11
+		}},
 		// As a virtual machine's QEMU is started by an ordinary user.
 		{"ordinary-user-and-files", func(s *specs.Spec, fds *descriptors) {
 			without(s, all...)
@@ -110,7 +117,6 @@ func TestCheck(t *testing.T) {
 		{"process.cwd", func(s *specs.Spec) { s.Process.Cwd = "" }},
 		{"process.cwd", func(s *specs.Spec) { s.Process.Cwd = "bench" }},
 		{"process.cwd", func(s *specs.Spec) { s.Process.Cwd = "/\x00" }},
-		{"process.terminal", func(s *specs.Spec) { without(s, specs.MountNamespace); s.Process.Terminal = true }},
 		{"process.rlimits[0].type", func(s *specs.Spec) { s.Process.Rlimits = []specs.POSIXRlimit{{Type: "CPU"}} }},
 		{"process.rlimits[0]", func(s *specs.Spec) { s.Process.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_CPU", Soft: 2, Hard: 1}} }},
 		{"process.rlimits[1].type", func(s *specs.Spec) {

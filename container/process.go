@@ -253,8 +253,7 @@ func (h *Handle) Exec(ctx context.Context, e Exec) (*Process, error) {
 	}
 	files := arguments(fds)
 	if s.Process.Terminal {
-		master := p.Call("openat", unix.SYS_OPENAT, step.Cwd(), p.Str("/dev/pts/ptmx"), step.Flag(unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, "O_RDWR|O_NOCTTY|O_CLOEXEC"))
-		tty := openTerminal(p, master, s.Process, int(e.Console.Fd()))
+		tty := openTerminal(p, ownMultiplexer(p), s.Process, int(e.Console.Fd()))
 		files[0], files[1], files[2] = tty.Arg(), tty.Arg(), tty.Arg()
 	}
 	passFiles(p, files)

@@ -2,6 +2,9 @@ package container
 
 import (
 	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
 	"unsafe"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -37,6 +40,48 @@ func openTerminal(p *step.Program, master step.Result, proc *specs.Process, cons
 	p.Call("close", unix.SYS_CLOSE, master.Arg())
 	p.Call("ioctl", unix.SYS_IOCTL, tty.Arg(), step.Flag(unix.TIOCSCTTY, "TIOCSCTTY"), step.Int(0))
 	return tty
+}
+
+// ownMultiplexer appends the call that opens the multiplexer of the tree that the
+// process is in.
+func ownMultiplexer(p *step.Program) step.Result {
+	return p.Call("openat", unix.SYS_OPENAT, step.Cwd(), p.Str("/dev/pts/ptmx"), step.Flag(unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, "O_RDWR|O_NOCTTY|O_CLOEXEC"))
+}
+
+// ReceiveTerminal takes the master of a program's terminal from the other end of its
+// [Config.Console]. It is known to Go's poller, so that closing it ends who reads,
+// and hangs the terminal up.
+func ReceiveTerminal(console *os.File) (*os.File, error) {
+	text, control := make([]byte, 64), make([]byte, unix.CmsgSpace(4))
+	_, n, _, _, err := unix.Recvmsg(int(console.Fd()), text, control, unix.MSG_CMSG_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("receiving the terminal: recvmsg: %w", err)
+	}
+	var fds []int
+	if messages, err := unix.ParseSocketControlMessage(control[:n]); err == nil && len(messages) == 1 {
+		fds, _ = unix.ParseUnixRights(&messages[0])
+	}
+	if len(fds) != 1 {
+		return nil, errors.New("receiving the terminal: the message holds no descriptor")
+	}
+	if err := unix.SetNonblock(fds[0], true); err != nil {
+		unix.Close(fds[0])
+		return nil, os.NewSyscallError("fcntl", err)
+	}
+	return os.NewFile(uintptr(fds[0]), "terminal"), nil
+}
+
+// ResizeTerminal gives a terminal a size, by its master; the kernel tells the program
+// by SIGWINCH (ioctl_tty(2), TIOCSWINSZ).
+func ResizeTerminal(master *os.File, rows, columns uint16) error {
+	conn, err := master.SyscallConn()
+	if err != nil {
+		return err
+	}
+	controlErr := conn.Control(func(fd uintptr) {
+		err = unix.IoctlSetWinsize(int(fd), unix.TIOCSWINSZ, &unix.Winsize{Row: rows, Col: columns})
+	})
+	return errors.Join(err, controlErr)
 }
 
 // rightsMessage is a struct msghdr (sendmsg(2)) with text as its content and a

@@ -22,5 +22,6 @@
 // two ports of a virtio-serial device, one for the workload's standard output
 // and one for the reports of PID 1 (vm/guest/wire); and a serial console, on
 // which the kernel says why it dies. A machine whose program a user runs (bench run
-// --on) has two ports more, for its standard error and its standard input.
+// --on) has two ports more, for its standard error and its standard input. A terminal, if the
+// program has one, is the guest's, and these ports carry its bytes (vm/guest/terminal.go).
 package vm

@@ -21,8 +21,8 @@ import (
 type Initramfs struct {
 	Guest  []byte         // PID 1: the program of vm/guest
 	Kernel *kernel.Kernel // whose modules go in
-	// Spec says what to run: process.args, env, cwd, user and rlimits, and
-	// hostname. The rest is about what a machine of its own does not need: its
+	// Spec says what to run: process.args, env, cwd, user, rlimits, and terminal with
+	// consoleSize (which needs Streams), and hostname. The rest is about what a machine of its own does not need: its
 	// namespaces, and what its root may not do.
 	Spec *specs.Spec
 	// Layers are the folders of the image's layers, the lowest first. With Disks
@@ -133,7 +133,7 @@ func (i Initramfs) config() *specs.Spec {
 	p := i.Spec.Process
 	s := &specs.Spec{
 		Version: specs.Version, Root: &specs.Root{Path: "/"}, Hostname: i.Spec.Hostname,
-		Process:     &specs.Process{Args: p.Args, Env: p.Env, Cwd: p.Cwd, User: p.User, Rlimits: p.Rlimits, OOMScoreAdj: p.OOMScoreAdj},
+		Process:     &specs.Process{Args: p.Args, Env: p.Env, Cwd: p.Cwd, User: p.User, Rlimits: p.Rlimits, OOMScoreAdj: p.OOMScoreAdj, Terminal: p.Terminal, ConsoleSize: p.ConsoleSize},
 		Annotations: map[string]string{},
 	}
 	if i.Disks > 0 {

@@ -232,22 +232,30 @@ func (m *Machine) Output() *os.File { return m.output }
 func (m *Machine) ErrorOutput() *os.File { return m.errors }
 
 // Input copies to the workload's standard input, with Config.Streams, until from
-// ends, which then is the end for the workload too. It returns when all is with
-// QEMU, or when the machine has ended.
+// ends or fails, which then is the end for the workload too: of its input, or, if it
+// has a terminal, of that. It returns when all is with QEMU, or when the machine has
+// ended.
 func (m *Machine) Input(from io.Reader) error {
 	_, err := io.Copy(m.input, from)
 	conn, connErr := m.input.SyscallConn()
-	if err = errors.Join(err, connErr); err != nil {
-		return err
+	if connErr != nil {
+		return errors.Join(err, connErr)
 	}
 	// Only our side of it: when both are gone, QEMU does not read the rest.
-	shutErr := conn.Control(func(fd uintptr) { err = unix.Shutdown(int(fd), unix.SHUT_WR) })
-	return errors.Join(err, shutErr)
+	var shutErr error
+	controlErr := conn.Control(func(fd uintptr) { shutErr = unix.Shutdown(int(fd), unix.SHUT_WR) })
+	return errors.Join(err, shutErr, controlErr)
 }
 
 // Signal sends the workload a signal. The guest has to be Running.
 func (m *Machine) Signal(sig unix.Signal) error {
 	return m.control.send(wire.Command{Command: wire.CommandSignal, Signal: int(sig)})
+}
+
+// Resize gives the workload's terminal the size of the window that it is shown in.
+// The guest has to be Running.
+func (m *Machine) Resize(rows, columns uint16) error {
+	return m.control.send(wire.Command{Command: wire.CommandResize, Rows: rows, Columns: columns})
 }
 
 // Exited is how the workload has ended, if it has.
@@ -419,6 +427,10 @@ func tail(f *os.File) string {
 	n, _ := f.ReadAt(b, st.Size()-int64(len(b)))
 	return strings.TrimSpace(strings.ReplaceAll(strings.ToValidUTF8(string(b[:n]), "?"), "\r", ""))
 }
+
+// Kill pulls the plug: QEMU ends at once, whatever its guest does. Stop is still to be
+// called.
+func (m *Machine) Kill() error { return m.process.Signal(unix.SIGKILL) }
 
 // Stop ends the machine, as pulling the plug does, and removes all that it left
 // on the host. It may be called once.

@@ -9,6 +9,8 @@ import (
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"vmctr/container"
 )
 
 // A console is our end of a program's terminal (pty(7)). Either the other end of
@@ -65,22 +67,10 @@ func (c *console) attach() error {
 	if c == nil || c.ours == nil {
 		return nil
 	}
-	oob := make([]byte, unix.CmsgSpace(4))
-	_, n, _, _, err := unix.Recvmsg(int(c.ours.Fd()), make([]byte, 64), oob, unix.MSG_CMSG_CLOEXEC)
-	if err != nil {
-		return fmt.Errorf("receiving the terminal: recvmsg: %w", err)
-	}
-	var fds []int
-	if messages, err := unix.ParseSocketControlMessage(oob[:n]); err == nil && len(messages) == 1 {
-		fds, _ = unix.ParseUnixRights(&messages[0])
-	}
-	if len(fds) != 1 {
-		return errors.New("receiving the terminal: the message holds no descriptor")
-	}
-	if err := unix.SetNonblock(fds[0], true); err != nil { // so that a read of it can be ended
+	var err error
+	if c.master, err = container.ReceiveTerminal(c.ours); err != nil {
 		return err
 	}
-	c.master = os.NewFile(uintptr(fds[0]), "master")
 	if err := c.raw(); err != nil {
 		return err
 	}
@@ -117,7 +107,7 @@ func (c *console) raw() error {
 // the program by SIGWINCH.
 func (c *console) resize() {
 	if size, err := unix.IoctlGetWinsize(0, unix.TIOCGWINSZ); err == nil && c.master != nil {
-		unix.IoctlSetWinsize(int(c.master.Fd()), unix.TIOCSWINSZ, size)
+		container.ResizeTerminal(c.master, size.Row, size.Col)
 	}
 }
 

@@ -75,6 +75,7 @@ type guest struct {
 	late    *moduleDir
 	ports   map[string]string // device files by the name of the port
 	streams streams
+	tty     *terminal // nil without one
 
 	mu      sync.Mutex
 	program *container.Container // nil until it runs

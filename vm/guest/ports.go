@@ -138,6 +138,8 @@ func (g *guest) obey(control io.Reader) {
 			g.stop()
 		case wire.CommandSignal:
 			g.signal(unix.Signal(c.Signal))
+		case wire.CommandResize:
+			g.resize(c.Rows, c.Columns)
 		default:
 			fmt.Fprintf(os.Stderr, "guest: unknown command %.80q\n", c.Command)
 		}

@@ -18,7 +18,8 @@ import (
 //
 // What is measured gets the port as its standard output, and nothing is in
 // between. What a user runs gets pipes, as in a container: a port can be open
-// only once, so that no program could open /dev/stdout, and none but root may.
+// only once, so that no program could open /dev/stdout, and none but root may. Or it
+// gets a terminal (terminal.go).
 type streams struct {
 	theirs [3]*os.File
 	copies []func()
@@ -41,6 +42,9 @@ func (g *guest) openStreams() (err error) {
 		return err
 	}
 	s.theirs[1], s.theirs[2] = output, os.Stderr
+	if g.spec.Process.Terminal {
+		return g.openTerminal(output)
+	}
 	if !g.has(wire.StreamError) {
 		return nil
 	}
@@ -58,11 +62,8 @@ func (g *guest) openStreams() (err error) {
 		s.output.Add(1)
 		s.copies = append(s.copies, func() { transfer(port, r); s.output.Done() })
 	}
-	if !g.has(wire.StreamInput) {
-		return nil
-	}
-	input, err := openPort(g.ports, wire.InputPort, unix.O_RDONLY)
-	if err != nil {
+	input, err := g.openInput()
+	if input == nil {
 		return err
 	}
 	r, w, err := g.pipe()
@@ -76,6 +77,14 @@ func (g *guest) openStreams() (err error) {
 		w.Close()
 	})
 	return nil
+}
+
+// openInput opens the port of the standard input, if it comes from the host.
+func (g *guest) openInput() (*os.File, error) {
+	if !g.has(wire.StreamInput) {
+		return nil, nil
+	}
+	return openPort(g.ports, wire.InputPort, unix.O_RDONLY)
 }
 
 // openPort opens a port, without O_NONBLOCK: a program expects that of its

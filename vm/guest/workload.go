@@ -25,9 +25,12 @@ func (g *guest) startWorkload() error {
 	}
 	s := &g.streams
 	program, err := container.Start(context.Background(), container.Config{
-		Spec: &g.spec, Stdin: s.theirs[0], Stdout: s.theirs[1], Stderr: s.theirs[2],
+		Spec: &g.spec, Stdin: s.theirs[0], Stdout: s.theirs[1], Stderr: s.theirs[2], Console: g.tty.socket(),
 	})
 	if err != nil {
+		return err
+	}
+	if err := g.tty.attach(); err != nil {
 		return err
 	}
 	// A port can be open only once. With this copy closed, it is the workload's,

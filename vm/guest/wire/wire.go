@@ -93,10 +93,15 @@ const (
 	CommandStop = "stop" // end the workload (SIGTERM, then SIGKILL) and power off
 	// CommandSignal sends the workload a signal.
 	CommandSignal = "signal"
+	// CommandResize gives the workload's terminal the size of the window that it is
+	// shown in.
+	CommandResize = "resize"
 )
 
 // A Command is one line to the guest.
 type Command struct {
 	Command string `json:"command"`
 	Signal  int    `json:"signal,omitempty"` // of CommandSignal
+	Rows    uint16 `json:"rows,omitempty"`   // of CommandResize
+	Columns uint16 `json:"columns,omitempty"`
 }
