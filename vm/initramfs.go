@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -31,6 +32,9 @@ type Initramfs struct {
 	// Disks is how many of Config.Layers there are: the image is on these, and the
 	// guest joins them. With 0, it is in Layers alone, and in memory.
 	Disks int
+	// Container has PID 1 start the program as a container, with all of Spec. Its
+	// layers are on Disks.
+	Container bool
 	// Streams and Input say that the workload's standard error goes to the host,
 	// and that its standard input comes from there: the machine has
 	// Config.Streams. Without Input its input is empty.
@@ -53,6 +57,8 @@ var (
 	diskModules = []string{"virtio_blk", "erofs", "overlay"}
 	// networkModules are loaded for a machine with a network card.
 	networkModules = []string{"virtio_net"}
+	// containerModules are loaded for a container, beside those.
+	containerModules = []string{"bridge", "veth"}
 )
 
 // Write writes the archive to path. When it fails, no file is left.
@@ -64,6 +70,9 @@ func (i Initramfs) Write(path string) (err error) {
 	}()
 	if i.Spec == nil || i.Spec.Process == nil || len(i.Spec.Process.Args) == 0 {
 		return errors.New("the configuration names no program: process.args is empty")
+	}
+	if i.Container && i.Disks == 0 {
+		return errors.New("the layers of a container have to be on disks: the memory file system of an initramfs has no ID-mapped mounts (before Linux 6.3)")
 	}
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -117,24 +126,32 @@ func (i Initramfs) write(w *initramfs.Writer) error {
 }
 
 func (i Initramfs) modules() []string {
-	list := modules[:len(modules):len(modules)]
+	all := modules
 	if i.Disks > 0 {
-		list = append(list, diskModules...)
+		all = slices.Concat(all, diskModules)
 	}
 	if i.Network {
-		list = append(list, networkModules...)
+		all = slices.Concat(all, networkModules)
 	}
-	return append(list, i.Modules...)
+	if i.Container {
+		all = slices.Concat(all, containerModules)
+	}
+	return slices.Concat(all, i.Modules)
 }
 
-// config is the configuration that the guest reads: a process in no namespaces,
-// whose root is that of the machine.
+// config is the configuration that the guest reads: a container's as it is, or a
+// process in no namespaces, whose root is that of the machine.
 func (i Initramfs) config() *specs.Spec {
 	p := i.Spec.Process
 	s := &specs.Spec{
 		Version: specs.Version, Root: &specs.Root{Path: "/"}, Hostname: i.Spec.Hostname,
 		Process:     &specs.Process{Args: p.Args, Env: p.Env, Cwd: p.Cwd, User: p.User, Rlimits: p.Rlimits, OOMScoreAdj: p.OOMScoreAdj, Terminal: p.Terminal, ConsoleSize: p.ConsoleSize},
 		Annotations: map[string]string{},
+	}
+	if i.Container {
+		whole := *i.Spec
+		whole.Annotations = map[string]string{wire.Container: ""}
+		s = &whole
 	}
 	if i.Disks > 0 {
 		s.Annotations[wire.Layers] = strconv.Itoa(i.Disks)

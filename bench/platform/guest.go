@@ -31,6 +31,8 @@ type Guest struct {
 	// written to Dir.
 	Disks func(context.Context) ([]string, error)
 	Cover []string // folders that cover the image
+	// Container has the program started as a container in the guest.
+	Container bool
 
 	Streams, Input bool // as in vm.Initramfs
 
@@ -65,7 +67,7 @@ func (g Guest) Machine(ctx context.Context, typ string) (cfg vm.Config, facts Fa
 	if err != nil {
 		return cfg, facts, err
 	}
-	i := vm.Initramfs{Guest: guest, Kernel: k, Spec: g.Spec, Streams: g.Streams, Input: g.Input}
+	i := vm.Initramfs{Guest: guest, Kernel: k, Spec: g.Spec, Streams: g.Streams, Input: g.Input, Container: g.Container}
 	disks, where, err := g.place(ctx, i)
 	if err != nil {
 		return cfg, facts, err
@@ -122,7 +124,7 @@ func (g Guest) place(ctx context.Context, i vm.Initramfs) (disks []string, where
 	if err != nil {
 		return nil, "", fmt.Errorf("measuring the image: %w", err)
 	}
-	if bytes <= memoryImage {
+	if bytes <= memoryImage && !g.Container {
 		i.Layers = append(g.Layers[:len(g.Layers):len(g.Layers)], g.Cover...)
 		if err := i.Write(g.initramfs()); err == nil {
 			return nil, fmt.Sprintf("in the initramfs, %d bytes in %d layers", bytes, len(g.Layers)), nil

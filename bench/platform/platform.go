@@ -37,7 +37,7 @@ type Platform interface {
 type Info struct {
 	Name  string // "process", "container", "vm-q35"
 	Title string // for people
-	Kind  string // "process", "container" or "vm"
+	Kind  string // "process", "container", "vm" or "nested"
 	// Optional platforms are measured where they are: that one is missing is
 	// no failure.
 	Optional bool
@@ -156,7 +156,7 @@ func register(p Platform) { all = append(all, p) }
 
 // All are the platforms, the lightest kind of isolation first.
 func All() []Platform {
-	kinds := []string{"process", "container", "vm"}
+	kinds := []string{"process", "container", "vm", "nested"}
 	slices.SortFunc(all, func(a, b Platform) int {
 		x, y := a.Info(), b.Info()
 		return cmp.Or(slices.Index(kinds, x.Kind)-slices.Index(kinds, y.Kind), cmp.Compare(x.Name, y.Name))

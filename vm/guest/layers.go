@@ -26,13 +26,9 @@ const diskPatience = 20 * time.Second
 //
 // With one layer it is the same: a disk that is read-only needs a cover too.
 func (g *guest) joinLayers() error {
-	text, any := g.spec.Annotations[wire.Layers]
-	if !any {
-		return nil // the folder is the image
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 1 {
-		return fmt.Errorf("the configuration: annotations: %s: %q is no number of layers", wire.Layers, text)
+	n, err := g.layers()
+	if err != nil || n == 0 {
+		return err // without disks the folder is the image
 	}
 	// The kernel has made no devices yet, and /sys says which is which.
 	for _, m := range []struct{ fstype, dir string }{{"devtmpfs", "/dev"}, {"sysfs", "/sys"}} {
@@ -47,12 +43,12 @@ func (g *guest) joinLayers() error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(makeDir("/"+wire.Lower), makeDir("/"+wire.Work)); err != nil {
+	if err := errors.Join(makeDir(filepath.Dir(g.layerDir(0))), makeDir("/"+wire.Work)); err != nil {
 		return err
 	}
 	var lower []string
 	for i, disk := range disks {
-		dir := filepath.Join("/", wire.Lower, strconv.Itoa(i))
+		dir := g.layerDir(i)
 		if err := makeDir(dir); err != nil {
 			return err
 		}
@@ -61,6 +57,9 @@ func (g *guest) joinLayers() error {
 		}
 		lower = append(lower, dir)
 	}
+	if g.contained() {
+		return nil // it joins them itself
+	}
 	slices.Reverse(lower) // the overlay wants the highest first
 	// With xino all files are on one device, as in a container: du -x counts them.
 	options := "xino=on,lowerdir=" + strings.Join(lower, ":") + ",upperdir=/" + wire.Image + ",workdir=/" + wire.Work
@@ -68,6 +67,18 @@ func (g *guest) joinLayers() error {
 		return fmt.Errorf("joining the layers: mounting an overlay of %s: %w", options, err)
 	}
 	return nil
+}
+
+// layers is how many disks the image is on.
+func (g *guest) layers() (n int, err error) {
+	text, any := g.spec.Annotations[wire.Layers]
+	if !any {
+		return 0, nil
+	}
+	if n, err = strconv.Atoi(text); err != nil || n < 1 {
+		return 0, fmt.Errorf("the configuration: annotations: %s: %q is no number of layers", wire.Layers, text)
+	}
+	return n, nil
 }
 
 // awaitDisks gives the device files of n layers, the lowest first. The kernel

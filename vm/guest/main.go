@@ -17,7 +17,8 @@
 //   - set the host name, bring up the loopback device, and give the network card its
 //     address, if there is one (network.go);
 //   - start the workload, through package container as on the host, but in no
-//     namespaces: the walls are the machine's (workload.go).
+//     namespaces: the walls are the machine's (workload.go). Or as a container, with
+//     all that belongs to one (container.go).
 //
 // Then it reaps whatever ends, as PID 1 must, takes commands from the host, and
 // powers the machine off when the workload has ended or when something went
@@ -76,6 +77,7 @@ type guest struct {
 	ports   map[string]string // device files by the name of the port
 	streams streams
 	tty     *terminal // nil without one
+	engine  engine    // of a workload that is a container
 
 	mu      sync.Mutex
 	program *container.Container // nil until it runs
@@ -98,6 +100,7 @@ func (g *guest) boot() error {
 		{wire.PhaseRoot, g.enterImage},
 		{wire.PhasePorts, g.openPorts},
 		{wire.PhaseNetwork, g.network},
+		{"", g.startEngine},
 		{wire.PhaseWorkload, g.startWorkload},
 		{wire.PhaseRunning, func() error { return nil }},
 	} {
@@ -122,7 +125,7 @@ func (g *guest) readConfig() error {
 	if g.spec.Process == nil || len(g.spec.Process.Args) == 0 {
 		return fmt.Errorf("the configuration, /%s, names no program: process.args is empty", wire.Config)
 	}
-	return nil
+	return g.checkContainer()
 }
 
 // fail reports why the guest gives up, and does not return.

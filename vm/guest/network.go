@@ -16,12 +16,12 @@ import (
 // network sets the host name, and brings up the loopback device, which the kernel
 // makes and leaves down, and the network card, if the host says that there is one.
 func (g *guest) network() error {
-	if name := g.spec.Hostname; name != "" {
+	if name := g.spec.Hostname; name != "" && !g.contained() {
 		if err := unix.Sethostname([]byte(name)); err != nil {
 			return fmt.Errorf("setting the host name %q: %w", name, err)
 		}
+		g.spec.Hostname = "" // for package container it takes a UTS namespace
 	}
-	g.spec.Hostname = "" // for package container it takes a UTS namespace
 	if err := (network.Interface{Name: "lo"}).Set(); err != nil {
 		return fmt.Errorf("bringing up the loopback device: %w", err)
 	}

@@ -21,13 +21,14 @@ import (
 //
 // The new root here is a bind mount of the folder in which the image lies: the
 // files are in memory already, and are not copied. An image on disks has an overlay
-// there (layers.go), which is a mount as it is; to bind it once more does no harm.
+// there (layers.go), which is a mount as it is; to bind it once more does no harm. Of an
+// image that a container joins, the layers are mounted in it (MS_REC).
 func (g *guest) enterImage() error {
 	const root = "/" + wire.Image
 	if err := g.joinLayers(); err != nil {
 		return err
 	}
-	if err := unix.Mount(root, root, "", unix.MS_BIND, ""); err != nil {
+	if err := unix.Mount(root, root, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
 		return fmt.Errorf("making a mount of the image, %s: %w", root, err)
 	}
 	for _, m := range []struct {

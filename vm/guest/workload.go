@@ -24,7 +24,13 @@ func (g *guest) startWorkload() error {
 		return fmt.Errorf("making the folder to begin in: %w", err)
 	}
 	s := &g.streams
-	program, err := container.Start(context.Background(), container.Config{
+	start := func(cfg container.Config) (*container.Container, error) {
+		return container.Start(context.Background(), cfg)
+	}
+	if g.contained() {
+		start = g.startContainer
+	}
+	program, err := start(container.Config{
 		Spec: &g.spec, Stdin: s.theirs[0], Stdout: s.theirs[1], Stderr: s.theirs[2], Console: g.tty.socket(),
 	})
 	if err != nil {

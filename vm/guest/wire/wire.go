@@ -19,6 +19,10 @@ const (
 	// Layers is how many disks the image has, one for each layer. Without it
 	// the image is in the initramfs.
 	Layers = "bench.layers"
+	// Container says that the program is started as a container, for which the
+	// configuration is whole. Its layers are on disks: those in memory could not be
+	// ID-mapped.
+	Container = "bench.container"
 	// Streams names the streams that go to the host, beside the standard output:
 	// StreamError, or both with a space between. The program then has pipes, as
 	// with a container, and PID 1 copies. Without it, it has the port itself,
@@ -58,6 +62,7 @@ const (
 	PhaseRoot     = "root"     // it joins the image's layers, and enters its file system
 	PhasePorts    = "ports"    // it looks for the ports
 	PhaseNetwork  = "network"  // it gives the network card its address
+	PhaseEngine   = "engine"   // with a container: control groups, the bridge, its layers
 	PhaseWorkload = "workload" // it starts the workload: fork and exec
 	PhaseRunning  = "running"  // the workload's execve has succeeded
 )
