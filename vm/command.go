@@ -18,13 +18,14 @@ const (
 	roleError   = "error"   // with Streams, a connected socket: the workload's standard error
 	roleInput   = "input"   // likewise, its standard input
 	roleConsole = "console" // a file: the serial console
+	roleTrace   = "trace"   // a file: what the firmware asks QEMU for
 	roleTap     = "tap"     // with a tap, the file whose other end is a port of a bridge
 	roleVhost   = "vhost"   // with Network.Vhost, the kernel's own end of the card
 )
 
 // descriptors are the roles of QEMU's descriptors, the first being number 3.
 func (c Config) descriptors() []string {
-	roles := []string{roleQMP, roleConsole, roleControl, roleOutput}
+	roles := []string{roleQMP, roleConsole, roleControl, roleOutput, roleTrace}
 	if c.Streams {
 		roles = append(roles, roleError, roleInput)
 	}
@@ -60,6 +61,9 @@ func (c Config) command() []string {
 	// It waits to be told (cont), so that no event is missed; and a guest that
 	// reboots (as its kernel does after a panic) ends.
 	add("-S", "-no-reboot")
+	// One event is logged, with the time: that the firmware selects an item of what
+	// QEMU holds for it (phases.go).
+	add("-msg", "timestamp=on", "-trace", "fw_cfg_select", "-D", "/proc/self/fd/"+c.fd(roleTrace))
 
 	add(c.machine()...)
 	add("-kernel", c.Kernel, "-initrd", c.Initramfs, "-append", c.cmdline())

@@ -12,12 +12,6 @@ import (
 	"vmctr/vm/guest/wire"
 )
 
-// A Mark is the begin of a phase, in nanoseconds of the host's CLOCK_MONOTONIC.
-type Mark struct {
-	Phase string
-	Ns    int64
-}
-
 // control is the port on which PID 1 of the guest reports.
 type control struct {
 	port *os.File
@@ -26,11 +20,12 @@ type control struct {
 	mu      sync.Mutex
 	changed chan struct{} // closed and replaced with each report
 	reports []wire.Report
-	// zero is when the guest's clock was 0, on the host's: 0 when unknown. Each
-	// report says when it was sent by the guest's clock; the host knows when it
-	// came. It was under way for some time, never for less than none, so the
-	// report with the smallest difference tells best, and late by its delay.
-	zero int64
+	// The guest's clock was 0, on the host's, at some time from earliest to latest;
+	// each is 0 while it is unknown. A report says when it was written by the guest's
+	// clock. It was written no later than it came; and an answer, no earlier than the
+	// host has asked.
+	earliest, latest int64
+	asked            int64 // when CommandPing was sent last; 0 once it is answered
 }
 
 // maxReports bounds what is kept of a guest that reports without end.
@@ -62,11 +57,24 @@ func (c *control) add(r wire.Report, at int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.reports = append(c.reports, r)
-	if zero := at - r.Now; r.Now > 0 && (c.zero == 0 || zero < c.zero) {
-		c.zero = zero
+	if zero := at - r.Now; r.Now > 0 && (c.latest == 0 || zero < c.latest) {
+		c.latest = zero
+	}
+	if zero := c.asked - r.Now; r.Now > 0 && r.Event == wire.EventPong && c.asked > 0 {
+		if c.earliest == 0 || zero > c.earliest {
+			c.earliest = zero
+		}
+		c.asked = 0
 	}
 	close(c.changed)
 	c.changed = make(chan struct{})
+}
+
+// pinged tells when a CommandPing is sent.
+func (c *control) pinged(at int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.asked = at
 }
 
 // len is how many reports have come.
@@ -118,13 +126,19 @@ func (c *control) find(ok func(wire.Report) bool) (found wire.Report, any bool) 
 func (c *control) marks() []Mark {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.zero == 0 {
+	if c.latest == 0 {
 		return nil
 	}
-	marks := []Mark{{wire.PhaseKernel, c.zero}}
+	// Without an answer all is late by what the fastest report was under way.
+	zero, err := c.latest, int64(0)
+	if c.earliest != 0 && c.earliest <= c.latest {
+		err = (c.latest - c.earliest + 1) / 2
+		zero = c.latest - err
+	}
+	marks := []Mark{{wire.PhaseKernel, zero, err}}
 	for _, r := range c.reports {
 		if r.Event == wire.EventPhase {
-			marks = append(marks, Mark{r.Phase, c.zero + r.At})
+			marks = append(marks, Mark{r.Phase, zero + r.At, err})
 		}
 	}
 	return marks

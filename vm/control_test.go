@@ -46,9 +46,22 @@ func TestMarks(t *testing.T) {
 	c.add(wire.Report{Event: wire.EventPhase, Phase: wire.PhaseInit, At: 500, Now: 900}, 10950)
 	c.add(wire.Report{Event: wire.EventPhase, Phase: wire.PhasePorts, At: 700, Now: 1000}, 11020)
 	c.add(wire.Report{Event: wire.EventPong, Now: 1100}, 11200)
-	want := []Mark{{wire.PhaseKernel, 10020}, {wire.PhaseInit, 10520}, {wire.PhasePorts, 10720}}
+	want := []Mark{{wire.PhaseKernel, 10020, 0}, {wire.PhaseInit, 10520, 0}, {wire.PhasePorts, 10720, 0}}
 	if got := c.marks(); !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
+	}
+	// Asked at 12000, it answers at 2100 by its clock: that was not 0 before 9900.
+	c.pinged(12000)
+	c.add(wire.Report{Event: wire.EventPong, Now: 2100}, 12200)
+	want = []Mark{{wire.PhaseKernel, 9960, 60}, {wire.PhaseInit, 10460, 60}, {wire.PhasePorts, 10660, 60}}
+	if got := c.marks(); !slices.Equal(got, want) {
+		t.Errorf("after a message there and back: got %v, want %v", got, want)
+	}
+	// An answer to an older question contradicts what is known, and counts for nothing.
+	c.pinged(20000)
+	c.add(wire.Report{Event: wire.EventPong, Now: 3000}, 20010)
+	if got := c.marks()[0]; got != (Mark{wire.PhaseKernel, 10020, 0}) {
+		t.Errorf("after a contradiction: %v", got)
 	}
 }
 

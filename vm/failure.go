@@ -89,7 +89,7 @@ func (m *Machine) howQEMUEnded() error {
 	status := m.process.Status()
 	if status.Signal != 0 || status.Code != 0 {
 		text := fmt.Sprintf("QEMU ended: %v", status)
-		if said := tail(m.stderr); said != "" {
+		if said := m.said(); said != "" {
 			text += ": " + said
 		}
 		return errors.New(text)
@@ -133,11 +133,24 @@ func (m *Machine) explain(err error) error {
 		return err
 	}
 	status := m.process.Status()
-	err = fmt.Errorf("QEMU ended: %v: %s (%w)", status, cmp.Or(tail(m.stderr), "it said nothing"), err)
+	err = fmt.Errorf("QEMU ended: %v: %s (%w)", status, cmp.Or(m.said(), "it said nothing"), err)
 	if status.Signal != 0 {
 		return m.guestError(err) // it did not refuse: somebody, or a fault, has killed it
 	}
 	return err
+}
+
+// said is what QEMU has printed, without the times that -msg adds.
+func (m *Machine) said() string {
+	var b strings.Builder
+	for line := range strings.Lines(tail(m.stderr)) {
+		first, rest, _ := strings.Cut(line, " ")
+		if _, err := time.Parse(time.RFC3339Nano, first); err == nil {
+			line = rest
+		}
+		b.WriteString(line)
+	}
+	return b.String()
 }
 
 // tail is the end of a file in memory, as text for people.

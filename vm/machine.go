@@ -29,16 +29,11 @@ type Machine struct {
 	input   *os.File
 	console *os.File // in memory: what the guest's kernel printed
 	stderr  *os.File // in memory: what QEMU printed
+	trace   *os.File // in memory: what the firmware asked QEMU for, and when
 	dir     bool     // cfg.Dir was made
 	marks   []Mark
+	wall    offset // at the start
 }
-
-// The phases of a start that the host sees. Those that follow are the guest's
-// (vm/guest/wire).
-const (
-	PhaseQEMU     = "qemu"     // QEMU's program runs: it builds the machine
-	PhaseFirmware = "firmware" // the machine runs: its firmware, then the kernel's first code
-)
 
 // Start starts a machine and returns once its CPUs run, which is long before
 // its guest has booted. When it fails, nothing is left.
@@ -48,7 +43,7 @@ func Start(ctx context.Context, cfg Config) (_ *Machine, err error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	m := &Machine{cfg: cfg, marks: []Mark{{"start", now()}}}
+	m := &Machine{cfg: cfg, marks: []Mark{{Phase: "start", Ns: now()}}, wall: wallOffset()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(m.explain(err), m.Stop(ctx))
@@ -62,11 +57,11 @@ func Start(ctx context.Context, cfg Config) (_ *Machine, err error) {
 	if err := m.launch(ctx); err != nil {
 		return nil, fmt.Errorf("starting QEMU: %w", err)
 	}
-	m.marks = append(m.marks, Mark{PhaseQEMU, now()})
+	m.marks = append(m.marks, Mark{Phase: PhaseQEMU, Ns: now()})
 	if m.monitor, err = qmp.Dial(ctx, m.socket()); err != nil {
 		return nil, err
 	}
-	m.marks = append(m.marks, Mark{PhaseFirmware, now()})
+	m.marks = append(m.marks, Mark{Phase: PhaseFirmware, Ns: now()})
 	if _, err := m.monitor.Run(ctx, "cont", nil); err != nil {
 		return nil, fmt.Errorf("letting the machine run: %w", err)
 	}
@@ -139,6 +134,9 @@ func (m *Machine) open(role string) (f *os.File, end bool, err error) {
 	case roleConsole:
 		m.console, err = memfd(role)
 		return m.console, false, err
+	case roleTrace:
+		m.trace, err = memfd(role)
+		return m.trace, false, err
 	case roleTap:
 		return m.cfg.Network.Tap, false, nil
 	case roleVhost:
@@ -259,15 +257,11 @@ func isRunning(r wire.Report) bool {
 	return r.Event == wire.EventPhase && r.Phase == wire.PhaseRunning
 }
 
-// Timeline is when each phase of the start began, as far as it has come.
-func (m *Machine) Timeline() []Mark {
-	return append(m.marks[:len(m.marks):len(m.marks)], m.control.marks()...)
-}
-
 // Ping sends a message to PID 1 of the guest and waits for its answer: there
 // and back, what the channel to the guest takes. The guest has to be Running.
 func (m *Machine) Ping(ctx context.Context) (time.Duration, error) {
 	before, begin := m.control.len(), now()
+	m.control.pinged(begin)
 	if err := m.control.send(wire.Command{Command: wire.CommandPing}); err != nil {
 		return 0, fmt.Errorf("sending a message to the guest: %w", err)
 	}
@@ -316,7 +310,7 @@ func (m *Machine) Stop(ctx context.Context) error {
 	if m.control != nil {
 		errs = append(errs, m.control.close())
 	}
-	for _, f := range []*os.File{m.console, m.stderr, m.input} {
+	for _, f := range []*os.File{m.console, m.trace, m.stderr, m.input} {
 		if f != nil {
 			errs = append(errs, f.Close())
 		}

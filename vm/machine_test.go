@@ -152,7 +152,7 @@ func TestMachine(t *testing.T) {
 	for _, k := range marks {
 		phases = append(phases, k.Phase)
 	}
-	want := []string{"start", PhaseQEMU, PhaseFirmware, wire.PhaseKernel, wire.PhaseInit, wire.PhaseModules, wire.PhaseRoot, wire.PhasePorts, wire.PhaseNetwork, wire.PhaseWorkload, wire.PhaseRunning}
+	want := []string{"start", PhaseQEMU, PhaseFirmware, PhaseLoader, PhaseEntry, wire.PhaseKernel, wire.PhaseInit, wire.PhaseModules, wire.PhaseRoot, wire.PhasePorts, wire.PhaseNetwork, wire.PhaseWorkload, wire.PhaseRunning}
 	if !slices.Equal(phases, want) {
 		t.Errorf("phases %q, want %q", phases, want)
 	}

@@ -91,7 +91,7 @@ func (e Experiment) measure(ctx context.Context, p platform.Prepared) (s result.
 			}
 		}
 		for _, m := range i.Timeline() {
-			s.Phases = append(s.Phases, result.Phase{Name: m.Phase, Ns: m.Ns - begin})
+			s.Phases = append(s.Phases, result.Phase{Name: m.Phase, Ns: m.Ns - begin, ErrorNs: m.Error})
 		}
 		if stopErr := i.Stop(context.WithoutCancel(ctx)); stopErr != nil {
 			err = errors.Join(err, fmt.Errorf("stopping the instance: %w", stopErr))

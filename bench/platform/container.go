@@ -161,9 +161,9 @@ func (p *preparedContainer) Start(ctx context.Context) (Instance, error) {
 		io.Close()
 		return nil, err
 	}
-	i := &containerInstance{io: io, c: c, marks: []Mark{{"start", begin}}}
+	i := &containerInstance{io: io, c: c, marks: []Mark{{Phase: "start", Ns: begin}}}
 	for _, m := range c.Timeline[1:] {
-		i.marks = append(i.marks, Mark{m.Phase, m.Ns})
+		i.marks = append(i.marks, Mark{Phase: m.Phase, Ns: m.Ns})
 	}
 	return i, nil
 }

@@ -96,6 +96,7 @@ type Instance interface {
 type Mark struct {
 	Phase string
 	Ns    int64
+	Error int64 // by how much Ns may be off, as far as it was measured; 0 if it was not
 }
 
 // Workload is what to start, and where its things go.

@@ -68,7 +68,7 @@ func (p *preparedProcess) Start(ctx context.Context) (Instance, error) {
 		io.Close()
 		return nil, fmt.Errorf("starting the process: %w", err)
 	}
-	return &processInstance{running: watch(io, proc, []Mark{{"start", begin}, {"exec", now()}})}, nil
+	return &processInstance{running: watch(io, proc, []Mark{{Phase: "start", Ns: begin}, {Phase: "exec", Ns: now()}})}, nil
 }
 
 type processInstance struct{ *running }

@@ -144,18 +144,18 @@ func (p *preparedOther) Start(ctx context.Context) (Instance, error) {
 	begin := now()
 	name := "c" + strconv.FormatInt(p.count.Add(1), 10)
 	i := &otherInstance{p: p, group: "/" + p.w.RunID + "/" + name}
-	marks := []Mark{{"start", begin}}
+	marks := []Mark{{Phase: "start", Ns: begin}}
 	io, err := openStdio()
 	if err != nil {
 		return nil, err
 	}
 	var proc *os.Process
 	if i.bundle, err = p.room.Bundle(name, i.group, p.config); err == nil {
-		marks = append(marks, Mark{"overlay", now()})
+		marks = append(marks, Mark{Phase: "overlay", Ns: now()})
 		err = i.bundle.Mount()
 	}
 	if err == nil {
-		marks = append(marks, Mark{"runtime", now()})
+		marks = append(marks, Mark{Phase: "runtime", Ns: now()})
 		proc, err = p.runtime.Run(p.room, i.bundle, io.in, io.out, io.err)
 	}
 	io.started()

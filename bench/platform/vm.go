@@ -119,14 +119,21 @@ type machineInstance struct {
 func (i *machineInstance) Output() *Output { return i.output }
 
 // Timeline waits a moment for the guest's report of the last phase, which may
-// be on its way when the workload's first instruction is here.
+// be on its way when the workload's first instruction is here. A few messages there
+// and back then tell how far its clock is known.
 func (i *machineInstance) Timeline() []Mark {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	i.m.Running(ctx)
+	if i.m.Running(ctx) {
+		for range 3 {
+			if _, err := i.m.Ping(ctx); err != nil {
+				break
+			}
+		}
+	}
 	var marks []Mark
 	for _, m := range i.m.Timeline() {
-		marks = append(marks, Mark{m.Phase, m.Ns})
+		marks = append(marks, Mark(m))
 	}
 	return marks
 }

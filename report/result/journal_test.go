@@ -70,7 +70,7 @@ func exampleRun() *Run {
 		Samples: []Sample{
 			{Experiment: "startup", Platform: "process", Warmup: true, AtNs: 10, Values: map[string]float64{"first_instruction_ns": 2e6}},
 			{Experiment: "startup", Platform: "process", Round: 1, Position: 1, AtNs: 20, Values: map[string]float64{"first_instruction_ns": 1234567.25},
-				Phases: []Phase{{"fork", 1}, {"exec", 2}}, Identity: &identity.Identity{BootID: "b", Namespaces: map[string]uint64{"pid": 7}}},
+				Phases: []Phase{{Name: "fork", Ns: 1}, {Name: "exec", Ns: 2, ErrorNs: 3}}, Identity: &identity.Identity{BootID: "b", Namespaces: map[string]uint64{"pid": 7}}},
 			{Experiment: "startup", Platform: "process", Round: 2, AtNs: 30, Error: "exit status 1:\n\"µ\" \x01", Fault: InstanceFault},
 		},
 		Notes: []Note{{AtNs: 40, Text: "load is high"}},

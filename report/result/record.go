@@ -165,6 +165,8 @@ type Sample struct {
 type Phase struct {
 	Name string `json:"name"`
 	Ns   int64  `json:"ns"`
+	// ErrorNs is by how much Ns may be off, as far as this sample shows.
+	ErrorNs int64 `json:"error_ns,omitempty"`
 }
 
 // Fault tells a workload that failed from a measurement that did.
