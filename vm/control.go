@@ -122,18 +122,18 @@ func (c *control) find(ok func(wire.Report) bool) (found wire.Report, any bool) 
 }
 
 // marks are the phases of the guest on the host's clock. The first is the
-// kernel's, which reports nothing: it began when the guest's clock did.
+// kernel's, which reports nothing: it began when the guest's clock did. Of the times at
+// which that can have been, it is the latest: an answer is under way for less long
+// than a question, for which PID 1 has to be woken first.
 func (c *control) marks() []Mark {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.latest == 0 {
 		return nil
 	}
-	// Without an answer all is late by what the fastest report was under way.
-	zero, err := c.latest, int64(0)
+	zero, err := c.latest, int64(0) // unknown, without an answer
 	if c.earliest != 0 && c.earliest <= c.latest {
-		err = (c.latest - c.earliest + 1) / 2
-		zero = c.latest - err
+		err = c.latest - c.earliest
 	}
 	marks := []Mark{{wire.PhaseKernel, zero, err}}
 	for _, r := range c.reports {

@@ -53,7 +53,7 @@ func TestMarks(t *testing.T) {
 	// Asked at 12000, it answers at 2100 by its clock: that was not 0 before 9900.
 	c.pinged(12000)
 	c.add(wire.Report{Event: wire.EventPong, Now: 2100}, 12200)
-	want = []Mark{{wire.PhaseKernel, 9960, 60}, {wire.PhaseInit, 10460, 60}, {wire.PhasePorts, 10660, 60}}
+	want = []Mark{{wire.PhaseKernel, 10020, 120}, {wire.PhaseInit, 10520, 120}, {wire.PhasePorts, 10720, 120}}
 	if got := c.marks(); !slices.Equal(got, want) {
 		t.Errorf("after a message there and back: got %v, want %v", got, want)
 	}

@@ -2,7 +2,9 @@ package vm
 
 import (
 	"bytes"
+	"context"
 	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -40,6 +42,19 @@ func (m *Machine) Timeline() []Mark {
 		marks[i].Ns = max(marks[i].Ns, marks[i-1].Ns)
 	}
 	return marks
+}
+
+// Synchronize asks PID 1 of the guest a few times what its clock says, so that the
+// guest's marks are known the better: until it answers at once, which one that still
+// loads drivers does not. The guest has to be Running.
+func (m *Machine) Synchronize(ctx context.Context) error {
+	const most, quick = 20, time.Millisecond
+	for range most {
+		if took, err := m.Ping(ctx); err != nil || took < quick {
+			return err
+		}
+	}
+	return nil
 }
 
 // handOver are the marks of the firmware, out of QEMU's trace.

@@ -119,17 +119,13 @@ type machineInstance struct {
 func (i *machineInstance) Output() *Output { return i.output }
 
 // Timeline waits a moment for the guest's report of the last phase, which may
-// be on its way when the workload's first instruction is here. A few messages there
-// and back then tell how far its clock is known.
+// be on its way when the workload's first instruction is here, and for
+// answers by which the guest's clock is known the better.
 func (i *machineInstance) Timeline() []Mark {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	if i.m.Running(ctx) {
-		for range 3 {
-			if _, err := i.m.Ping(ctx); err != nil {
-				break
-			}
-		}
+		i.m.Synchronize(ctx) // what it fails at, the marks' errors show
 	}
 	var marks []Mark
 	for _, m := range i.m.Timeline() {
