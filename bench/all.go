@@ -25,6 +25,7 @@ import (
 	"vmctr/bench/platform"
 	"vmctr/images"
 	"vmctr/report/result"
+	"vmctr/vm"
 	"vmctr/vm/kernel"
 )
 
@@ -36,7 +37,7 @@ type allCommand struct {
 	Rounds      int      `help:"Rounds of each experiment, at most. Default: as many as the profile's time allows." placeholder:"N"`
 	Seed        *uint64  `help:"Seed of the random order, to run the same order again." placeholder:"N"`
 	Images      []string `help:"Images that the report counts beside the measured one: their layers, what they share, and what they take as disks." placeholder:"NAME"`
-	Kernel      string   `help:"Kernel of the virtual machines, a bzImage. Default: the one that scripts/bench fetched, or the host's own." placeholder:"FILE"`
+	Kernel      string   `help:"Kernel of the virtual machines, a bzImage. Default: the one that this host runs or, where that does not serve, the one that scripts/bench fetched, or another of /boot." placeholder:"FILE"`
 }
 
 // A profile is how long a run may take, in all.
@@ -330,10 +331,10 @@ func workloadFor(run *harness.Run, p platform.Platform, image *images.Image, pro
 	}
 }
 
-// kernelOptions say where guests' kernels are: the one that the user gave, or
-// those in the caches, of which the system's is there for all users.
+// kernelOptions say where guests' kernels are: the one that the user gave, else the
+// host's own or one in the caches, of which the system's is there for all users.
 func kernelOptions(given string) kernel.Options {
-	o := kernel.Options{Path: given, Caches: []string{cacheDir()}}
+	o := kernel.Options{Path: given, Caches: []string{cacheDir()}, Needs: vm.Drivers()}
 	if os.Getenv("BENCH_CACHE") == "" && cacheDir() != systemCache {
 		o.Caches = append(o.Caches, systemCache)
 	}

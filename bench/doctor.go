@@ -254,5 +254,9 @@ func guestKernel(given string) finding {
 	if err != nil {
 		return finding{what: "guest kernel", text: err.Error(), fix: "sudo scripts/setup, which downloads one"}
 	}
-	return finding{what: "guest kernel", ok: true, text: k.String()}
+	f := finding{what: "guest kernel", ok: true, text: k.String()}
+	if len(k.Passed) > 0 {
+		f.text += "; passed over: " + k.PassedOver()
+	}
+	return f
 }

@@ -54,7 +54,7 @@ func machineWith(t *testing.T, i Initramfs, workload, pid1 string, args ...strin
 	if cache == "" {
 		cache = "/var/cache/bench"
 	}
-	k, err := kernel.Find(kernel.Options{Caches: []string{cache}})
+	k, err := kernel.Find(kernel.Options{Caches: []string{cache}, Needs: Drivers()})
 	if err != nil {
 		if slices.Contains(strings.Split(os.Getenv("BENCH_REQUIRE"), ","), "qemu") {
 			t.Fatal(err)

@@ -94,6 +94,9 @@ func (g Guest) Machine(ctx context.Context, typ string) (cfg vm.Config, facts Fa
 			"guest CPUs":    strconv.Itoa(g.CPUs),
 		},
 	}
+	if len(k.Passed) > 0 {
+		facts.Details["guest kernels passed over"] = k.PassedOver()
+	}
 	facts.Parts, err = parts(image, initramfs, disks)
 	return cfg, facts, err
 }

@@ -86,7 +86,7 @@ func TestGuestLayers(t *testing.T) {
 		busybox cat /folder /data/changes /data/number; echo; busybox stat -c '%a %u:%g %Y %h' /data/owned; busybox stat -c %h /data/stays; busybox uname -r
 		[ $(busybox stat -c %d / /bin/sh /data/changes /data/number | busybox sort -u | busybox wc -l) = 1 ] && echo one device
 		echo changed >/data/stays && busybox cat /data/stays`}, nil, "/")
-	g := Guest{Spec: spec, Layers: layers, Streams: true, Dir: t.TempDir(), Cache: filepath.Join(dir, "cache"), Kernel: kernel.Options{Caches: []string{cache()}}, Memory: 256 << 20, CPUs: 1}
+	g := Guest{Spec: spec, Layers: layers, Streams: true, Dir: t.TempDir(), Cache: filepath.Join(dir, "cache"), Kernel: kernel.Options{Caches: []string{cache()}, Needs: vm.Drivers()}, Memory: 256 << 20, CPUs: 1}
 	stdout, stderr, facts, k := boot(t, g)
 	want := "bin\ndata\ndev\nfolder\nopaque\nproc\nsys\n" + // root: what the layers have, and what a system mounts
 		"changes\nlinked\nnumber\nowned\nstays\n" + "new\n" +

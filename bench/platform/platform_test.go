@@ -16,6 +16,7 @@ import (
 	"vmctr/container/cgroup"
 	"vmctr/container/network"
 	"vmctr/images"
+	"vmctr/vm"
 	"vmctr/vm/kernel"
 )
 
@@ -61,7 +62,7 @@ func prepare(t *testing.T, p Platform, args ...string) (Prepared, Workload) {
 	}
 	w := Workload{
 		Image: image, Process: process, RunID: "benchtest-" + filepath.Base(dir) + strings.ReplaceAll(t.Name(), "/", "-"), NetworkID: strings.ToLower(rand.Text()[:8]),
-		Dir: filepath.Join(dir, "run"), Cache: filepath.Join(dir, "cache"), Kernel: kernel.Options{Caches: []string{cache()}}, Memory: 256 << 20, CPUs: 1, Pids: 64,
+		Dir: filepath.Join(dir, "run"), Cache: filepath.Join(dir, "cache"), Kernel: kernel.Options{Caches: []string{cache()}, Needs: vm.Drivers()}, Memory: 256 << 20, CPUs: 1, Pids: 64,
 	}
 	if err := os.Mkdir(w.Dir, 0o700); err != nil {
 		t.Fatal(err)

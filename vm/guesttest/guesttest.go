@@ -41,7 +41,7 @@ func New(t *testing.T) *Guest {
 	if cache == "" {
 		cache = "/var/cache/bench"
 	}
-	g.kernel, err = kernel.Find(kernel.Options{Caches: []string{cache}})
+	g.kernel, err = kernel.Find(kernel.Options{Caches: []string{cache}, Needs: vm.Drivers()})
 	g.Require(err, "qemu")
 	return g
 }

@@ -63,27 +63,42 @@ func hasNote(order binary.ByteOrder, b []byte) bool {
 	return false
 }
 
-// ELF returns the path of the unpacked kernel. It unpacks it the first time,
-// into cacheDir under a name made of the bzImage's SHA-256, so that a new kernel
-// never meets an old file.
+// ELF returns the path of the unpacked kernel, of one for amd64. It unpacks it the
+// first time, into cacheDir under a name made of the bzImage's SHA-256, so that a
+// new kernel never meets an old file.
 func (k *Kernel) ELF(cacheDir string) (path string, err error) {
-	if _, err := openImage(k.Image); err != nil {
+	return k.unpacked(cacheDir, "vmlinux-", Unpack)
+}
+
+// Plain returns the path of the kernel as QEMU boots it, of one for arm64: the file
+// itself or, if that is packed, what it holds, which is kept in cacheDir.
+func (k *Kernel) Plain(cacheDir string) (path string, err error) {
+	return k.unpacked(cacheDir, "Image-", unpackArm64)
+}
+
+// unpacked unpacks the kernel, unless the cache has it, or the file is it.
+func (k *Kernel) unpacked(cacheDir, prefix string, unpack func([]byte) ([]byte, error)) (path string, err error) {
+	f, size, err := openImage(k.Image)
+	if err != nil {
 		return "", err
 	}
-	bzImage, err := readFile(k.Image)
-	if err != nil {
+	image, err := readAll(f, size)
+	if err = errors.Join(err, f.Close()); err != nil {
 		return "", fmt.Errorf("unpacking kernel %s: %w", k.Image, err)
 	}
-	sum := sha256.Sum256(bzImage)
-	path = filepath.Join(cacheDir, "vmlinux-"+hex.EncodeToString(sum[:]))
+	sum := sha256.Sum256(image)
+	path = filepath.Join(cacheDir, prefix+hex.EncodeToString(sum[:]))
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
 		return path, err
 	}
-	vmlinux, err := Unpack(bzImage)
+	plain, err := unpack(image)
 	if err != nil {
 		return "", fmt.Errorf("kernel %s: %w", k.Image, err)
 	}
-	if err := writeOnce(path, vmlinux); err != nil {
+	if len(plain) == len(image) && &plain[0] == &image[0] {
+		return k.Image, nil
+	}
+	if err := writeOnce(path, plain); err != nil {
 		return "", fmt.Errorf("keeping the unpacked kernel: %w", err)
 	}
 	return path, nil
@@ -100,12 +115,7 @@ func readFile(path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if info.Size() > maxSize {
-		return nil, fmt.Errorf("it has %d MiB; more than %d is not believed", info.Size()>>20, maxSize>>20)
-	}
-	b := make([]byte, info.Size())
-	_, err = io.ReadFull(f, b)
-	return b, err
+	return readAll(f, info.Size())
 }
 
 // writeOnce writes a file under another name first, so that one with its name

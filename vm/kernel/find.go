@@ -1,30 +1,44 @@
 package kernel
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
 )
 
-// Options say where to look for a kernel.
+// Options say which kernel is wanted, and where to look for it.
 type Options struct {
-	Path   string   // of a bzImage; "" to search
+	Path   string   // of a kernel's image; "" to search
 	Caches []string // in each, CACHE/kernel/*/ are unpacked packages
+	// Arch is the architecture that the kernel is for, as Go names it; "" is this
+	// host's.
+	Arch string
+	// Needs are modules without which a guest is of no use: a kernel that has not
+	// each of them, as a file or built in, is passed over. A given one is not.
+	Needs []string
 }
 
 // ErrNotFound is matched by the error of [Find] when there is no kernel.
 var ErrNotFound = errors.New("no guest kernel found")
 
-// Find finds a guest kernel. A given one is taken or is an error. Otherwise it
-// is the newest of those that were fetched from a distribution and unpacked
-// into a cache; then the one that the host itself runs; then the newest in
-// the host's /boot that has modules.
+// Find finds a guest kernel. A given one is taken or is an error. Otherwise it is
+// the first that serves, in this order:
+//
+//   - the one that the host itself runs: machines and containers are compared best
+//     with the same kernel on both sides ("host");
+//   - the newest of those that were fetched from a distribution and unpacked into a
+//     cache ("fetched");
+//   - the newest of those that are installed in /boot ("installed").
+//
+// Another architecture's kernel can only have been fetched.
 func Find(o Options) (*Kernel, error) {
 	var u unix.Utsname
 	if err := unix.Uname(&u); err != nil {
@@ -40,73 +54,87 @@ type host struct {
 }
 
 func (h host) find(o Options) (*Kernel, error) {
+	o.Arch = cmp.Or(o.Arch, runtime.GOARCH)
 	if o.Path != "" {
-		return h.open(o.Path, "given")
+		return h.open(o.Path, o.Arch, "given")
 	}
-	var tried []error
+	type place struct {
+		source   string
+		patterns []string
+	}
+	var places []place
+	if o.Arch == runtime.GOARCH {
+		places = append(places, place{"host", []string{
+			filepath.Join(h.root, "boot/vmlinuz-"+h.release),
+			// Fedora and Arch keep the kernel among its modules.
+			filepath.Join(h.root, "lib/modules", h.release, "vmlinuz"),
+			filepath.Join(h.root, "usr/lib/modules", h.release, "vmlinuz"),
+		}})
+	}
 	for _, cache := range o.Caches {
-		k, err := h.newest(filepath.Join(cache, "kernel", "*", "boot", "vmlinuz-*"), "fetched")
-		if err == nil {
+		places = append(places, place{"fetched", []string{filepath.Join(cache, "kernel/*/boot/vmlinuz-*")}})
+	}
+	if o.Arch == runtime.GOARCH {
+		places = append(places, place{"installed", []string{filepath.Join(h.root, "boot/vmlinuz-*")}})
+	}
+	var passed []error
+	for _, p := range places {
+		k, failed := h.newest(p.source, o, p.patterns)
+		passed = append(passed, failed...)
+		if k != nil {
+			k.Passed = passed
 			return k, nil
 		}
-		tried = append(tried, err)
 	}
-	// It may well have all that it needs built in.
-	k, err := h.open(filepath.Join(h.root, "boot", "vmlinuz-"+h.release), "host")
-	if err == nil {
-		return k, nil
-	}
-	tried = append(tried, err)
-	k, err = h.newest(filepath.Join(h.root, "boot", "vmlinuz-*"), "host")
-	if err == nil {
-		return k, nil
-	}
-	tried = append(tried, err)
-	return nil, fmt.Errorf("%w; tried:\n%w", ErrNotFound, errors.Join(tried...))
+	return nil, fmt.Errorf("%w for %s; tried:\n%w", ErrNotFound, o.Arch, errors.Join(passed...))
 }
 
-// newest opens the kernels that match the pattern and takes the newest that
-// has modules.
-func (h host) newest(pattern, source string) (*Kernel, error) {
-	paths, err := filepath.Glob(pattern)
-	if err != nil {
-		return nil, fmt.Errorf("kernels %s: %w", pattern, err)
-	}
-	if len(paths) == 0 {
-		return nil, fmt.Errorf("kernels %s: there are none", pattern)
-	}
+// newest opens the kernels that match the patterns and takes the newest that
+// serves. What is wrong with the others comes with it, but for those of another
+// architecture.
+func (h host) newest(source string, o Options, patterns []string) (_ *Kernel, failed []error) {
 	var found []*Kernel
-	var failed []error
-	for _, path := range paths {
-		k, err := h.open(path, source)
-		if err == nil && k.Modules == "" {
-			err = fmt.Errorf("kernel %s: no lib/modules/%s belongs to it", path, k.Release)
-		}
+	for _, pattern := range patterns {
+		paths, err := filepath.Glob(pattern)
 		if err != nil {
-			failed = append(failed, err)
-			continue
+			failed = append(failed, fmt.Errorf("kernels %s: %w", pattern, err))
 		}
-		found = append(found, k)
+		for _, path := range paths {
+			k, err := h.open(path, o.Arch, source)
+			switch {
+			case err == nil:
+				found = append(found, k)
+			case !errors.Is(err, errOtherArchitecture):
+				failed = append(failed, err)
+			}
+		}
 	}
-	if len(found) == 0 {
-		return nil, errors.Join(failed...)
+	slices.SortStableFunc(found, func(a, b *Kernel) int { return compareReleases(b.Release, a.Release) })
+	for _, k := range found {
+		_, err := k.ModuleFiles(o.Needs...)
+		if err == nil {
+			return k, failed
+		}
+		failed = append(failed, fmt.Errorf("kernel %s: %w", k.Image, err))
 	}
-	return slices.MaxFunc(found, func(a, b *Kernel) int { return compareReleases(a.Release, b.Release) }), nil
+	if len(failed) == 0 {
+		failed = append(failed, fmt.Errorf("%s: there is no %s", source, strings.Join(patterns, ", nor ")))
+	}
+	return nil, failed
 }
 
-// open makes a Kernel of the bzImage at path.
-func (h host) open(path, source string) (*Kernel, error) {
-	header, err := openImage(path)
+// open makes a Kernel of the image at path.
+func (h host) open(path, arch, source string) (*Kernel, error) {
+	release, err := readImage(path, arch)
 	if err != nil {
 		return nil, err
 	}
-	k := &Kernel{Release: header.release, Image: path, Source: source}
+	k := &Kernel{Release: release, Image: path, Arch: arch, Source: source}
 	dir := filepath.Dir(path)
 	for _, modules := range []string{
 		// In a package, boot/vmlinuz-REL lies beside lib.
 		filepath.Join(dir, "..", "lib/modules", k.Release),
 		filepath.Join(dir, "..", "usr/lib/modules", k.Release),
-		// Fedora and Arch keep the kernel among its modules.
 		dir,
 		filepath.Join(h.root, "lib/modules", k.Release),
 		filepath.Join(h.root, "usr/lib/modules", k.Release),
@@ -123,6 +151,7 @@ func (h host) open(path, source string) (*Kernel, error) {
 			return nil, fmt.Errorf("modules of kernel %s: %w", path, err)
 		}
 	}
+	k.config = h.config(k)
 	return k, nil
 }
 

@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"cmp"
 	"errors"
 	"io/fs"
 	"os"
@@ -8,62 +9,97 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 func TestFind(t *testing.T) {
 	root := t.TempDir()
 	const running = "6.18.44"
 	image := func(release string) []byte { return bzImage(release, nil) }
+	driver := ko("name=virtio_pci", "depends=")
 	files(t, root, map[string][]byte{
 		// The newest fetched has a number that a plain comparison of text
 		// puts before the others.
-		"cache/kernel/6.1.9-1/boot/vmlinuz-6.1.0-9-amd64":                   image("6.1.0-9-amd64"),
-		"cache/kernel/6.1.9-1/lib/modules/6.1.0-9-amd64/kernel/a.ko":        nil,
-		"cache/kernel/6.1.192-2/boot/vmlinuz-6.1.0-56-amd64":                image("6.1.0-56-amd64"),
-		"cache/kernel/6.1.192-2/usr/lib/modules/6.1.0-56-amd64/kernel/a.ko": nil,
-		"cache/kernel/7/boot/vmlinuz-7.0-amd64":                             image("7.0-amd64"), // no modules
-		"cache/kernel/8/boot/vmlinuz-8.0-amd64":                             []byte("half a download"),
-		"none/boot/other":                                                   nil,
-		"own/boot/vmlinuz-" + running:                                       image(running),
-		"own/boot/vmlinuz-9.0":                                              image("9.0"),
-		"own/lib/modules/9.0/a.ko":                                          nil,
-		"other/boot/vmlinuz-5.10":                                           image("5.10"),
-		"other/boot/vmlinuz-5.9":                                            image("5.9"),
-		"other/boot/vmlinuz-6.0":                                            image("6.0"), // no modules
-		"other/lib/modules/5.10/a.ko":                                       nil,
-		"other/lib/modules/5.9/a.ko":                                        nil,
-		"given/renamed":                                                     image("5.10"),
-		"fedora/lib/modules/7.1.fc99/vmlinuz":                               image("7.1.fc99"),
+		"cache/kernel/6.1.9-1/boot/vmlinuz-6.1.0-9-amd64":                            image("6.1.0-9-amd64"),
+		"cache/kernel/6.1.9-1/lib/modules/6.1.0-9-amd64/kernel/virtio_pci.ko":        driver,
+		"cache/kernel/6.1.192-2/boot/vmlinuz-6.1.0-56-amd64":                         image("6.1.0-56-amd64"),
+		"cache/kernel/6.1.192-2/usr/lib/modules/6.1.0-56-amd64/kernel/virtio_pci.ko": driver,
+		"cache/kernel/7/boot/vmlinuz-7.0-amd64":                                      image("7.0-amd64"), // no modules
+		"cache/kernel/8/boot/vmlinuz-8.0-amd64":                                      []byte("half a download"),
+		"cache/kernel/arm/boot/vmlinuz-9.0-arm64":                                    arm64Image("9.0-arm64", 4096),
+		"cache/kernel/arm/lib/modules/9.0-arm64/kernel/virtio-pci.ko":                driver,
+		"none/boot/other":                               nil,
+		"own/boot/vmlinuz-" + running:                   image(running),
+		"own/lib/modules/" + running + "/virtio_pci.ko": driver,
+		"own/boot/vmlinuz-9.0":                          image("9.0"),
+		"own/lib/modules/9.0/virtio_pci.ko":             driver,
+		"built-in/boot/vmlinuz-" + running:              image(running),
+		"built-in/boot/config-" + running:               []byte("CONFIG_VIRTIO=m\nCONFIG_VIRTIO_PCI=y\n"),
+		"ikconfig/lib/modules/" + running + "/vmlinuz":  image(running),
+		"ikconfig/proc/config.gz":                       pack(t, "gzip", []byte("CONFIG_VIRTIO_PCI=y\n")),
+		"lacks/boot/vmlinuz-" + running:                 image(running),
+		"lacks/lib/modules/" + running + "/other.ko":    driver,
+		"lacks/boot/config-" + running:                  []byte("# CONFIG_VIRTIO_PCI is not set\n"),
+		"other/boot/vmlinuz-5.10":                       image("5.10"),
+		"other/boot/vmlinuz-5.9":                        image("5.9"),
+		"other/boot/vmlinuz-6.0":                        image("6.0"), // no modules
+		"other/lib/modules/5.10/virtio_pci.ko":          driver,
+		"other/lib/modules/5.9/virtio_pci.ko":           driver,
+		"given/renamed":                                 image("5.10"),
+		"fedora/lib/modules/7.1.fc99/vmlinuz":           image("7.1.fc99"),
 	})
 	at := func(path string) string { return filepath.Join(root, path) }
+	caches := Options{Caches: []string{at("none"), at("cache")}}
+	arm := caches
+	arm.Arch = "arm64"
+	const fetched = "6.1.0-56-amd64"
+	none := at("none/kernel/*/boot/vmlinuz-*")
 	for _, c := range []struct {
 		name, root string
 		o          Options
 		want       Kernel
+		passed     []string
 	}{
-		{"fetched before the host's", "own", Options{Caches: []string{at("cache")}},
-			Kernel{"6.1.0-56-amd64", at("cache/kernel/6.1.192-2/boot/vmlinuz-6.1.0-56-amd64"), at("cache/kernel/6.1.192-2/usr/lib/modules/6.1.0-56-amd64"), "fetched"}},
-		{"the running one, though another is newer", "own", Options{Caches: []string{at("none")}},
-			Kernel{running, at("own/boot/vmlinuz-" + running), "", "host"}},
+		{"the running one, though others are newer", "own", caches,
+			Kernel{Release: running, Image: at("own/boot/vmlinuz-" + running), Modules: at("own/lib/modules/" + running), Source: "host"}, nil},
+		{"the running one, with all built in", "built-in", caches,
+			Kernel{Release: running, Image: at("built-in/boot/vmlinuz-" + running), Source: "host"}, nil},
+		{"the running one, which has its configuration in it", "ikconfig", caches,
+			Kernel{Release: running, Image: at("ikconfig/lib/modules/" + running + "/vmlinuz"), Modules: at("ikconfig/lib/modules/" + running), Source: "host"}, nil},
+		{"the running one lacks a driver", "lacks", caches,
+			Kernel{Release: fetched, Image: at("cache/kernel/6.1.192-2/boot/vmlinuz-" + fetched), Modules: at("cache/kernel/6.1.192-2/usr/lib/modules/" + fetched), Source: "fetched"},
+			[]string{at("lacks/boot/vmlinuz-"+running) + ": kernel " + running + " has no module virtio_pci", "fetched: there is no " + none, "not a Linux bzImage", "kernel 7.0-amd64 has no module virtio_pci"}},
 		{"another of the host, with modules", "other", Options{},
-			Kernel{"5.10", at("other/boot/vmlinuz-5.10"), at("other/lib/modules/5.10"), "host"}},
+			Kernel{Release: "5.10", Image: at("other/boot/vmlinuz-5.10"), Modules: at("other/lib/modules/5.10"), Source: "installed"},
+			[]string{"host: there is no " + at("other/boot/vmlinuz-"+running) + ", nor ", "kernel 6.0 has no module virtio_pci"}},
+		{"another architecture's", "own", arm,
+			Kernel{Release: "9.0-arm64", Image: at("cache/kernel/arm/boot/vmlinuz-9.0-arm64"), Modules: at("cache/kernel/arm/lib/modules/9.0-arm64"), Arch: "arm64", Source: "fetched"},
+			[]string{"fetched: there is no " + none, "cache/kernel/8/boot/vmlinuz-8.0-amd64: not a Linux Image"}},
 		{"given, its modules on the host", "other", Options{Path: at("given/renamed"), Caches: []string{at("cache")}},
-			Kernel{"5.10", at("given/renamed"), at("other/lib/modules/5.10"), "given"}},
+			Kernel{Release: "5.10", Image: at("given/renamed"), Modules: at("other/lib/modules/5.10"), Source: "given"}, nil},
 		{"given, its modules in its package", "none", Options{Path: at("cache/kernel/6.1.9-1/boot/vmlinuz-6.1.0-9-amd64")},
-			Kernel{"6.1.0-9-amd64", at("cache/kernel/6.1.9-1/boot/vmlinuz-6.1.0-9-amd64"), at("cache/kernel/6.1.9-1/lib/modules/6.1.0-9-amd64"), "given"}},
+			Kernel{Release: "6.1.0-9-amd64", Image: at("cache/kernel/6.1.9-1/boot/vmlinuz-6.1.0-9-amd64"), Modules: at("cache/kernel/6.1.9-1/lib/modules/6.1.0-9-amd64"), Source: "given"}, nil},
 		{"given, among its modules", "none", Options{Path: at("fedora/lib/modules/7.1.fc99/vmlinuz")},
-			Kernel{"7.1.fc99", at("fedora/lib/modules/7.1.fc99/vmlinuz"), at("fedora/lib/modules/7.1.fc99"), "given"}},
-		{"given, without modules", "none", Options{Path: at("own/boot/vmlinuz-" + running)},
-			Kernel{running, at("own/boot/vmlinuz-" + running), "", "given"}},
+			Kernel{Release: "7.1.fc99", Image: at("fedora/lib/modules/7.1.fc99/vmlinuz"), Modules: at("fedora/lib/modules/7.1.fc99"), Source: "given"}, nil},
+		{"given, without modules", "none", Options{Path: at("cache/kernel/7/boot/vmlinuz-7.0-amd64")},
+			Kernel{Release: "7.0-amd64", Image: at("cache/kernel/7/boot/vmlinuz-7.0-amd64"), Source: "given"}, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			c.o.Needs = []string{"virtio_pci"}
 			got, err := host{root: at(c.root), release: running}.find(c.o)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(&c.want, got); diff != "" {
+			c.want.Arch = cmp.Or(c.want.Arch, "amd64")
+			if diff := gocmp.Diff(&c.want, got, cmpopts.IgnoreFields(Kernel{}, "Passed"), cmpopts.IgnoreUnexported(Kernel{})); diff != "" {
 				t.Error(diff)
+			}
+			if len(got.Passed) != len(c.passed) {
+				t.Fatalf("passed over: %q", got.Passed)
+			}
+			for i, want := range c.passed {
+				wantError(t, got.Passed[i], want)
 			}
 		})
 	}
@@ -73,14 +109,15 @@ func TestFindNothing(t *testing.T) {
 	cache, root := t.TempDir(), t.TempDir()
 	files(t, cache, map[string][]byte{"kernel/8/boot/vmlinuz-8.0": []byte("half a download")})
 	files(t, root, map[string][]byte{"boot/vmlinuz-7.0": bzImage("7.0", nil)})
-	_, err := host{root: root, release: "6.18.44"}.find(Options{Caches: []string{cache}})
+	needs := []string{"virtio_pci"}
+	_, err := host{root: root, release: "6.18.44"}.find(Options{Caches: []string{cache}, Needs: needs})
 	if !errors.Is(err, ErrNotFound) {
 		t.Fatalf("error %v", err)
 	}
 	for _, want := range []string{
 		filepath.Join(cache, "kernel/8/boot/vmlinuz-8.0") + ": not a Linux bzImage",
-		filepath.Join(root, "boot/vmlinuz-6.18.44") + ": no such file",
-		"no lib/modules/7.0 belongs to it",
+		"host: there is no " + filepath.Join(root, "boot/vmlinuz-6.18.44"),
+		"no folder lib/modules/7.0 was found",
 	} {
 		wantError(t, err, want)
 	}
@@ -89,6 +126,10 @@ func TestFindNothing(t *testing.T) {
 	if !errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrNotFound) {
 		t.Errorf("a given kernel that does not exist: %v", err)
 	}
+	_, err = host{root: t.TempDir(), release: "1"}.find(Options{Path: filepath.Join(root, "boot/vmlinuz-7.0"), Arch: "arm64"})
+	wantError(t, err, "it is a bzImage, for x86, and wanted is one for arm64")
+	_, err = host{root: root, release: "7.0"}.find(Options{Caches: []string{root}, Arch: "arm64"})
+	wantError(t, err, "no guest kernel found for arm64; tried:\nfetched: there is no ")
 }
 
 func TestCompareReleases(t *testing.T) {
@@ -126,7 +167,7 @@ func realKernel(t *testing.T) *Kernel {
 	if cache == "" {
 		cache = "/var/cache/bench"
 	}
-	k, err := Find(Options{Caches: []string{cache}})
+	k, err := Find(Options{Caches: []string{cache}, Needs: []string{"virtio_pci", "virtio_console"}})
 	if err == nil {
 		return k
 	}

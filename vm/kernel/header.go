@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
 	"strings"
 )
 
@@ -48,6 +46,8 @@ func readHeader(r io.ReaderAt, size int64) (*header, error) {
 	}
 	le := binary.LittleEndian
 	switch protocol := le.Uint16(h[protocolAt:]); {
+	case isArm64(h[:]) || string(h[zbootMagicAt:zbootMagicAt+4]) == zbootMagic:
+		return nil, fmt.Errorf("%w: it is an Image for arm64, and wanted is a bzImage, for x86", errOtherArchitecture)
 	case string(h[:4]) == "\x7fELF":
 		return nil, fmt.Errorf("%w: it is an ELF file, perhaps a kernel that is unpacked already", errNotBzImage)
 	case le.Uint16(h[bootFlagAt:]) != 0xaa55 || string(h[magicAt:magicAt+4]) != "HdrS":
@@ -87,38 +87,17 @@ func readRelease(r io.ReaderAt, at, setup int64) (string, error) {
 	}
 	text, _, terminated := bytes.Cut(text, []byte{0})
 	release, _, _ := strings.Cut(string(text), " ")
-	// It becomes part of paths.
-	if !terminated || release == "" || strings.Trim(release, ".") == "" || strings.ContainsFunc(release, notInRelease) {
+	if !terminated || !isRelease(release) {
 		return "", fmt.Errorf("the bzImage has a bad version text, %.64q", text)
 	}
 	return release, nil
 }
 
-func notInRelease(c rune) bool {
-	return !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.ContainsRune(".-_+~", c))
+// isRelease tells whether a text can be a release, which becomes part of paths.
+func isRelease(s string) bool {
+	return strings.Trim(s, ".") != "" && !strings.ContainsFunc(s, notInRelease)
 }
 
-// openImage reads the header of the bzImage at path.
-func openImage(path string) (*header, error) {
-	// Before it is opened: opening a FIFO waits.
-	info, err := os.Stat(path)
-	if err == nil && !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("kernel %s: %w: it is not a regular file", path, errNotBzImage)
-	}
-	var f *os.File
-	if err == nil {
-		f, err = os.Open(path)
-	}
-	if errors.Is(err, fs.ErrPermission) {
-		return nil, fmt.Errorf("kernel %s is not readable for this user (Ubuntu, for one, lets only root read it): run as root, or sudo chmod a+r %s: %w", path, path, err)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("kernel: %w", err)
-	}
-	defer f.Close()
-	h, err := readHeader(f, info.Size())
-	if err != nil {
-		return nil, fmt.Errorf("kernel %s: %w", path, err)
-	}
-	return h, nil
+func notInRelease(c rune) bool {
+	return !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.ContainsRune(".-_+~", c))
 }

@@ -33,6 +33,8 @@ func TestHeaderBad(t *testing.T) {
 	}{
 		{"empty", "not a Linux bzImage", nil},
 		{"text", "not a Linux bzImage", []byte(strings.Repeat("not a kernel ", 100))},
+		{"for arm64", "it is an Image for arm64", arm64Image("6.1.0-arm64", 2048)},
+		{"for arm64, packed", "it is an Image for arm64", zboot("zstd22", make([]byte, 2048))},
 		{"ELF", "unpacked already", append(vmlinux(), make([]byte, 1000)...)},
 		{"boot sector", "not a Linux bzImage", changed(good, func(b []byte) { copy(b[magicAt:], "none") })},
 		{"old protocol", "boot protocol 2.02 is too old", changed(good, func(b []byte) { b[protocolAt] = 2 })},
@@ -68,7 +70,7 @@ func TestOpenImageBad(t *testing.T) {
 		fifo:                          "not a regular file", // and no waiting for a writer
 		filepath.Join(dir, "nothing"): "no such file",
 	} {
-		_, err := openImage(path)
+		_, err := readImage(path, "amd64")
 		wantError(t, err, want)
 		wantError(t, err, path)
 	}
@@ -82,7 +84,7 @@ func TestOpenImageUnreadable(t *testing.T) {
 	if err := os.WriteFile(path, bzImage("6.1.0", nil), 0); err != nil {
 		t.Fatal(err)
 	}
-	_, err := openImage(path)
+	_, err := readImage(path, "amd64")
 	wantError(t, err, "sudo chmod a+r "+path)
 	if !errors.Is(err, os.ErrPermission) {
 		t.Errorf("%v does not match os.ErrPermission", err)

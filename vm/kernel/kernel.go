@@ -4,7 +4,8 @@
 // A container borrows the kernel that runs already. A virtual machine brings
 // its own, and this package is about what that is: on x86 a file called
 // vmlinuz, in the format bzImage (Documentation/arch/x86/boot.rst), and a
-// folder of modules, lib/modules/RELEASE, that fits that kernel only.
+// folder of modules, lib/modules/RELEASE, that fits that kernel only. (On arm64
+// the file of that name is the kernel's memory as it is to be: image.go.)
 //
 // A bzImage is three programs in one file. First comes the setup code, 16-bit
 // real-mode code of some 16 KiB, that a BIOS boot loader starts; the setup
@@ -32,14 +33,24 @@
 // module. It is not followed: who needs one names it.
 package kernel
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
 
 // A Kernel is a guest kernel and the modules that belong to it.
 type Kernel struct {
 	Release string // as uname -r says it in the guest
-	Image   string // path of the bzImage
+	Image   string // path of the bzImage, or arm64's Image
 	Modules string // folder lib/modules/RELEASE; "" if there is none
-	Source  string // where it was found: "given", "fetched" or "host"
+	Arch    string // that it is for, as Go names it
+	Source  string // where it was found: "given", "host", "fetched" or "installed"
+	// Passed are the kernels that would have come before it, and why they do not
+	// serve.
+	Passed []error
+
+	config string // path of the options that it was built with; "" if there is none
 }
 
 // String describes the kernel for people.
@@ -49,4 +60,9 @@ func (k *Kernel) String() string {
 		s += ", no modules"
 	}
 	return s + ")"
+}
+
+// PassedOver says, in a line, which kernels do not serve, and why.
+func (k *Kernel) PassedOver() string {
+	return strings.ReplaceAll(errors.Join(k.Passed...).Error(), "\n", "; ")
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 )
@@ -34,7 +33,7 @@ func (e *MissingModuleError) Error() string {
 		s += fmt.Sprintf(", which its module %s needs", e.NeededBy)
 	}
 	if e.Modules == "" {
-		return s + ": no folder lib/modules/" + e.Kernel + " was found beside it or on this host"
+		return s + ": no folder lib/modules/" + e.Kernel + " was found beside it or on this host, and no config says that it is built in"
 	}
 	return s + ": there is no such file in " + e.Modules + " (distributions may keep it in another package)"
 }
@@ -58,14 +57,14 @@ func (k *Kernel) ModuleFiles(names ...string) ([]Module, error) {
 		return nil, nil
 	}
 	l := &loader{kernel: k, state: make(map[string]state)}
+	var err error
 	if k.Modules != "" {
-		var err error
 		if l.files, err = indexModules(k.Modules); err != nil {
 			return nil, fmt.Errorf("modules of kernel %s: %w", k.Release, err)
 		}
-		if l.builtin, err = readBuiltin(k.Modules); err != nil {
-			return nil, fmt.Errorf("modules of kernel %s: %w", k.Release, err)
-		}
+	}
+	if l.builtin, err = k.builtin(); err != nil {
+		return nil, fmt.Errorf("modules of kernel %s: %w", k.Release, err)
 	}
 	for _, name := range names {
 		if err := l.add(moduleName(name), ""); err != nil {
@@ -176,20 +175,6 @@ func indexModules(dir string) (map[string]string, error) {
 		}
 		return nil
 	})
-}
-
-// readBuiltin reads modules.builtin: the paths that the modules would have
-// that are built into the kernel. A package without one is taken to have none.
-func readBuiltin(dir string) (map[string]bool, error) {
-	b, err := os.ReadFile(filepath.Join(dir, "modules.builtin"))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	names := make(map[string]bool)
-	for line := range strings.Lines(string(b)) {
-		names[moduleName(strings.TrimSuffix(filepath.Base(strings.TrimSpace(line)), ".ko"))] = true
-	}
-	return names, nil
 }
 
 // modinfo is what a module says of itself.

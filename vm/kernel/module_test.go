@@ -110,7 +110,7 @@ func TestModulesReal(t *testing.T) {
 	}
 	// Each loads: what it names is built in or comes before it.
 	loaded := make(map[string]bool)
-	builtin, err := readBuiltin(k.Modules)
+	builtin, err := k.builtin()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -28,6 +28,24 @@ func bzImage(release string, payload []byte) []byte {
 	return append(b, payload...)
 }
 
+// arm64Image is a header, and memory of at least size bytes with the banner in it.
+func arm64Image(release string, size int) []byte {
+	b := make([]byte, arm64HeaderLen)
+	copy(b[arm64MagicAt:], arm64Magic)
+	b = append(b, "Linux version %s\x00Linux version "+release+" (builder@host) #1 SMP\x00"...)
+	return append(b, make([]byte, max(0, size-len(b)))...)
+}
+
+// zboot is an EFI program that unpacks a payload, of which only the header is there.
+func zboot(compression string, payload []byte) []byte {
+	b := make([]byte, 512)
+	copy(b, "MZ\x00\x00"+zbootMagic)
+	le.PutUint32(b[zbootOffsetAt:], uint32(len(b)))
+	le.PutUint32(b[zbootSizeAt:], uint32(len(payload)))
+	copy(b[24:], compression)
+	return append(append(b, payload...), 0, 0, 0, 0)
+}
+
 // note is an ELF note.
 func note(owner string, typ uint32, content ...byte) []byte {
 	b := le.AppendUint32(nil, uint32(len(owner)+1))
