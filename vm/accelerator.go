@@ -31,15 +31,6 @@ const (
 	TCG Accelerator = "tcg"
 )
 
-// cpu is the model that a guest sees: under KVM the host's own, else all that
-// the emulator can do.
-func (a Accelerator) cpu() string {
-	if a == KVM {
-		return "host"
-	}
-	return "max"
-}
-
 // A Choice is an accelerator, and the evidence for it.
 type Choice struct {
 	Accelerator Accelerator

@@ -99,7 +99,7 @@ func (c Config) command() []string {
 func (c Config) machine() []string {
 	t := machineTypes[c.Type]
 	m := []string{"-machine", strings.Join(append([]string{c.Type, "accel=" + string(c.Accelerator)}, t.options...), ",")}
-	m = append(m, "-cpu", c.Accelerator.cpu(), "-smp", strconv.Itoa(c.CPUs), "-m", strconv.FormatInt(c.Memory>>20, 10)+"M")
+	m = append(m, "-cpu", c.cpu(), "-smp", strconv.Itoa(c.CPUs), "-m", strconv.FormatInt(c.Memory>>20, 10)+"M")
 	if c.Firmware != "" {
 		m = append(m, "-bios", firmwareFiles[c.Firmware])
 	}
@@ -126,7 +126,8 @@ func layerAddress(i int) string {
 // A machineType is what is to be known of one.
 type machineType struct {
 	options  []string // of -machine: they leave out what it brings and nobody here uses
-	firmware string   // its own, of the names that Config.Firmware has
+	firmware string   // its own, of the names that Config.Firmware has; "" for none
+	arch     string   // of its processor, as Go names it; "" for amd64
 }
 
 // machineTypes are the types that are known here (qemu-system-x86_64 -machine help).
@@ -138,6 +139,9 @@ var machineTypes = map[string]machineType{
 	// No PC of any year: what a cloud needs, and no more. PCI Express is an option, and
 	// distributions' kernels find the bus by ACPI alone.
 	"microvm": {options: []string{"acpi=on", "pcie=on", "rtc=on"}, firmware: Qboot},
+	// No board of any year either: QEMU's own, of arm64 processors, with a PCI Express
+	// bus, which kernels find by the device tree that QEMU gives them (virt.rst).
+	"virt": {options: []string{"gic-version=max"}, arch: "arm64"},
 }
 
 // firmwareFiles are what QEMU has them in, beside its program.
@@ -148,8 +152,8 @@ var firmwareFiles = map[string]string{SeaBIOS: "bios-256k.bin", Qboot: "qboot.ro
 // an exit to QEMU. Errors and panics are printed all the same. After a panic
 // it reboots at once, which ends the machine.
 func (c Config) cmdline() string {
-	words := []string{"console=ttyS0", "quiet", "panic=-1"}
-	if c.Accelerator == TCG {
+	words := []string{"console=" + c.architecture().console, "quiet", "panic=-1"}
+	if c.Accelerator == TCG && Architecture(c.Type) == "amd64" {
 		// An emulator that a busy host gives no time misses ticks, by which the
 		// kernel checks its timer, and it panics. Under KVM it knows, and does not.
 		words = append(words, "no_timer_check")

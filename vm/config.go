@@ -3,7 +3,6 @@ package vm
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"os/exec"
@@ -11,21 +10,6 @@ import (
 	"strings"
 	"time"
 )
-
-// Binary is the program that runs machines of this host's architecture.
-const Binary = "qemu-system-x86_64"
-
-// ErrNoQEMU is matched by errors of a host on which QEMU is not installed.
-var ErrNoQEMU = errors.New(Binary + " is not installed")
-
-// Find gives the path of QEMU.
-func Find() (string, error) {
-	path, err := exec.LookPath(Binary)
-	if err != nil {
-		return "", fmt.Errorf("%w (%v)", ErrNoQEMU, err)
-	}
-	return path, nil
-}
 
 // QEMUVersion asks a QEMU for its version: "QEMU emulator version 7.2.22 (...)".
 func QEMUVersion(ctx context.Context, path string) (string, error) {
@@ -45,8 +29,8 @@ func QEMUVersion(ctx context.Context, path string) (string, error) {
 // Config is what a machine is made of.
 type Config struct {
 	Name        string      // in QEMU's command line, so that it can be told whose it is
-	QEMU        string      // path of qemu-system-x86_64
-	Type        string      // machine type: "pc", "q35", "microvm"
+	QEMU        string      // path of the QEMU for the type's architecture (FindFor)
+	Type        string      // machine type: "pc", "q35", "microvm"; "virt" for arm64
 	Firmware    string      // SeaBIOS or Qboot; "" for the type's own
 	Accelerator Accelerator // who runs the guest's instructions
 	CPUs        int
@@ -55,7 +39,7 @@ type Config struct {
 	// screen, a disk drive, a network. It is what leaving them out is held against.
 	DefaultDevices bool
 
-	Kernel    string // path of an ELF file with a PVH entry, or of a bzImage
+	Kernel    string // path of an ELF file with a PVH entry, or of a bzImage; on arm64, of an Image
 	Initramfs string // path, as [Initramfs.Write] makes it
 	Cmdline   string // more for the kernel's command line
 	// Layers are the disks of the image's layers, the lowest first, if it is not in
@@ -116,6 +100,8 @@ func (c Config) check() error {
 		return bad("type", "%q is none of %q", c.Type, slices.Sorted(maps.Keys(machineTypes)))
 	case c.Firmware != "" && !knownFirmware:
 		return bad("firmware", "%q is none of %q", c.Firmware, slices.Sorted(maps.Keys(firmwareFiles)))
+	case c.Firmware != "" && machineTypes[c.Type].firmware == "":
+		return bad("firmware", "%q: a machine of type %s has none, QEMU itself starts its kernel", c.Firmware, c.Type)
 	case len(c.Layers) > maxLayers:
 		return bad("layers", "%d: it has room for %d disks of layers", len(c.Layers), maxLayers)
 	case c.CPUs < 1:

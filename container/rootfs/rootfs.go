@@ -132,7 +132,7 @@ func shelve(p *step.Program, dir, at string, attr unix.MountAttr, text string) {
 	attr.Attr_set |= unix.MOUNT_ATTR_RDONLY
 	m := OpenSource(p, dir, false)
 	setattr(p, m.Arg(), attr, "MOUNT_ATTR_RDONLY"+text, false)
-	p.Call("mkdir", unix.SYS_MKDIR, p.Str(at), step.Octal(0o700))
+	p.Call("mkdirat", unix.SYS_MKDIRAT, step.Cwd(), p.Str(at), step.Octal(0o700)) // arm64 has no mkdir
 	p.Call("move_mount", unix.SYS_MOVE_MOUNT, m.Arg(), p.Str(""), step.Cwd(), p.Str(at), step.Flag(unix.MOVE_MOUNT_F_EMPTY_PATH, "MOVE_MOUNT_F_EMPTY_PATH"))
 	p.Call("close", unix.SYS_CLOSE, m.Arg())
 }

@@ -67,7 +67,7 @@ type Child struct {
 // this process: PR_SET_PDEATHSIG, which is about the parent thread, then means
 // this process.
 func (p *Program) Clone(ctx context.Context, o Options) (Child, error) {
-	if runtime.GOARCH != "amd64" {
+	if runtime.GOARCH != "amd64" && runtime.GOARCH != "arm64" {
 		return Child{}, fmt.Errorf("containers are not made on %s yet: clone3 needs a few lines of assembly for it", runtime.GOARCH)
 	}
 	if ctx.Err() != nil {

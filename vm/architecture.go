@@ -1,0 +1,76 @@
+package vm
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"os/exec"
+	"runtime"
+)
+
+// An architecture is what differs between the machines of one processor and those
+// of another. A machine type belongs to one. A host's processor can run, under KVM,
+// the instructions of its own alone; the emulator runs any on any, which is how a
+// virtual machine runs an image that no container on this host could.
+type architecture struct {
+	binary  string // QEMU's program
+	pkg     string // Debian's, which holds it
+	console string // the kernel's name of the first serial port
+	// emulated is the CPU model that stands for all that the emulator can do.
+	emulated string
+}
+
+// architectures are those that there are guests of, as Go names them.
+var architectures = map[string]architecture{
+	"amd64": {binary: "qemu-system-x86_64", pkg: "qemu-system-x86", console: "ttyS0", emulated: "max"},
+	"arm64": {
+		binary: "qemu-system-aarch64", pkg: "qemu-system-arm", console: "ttyAMA0",
+		// Pointers are signed (PAuth) by a function that is quick to imitate, and
+		// not by the cipher that the manual prefers (cpu-features.rst of QEMU).
+		emulated: "max,pauth-impdef=on",
+	},
+}
+
+// Architecture is the architecture of a machine type, as Go names it; "" for a type
+// that is not known here.
+func Architecture(typ string) string {
+	t, ok := machineTypes[typ]
+	if !ok {
+		return ""
+	}
+	return cmp.Or(t.arch, "amd64")
+}
+
+// architecture is that of the machine's type.
+func (c Config) architecture() architecture { return architectures[Architecture(c.Type)] }
+
+// ErrNoQEMU is matched by errors of a host on which QEMU is not installed.
+var ErrNoQEMU = errors.New("is not installed")
+
+// Find gives the path of the QEMU that runs machines of this host's architecture.
+func Find() (string, error) { return FindFor(runtime.GOARCH) }
+
+// FindFor gives the path of the QEMU that runs machines of an architecture.
+func FindFor(arch string) (string, error) {
+	a, ok := architectures[arch]
+	if !ok {
+		return "", fmt.Errorf("machines of the architecture %s are not known here", arch)
+	}
+	path, err := exec.LookPath(a.binary)
+	if err != nil {
+		return "", fmt.Errorf("%s %w (%v)", a.binary, ErrNoQEMU, err)
+	}
+	return path, nil
+}
+
+// Package is Debian's package of the QEMU for an architecture.
+func Package(arch string) string { return architectures[arch].pkg }
+
+// cpu is the model that a guest sees: under KVM the host's own, else all that the
+// emulator can do.
+func (c Config) cpu() string {
+	if c.Accelerator == KVM {
+		return "host"
+	}
+	return c.architecture().emulated
+}
