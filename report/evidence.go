@@ -38,11 +38,18 @@ func (m *model) kernelOf(id *identity.Identity) kernelOf {
 // namespaces splits the namespaces of a program that runs on the host's kernel
 // into those that it has for itself and those that it shares with the host.
 func (m *model) namespaces(id *identity.Identity) (own, shared []string) {
-	host := m.run.Header.Host.Namespaces
+	return apart(id, m.run.Header.Host.Namespaces)
+}
+
+// apart splits them by the namespaces of another process on the same kernel.
+func apart(id *identity.Identity, other map[string]uint64) (own, shared []string) {
+	if id == nil {
+		return nil, nil
+	}
 	for _, t := range slices.Sorted(maps.Keys(id.Namespaces)) {
-		switch h, ok := host[t]; {
+		switch n, ok := other[t]; {
 		case !ok:
-		case h == id.Namespaces[t]:
+		case n == id.Namespaces[t]:
 			shared = append(shared, t)
 		default:
 			own = append(own, t)

@@ -14,6 +14,7 @@ import (
 // what this machine measured.
 type lectureTable struct {
 	Rows []lectureRow
+	Also string // what stands below, of the combination of both columns
 }
 
 type lectureRow struct {
@@ -74,7 +75,7 @@ func (m *model) lectureTable() lectureTable {
 		row("Resource usage", m.resources, m.judgeFigure("pss_bytes", "occupied %s times the memory of", "less memory")),
 		row("Startup time", m.startup, m.judgeFigure("first_instruction_ns", "took %s times as long to start as", "less time to start")),
 		row("Portability", m.portability, m.judgePortability()),
-	}}
+	}, Also: m.combination()}
 }
 
 // cell collects what all platforms of a kind measured. It names the platforms

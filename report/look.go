@@ -28,11 +28,13 @@ const (
 )
 
 // Paul Tol's high-contrast palette (https://personal.sron.nl/~pault/):
-// lightness 29, 50 and 72, so that it also works printed in grey.
+// lightness 29, 50 and 72, so that it also works printed in grey. It has three
+// colours; what combines two kinds has a fourth, and a mark that no kind has.
 var (
 	blue   = color.NRGBA{0x00, 0x44, 0x88, 0xff}
 	red    = color.NRGBA{0xBB, 0x55, 0x66, 0xff}
 	yellow = color.NRGBA{0xDD, 0xAA, 0x33, 0xff}
+	teal   = color.NRGBA{0x00, 0x99, 0x88, 0xff} // of his vibrant palette
 	grey   = color.NRGBA{0x77, 0x77, 0x77, 0xff}
 
 	white = color.NRGBA{0xff, 0xff, 0xff, 0xff}
@@ -64,6 +66,8 @@ func lookOf(kind string, i int) look {
 		l = look{Fill: red, Mark: square, Dash: dash(5, 2)}
 	case "vm":
 		l = look{Fill: yellow, Mark: triangle, Dash: dash(7, 2, 1.5, 2)}
+	case "nested":
+		l = look{Fill: teal, Mark: diamond, Dash: dash(2, 2)}
 	}
 	if i > 0 {
 		l.Dash = dash(float64(1+i), 1.5)

@@ -25,6 +25,9 @@ func writeMarkdown(w io.Writer, d *document) {
 		fmt.Fprintf(w, "| **%s** | %s | %s | **%s.** %s |\n", escapeCell(r.Criterion), cell(r.Container), cell(r.VM), r.Verdict.Mark, escapeCell(r.Verdict.Text))
 	}
 	fmt.Fprintln(w)
+	if d.Lecture.Also != "" {
+		fmt.Fprintf(w, "%s\n\n", escape(d.Lecture.Also))
+	}
 	for _, s := range d.Sections {
 		fmt.Fprintf(w, "## %s\n\n", s.Title)
 		for _, b := range s.Blocks {

@@ -73,7 +73,7 @@ func newModel(run *result.Run) *model {
 }
 
 // kinds are the kinds of platform, the lightest isolation first.
-var kinds = []string{"process", "container", "vm"}
+var kinds = []string{"process", "container", "vm", "nested"}
 
 // addPlatforms collects the platforms: those that the journal describes, those
 // that were asked for and never reached, and those that only have samples.
@@ -113,8 +113,8 @@ func (m *model) addPlatforms() {
 // kindFromName guesses the kind of a platform that never said it.
 func kindFromName(name string) string {
 	switch {
-	case name == "process":
-		return "process"
+	case name == "process", name == "nested":
+		return name
 	case strings.HasPrefix(name, "vm-"):
 		return "vm"
 	default:

@@ -116,8 +116,12 @@ func (s *setter) setLecture(t lectureTable, size float64) (rows []lectureLines, 
 func (s *setter) lecture(t lectureTable) {
 	const most, least = 8.5, 7.5
 	const head, gap = 2.2, 2.0
-	note := s.wrap(plain(lectureNote, style{}), noteSize, textWidth)
-	noteHeight := gap + float64(len(note))*lineHeight(noteSize)
+	noteHeight := gap
+	for _, text := range []string{t.Also, lectureNote} {
+		if text != "" {
+			noteHeight += float64(len(s.wrap(plain(text, style{}), noteSize, textWidth))) * lineHeight(noteSize)
+		}
+	}
 	size := most
 	rows, height := s.setLecture(t, size)
 	for size > least && s.y+lineHeight(size)+head+height+noteHeight > s.bottom {
@@ -164,6 +168,9 @@ func (s *setter) lecture(t lectureTable) {
 		s.hline(pageMargin, pageMargin+textWidth, s.y, grey, 0.2)
 	}
 	s.y += gap
+	if t.Also != "" {
+		s.text(plain(t.Also, style{}), pageMargin, textWidth, noteSize, ink)
+	}
 	s.text(plain(lectureNote, style{}), pageMargin, textWidth, noteSize, grey)
 	s.y += 3
 }

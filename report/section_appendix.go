@@ -194,6 +194,7 @@ func glossary() *table {
 		{"median", "the middle of a sample when it is sorted: as many values lie below it as above it"},
 		{"n", "the number of values that count"},
 		{"namespace", "a kernel's separate view of one resource: processes, mounts, network, users and others"},
+		{"nested", "a container inside a virtual machine"},
 		{"PSS, USS, RSS", "three ways to count the memory of processes, by what is done with pages that several share: see Memory"},
 		{"QEMU", "the program that makes the virtual machines; q35 and microvm are types of machine that it can be"},
 		{"seccomp", "the kernel's filter of the system calls of a process"},

@@ -81,6 +81,16 @@ func (m *model) placeWords(told []*platform) []string {
 		}
 		out = append(out, begin(list(names[text])+has+whose+text+"."))
 	}
+	for _, p := range told {
+		own, shared := apart(m.run.Identity(p.Name), m.run.GuestNamespaces(p.Name))
+		switch {
+		case len(own)+len(shared) == 0:
+		case len(shared) == 0:
+			out = append(out, fmt.Sprintf("%s has no namespace in common with its guest's first process.", p.label()))
+		default:
+			out = append(out, fmt.Sprintf("%s has namespaces of its own inside its guest for %s, and the guest's for %s.", p.label(), cmpOr(list(own), "nothing"), list(shared)))
+		}
+	}
 	return out
 }
 
@@ -141,7 +151,7 @@ func (m *model) namespaceTable(group []*platform) *table {
 	for k := range host {
 		types[k] = true
 	}
-	foreign := false
+	foreign, within := false, false
 	for _, p := range group {
 		t.Columns = append(t.Columns, column{Title: p.label(), Wide: 1})
 		for k := range m.run.Identity(p.Name).Namespaces {
@@ -166,6 +176,10 @@ func (m *model) namespaceTable(group []*platform) *table {
 			case m.kernelOf(id) != kernelShared:
 				cell += " *"
 				foreign = true
+				if g, told := m.run.GuestNamespaces(p.Name)[k]; told {
+					cell += map[bool]string{true: " its guest's", false: " its own"}[g == n]
+					within = true
+				}
 			case onHost && n == h:
 				cell += " shared"
 			case onHost:
@@ -177,6 +191,9 @@ func (m *model) namespaceTable(group []*platform) *table {
 	}
 	if foreign {
 		t.Notes = append(t.Notes, "* a number of another kernel, which says nothing about the host's namespaces, equal or not.")
+	}
+	if within {
+		t.Notes = append(t.Notes, "Of a container in a guest: its own, or its guest's: the number that the guest's first process has.")
 	}
 	return t
 }

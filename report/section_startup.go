@@ -30,7 +30,13 @@ func (m *model) startupSection() section {
 	if len(ms.present()) <= many {
 		shows = m.spread(ms)
 	}
-	if shows = append(shows, m.comparisons(ms, "took %s times as long as")...); len(shows) > 0 {
+	shows = append(shows, m.comparisons(ms, "took %s times as long as")...)
+	for _, f := range ms.present() {
+		if text := m.containerShare(f); text != "" {
+			shows = append(shows, text)
+		}
+	}
+	if len(shows) > 0 {
 		add(paragraph{"Findings.", ""}, shows)
 	}
 	add(m.figureTable([]measured{ms}, "Time to the first instruction"))
@@ -41,7 +47,7 @@ func (m *model) startupSection() section {
 		"system call that serves the instance. It stops when a line reaches the host that the program writes as its very first act, from an " +
 		"assembly entry point that runs before the Go runtime starts."})
 	add(paragraph{"Its error.", "The time that this line takes from the program to the host is inside every figure. " + m.delays() +
-		" Work that is done once, ahead of all samples, is not in the figures but in the column \"prepared once\"."})
+		m.containerShareError() + " Work that is done once, ahead of all samples, is not in the figures but in the column \"prepared once\"."})
 	add(paragraph{"What others measured.", "The two ends of the clock decide the number, so these are for the order of magnitude only. " +
 		"Agache et al. (Firecracker, NSDI 2020; 1 virtual CPU, 256 MB, n" + nbsp + "=" + nbsp + "500) ran from the launch to the exit of the machine monitor: median 160.9" + nbsp + "ms for " +
 		"Firecracker, 243.5" + nbsp + "ms for QEMU's pc with SeaBIOS, 582.0" + nbsp + "ms for QEMU's microvm; by Firecracker's own timer the same machine took 110" + nbsp + "ms. " +
@@ -78,7 +84,8 @@ func (m *model) spread(ms measured) []string {
 }
 
 // comparisons tell how the platforms stand to the plain process, and virtual
-// machines to the first container. How has a place for the ratio.
+// machines, and what combines both, to the first container. How has a place for the
+// ratio.
 func (m *model) comparisons(ms measured, how string) []string {
 	var out []string
 	say := func(a, b figureOf) {
@@ -107,8 +114,15 @@ func (m *model) comparisons(ms measured, how string) []string {
 	}
 	if c := ms.first("container"); c != nil {
 		for _, f := range figures {
-			if f.Platform.Kind == "vm" {
+			if f.Platform.Kind == "vm" || f.Platform.Kind == "nested" {
 				say(f, *c)
+			}
+		}
+	}
+	if v := ms.first("vm"); v != nil {
+		for _, f := range figures {
+			if f.Platform.Kind == "nested" {
+				say(f, *v)
 			}
 		}
 	}
@@ -325,12 +339,23 @@ var phaseMeans = map[string]map[string]string{
 		"workload": "it forks and executes the program",
 		"running":  "the guest's kernel starts the program",
 	},
+	// A container in a machine has their phases, and these.
+	"nested": {
+		"engine":   "PID 1 makes ready what its containers share",
+		"workload": "it is asked for the container: folders",
+	},
 }
 
 // phaseText is a phase with what happens in it.
 func phaseText(kind, phase string) string {
-	if means := phaseMeans[kind][phase]; means != "" {
-		return phase + ": " + means
+	kinds := []string{kind}
+	if kind == "nested" {
+		kinds = []string{kind, "vm", "container"}
+	}
+	for _, k := range kinds {
+		if means := phaseMeans[k][phase]; means != "" {
+			return phase + ": " + means
+		}
 	}
 	return phase
 }

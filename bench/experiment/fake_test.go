@@ -20,7 +20,8 @@ import (
 type fake struct {
 	platform.Prepared
 	startErr error
-	change   func(*instance) // before it is given out
+	change   func(*instance)                           // before it is given out
+	wrap     func(platform.Instance) platform.Instance // in what it is given out; nil for nothing
 
 	last *instance
 }
@@ -114,6 +115,9 @@ func (f *fake) Start(ctx context.Context) (platform.Instance, error) {
 	}
 	f.last = &instance{Instance: i, started: harness.Now()}
 	f.change(f.last)
+	if f.wrap != nil {
+		return f.wrap(f.last), nil
+	}
 	return f.last, nil
 }
 

@@ -24,6 +24,11 @@ var identity = Experiment{
 		if s.Identity, err = i.Output().Identity(ctx); err != nil {
 			return err
 		}
+		if w, ok := i.(platform.Within); ok {
+			if s.GuestNamespaces, err = w.Namespaces(ctx); err != nil {
+				return err
+			}
+		}
 		delay, err := i.Delay(ctx)
 		if err != nil {
 			return fmt.Errorf("measuring how long its output is under way: %w", err)

@@ -242,3 +242,35 @@ func TestMemoryCancelled(t *testing.T) {
 }
 
 var _ platform.Instance = (*instance)(nil)
+
+// inside is an instance in a system that was started for it.
+type inside struct {
+	platform.Instance
+	err error
+}
+
+func (i inside) Asked() (int64, error) {
+	at, err := i.Output().FirstInstruction(context.Background())
+	return at - 1234, errors.Join(err, i.err)
+}
+
+func (i inside) Namespaces(context.Context) (map[string]uint64, error) {
+	return map[string]uint64{"pid": 5}, i.err
+}
+
+// TestWithin: of a container in a machine its own share is a value, and the
+// machine's namespaces are kept; a machine that does not tell has failed.
+func TestWithin(t *testing.T) {
+	for _, want := range []error{nil, errors.New("it does not tell")} {
+		f := newFake(t, healthy)
+		f.wrap = func(i platform.Instance) platform.Instance { return inside{i, want} }
+		s, _, err := measure(t, startup, f)
+		if share, told := s.Values["container_ns"]; !errors.Is(err, want) || told != (want == nil) || told && share != 1234 {
+			t.Errorf("%v, %v", s.Values, err)
+		}
+		s, _, err = measure(t, identity, f)
+		if got := s.GuestNamespaces["pid"]; !errors.Is(err, want) || (got == 5) != (want == nil) {
+			t.Errorf("%v, %v", s.GuestNamespaces, err)
+		}
+	}
+}

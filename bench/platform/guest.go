@@ -31,7 +31,8 @@ type Guest struct {
 	// written to Dir.
 	Disks func(context.Context) ([]string, error)
 	Cover []string // folders that cover the image
-	// Container has the program started as a container in the guest.
+	// Container has the program started as a container in the guest, whose layers
+	// are the disks.
 	Container bool
 
 	Streams, Input bool // as in vm.Initramfs

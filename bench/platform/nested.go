@@ -2,6 +2,7 @@ package platform
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -22,17 +23,13 @@ func (p nested) Info() Info {
 // Prepare makes all that the guests share. The configuration is that of the
 // containers on the host.
 func (p nested) Prepare(ctx context.Context, w Workload) (Prepared, error) {
-	layers, err := w.Image.Unpack(ctx)
-	if err != nil {
-		return nil, err
-	}
 	spec, err := configuration(w)
 	if err != nil {
 		return nil, err
 	}
 	spec.Linux.CgroupsPath = "/container"
 	config, facts, err := Guest{
-		Spec: spec, Layers: layers, Disks: w.Image.Disks, Container: true,
+		Spec: spec, Disks: w.Image.Disks, Container: true,
 		Dir: w.Dir, Cache: w.Cache, Kernel: w.Kernel, Memory: w.Memory, CPUs: w.CPUs,
 	}.Machine(ctx, p.typ)
 	if err != nil {
@@ -62,20 +59,26 @@ func (p *preparedNested) Start(ctx context.Context) (Instance, error) {
 
 type nestedInstance struct{ *machineInstance }
 
-// Within is an instance that was started by a system which had to be started too:
-// of a container in a machine, the machine.
+// Within is an instance in a system that was started for it: a container in a
+// machine.
 type Within interface {
-	// Asked is when that system, once it ran, was asked for the instance, in
-	// nanoseconds of CLOCK_MONOTONIC: it is late by what a report from it is under
-	// way, at least. ok is false if that was not heard of.
-	Asked() (ns int64, ok bool)
+	// Asked is when that system, being up, was asked for the instance, in
+	// nanoseconds of CLOCK_MONOTONIC. It is late by what the fastest of the
+	// system's reports was under way (Delay).
+	Asked() (int64, error)
+	// Namespaces are those that the instance would be in without any of its own.
+	Namespaces(context.Context) (map[string]uint64, error)
 }
 
-func (i nestedInstance) Asked() (int64, bool) {
+func (i nestedInstance) Asked() (int64, error) {
 	for _, m := range i.Timeline() {
 		if m.Phase == wire.PhaseWorkload {
-			return m.Ns, true
+			return m.Ns, nil
 		}
 	}
-	return 0, false
+	return 0, errors.New("the guest has not told when it was asked for the container")
+}
+
+func (i nestedInstance) Namespaces(ctx context.Context) (map[string]uint64, error) {
+	return i.m.Namespaces(ctx)
 }

@@ -120,7 +120,7 @@ const (
 type Platform struct {
 	Name        string            `json:"name"`                  // "process", "container", "vm-q35"
 	Title       string            `json:"title"`                 // for people: "container (bench)"
-	Kind        string            `json:"kind"`                  // "process", "container" or "vm"
+	Kind        string            `json:"kind"`                  // "process", "container", "vm" or "nested": a container in a vm
 	Status      Status            `json:"status"`                //
 	Reason      string            `json:"reason,omitempty"`      // why it is not ready
 	Fix         string            `json:"fix,omitempty"`         // what would mend it
@@ -155,6 +155,9 @@ type Sample struct {
 	Phases []Phase `json:"phases,omitempty"`
 	// Identity is what the workload said of itself.
 	Identity *identity.Identity `json:"identity,omitempty"`
+	// GuestNamespaces are those of the first process of the guest that the
+	// workload's container is in, by type: the same numbers would be shared ones.
+	GuestNamespaces map[string]uint64 `json:"guest_namespaces,omitempty"`
 
 	// Error says why there is no value. Fault says whose it was.
 	Error string `json:"error,omitempty"`

@@ -30,6 +30,16 @@ func (r *Run) Failures(experiment, platform string) []Sample {
 	return failed
 }
 
+// GuestNamespaces are the first that a platform's guest reported, or nil.
+func (r *Run) GuestNamespaces(platform string) map[string]uint64 {
+	for _, s := range r.Samples {
+		if s.Platform == platform && s.GuestNamespaces != nil {
+			return s.GuestNamespaces
+		}
+	}
+	return nil
+}
+
 // Identity is the first that the workload reported on a platform, in whatever
 // experiment, or nil.
 func (r *Run) Identity(platform string) *identity.Identity {

@@ -130,6 +130,22 @@ func (g *guest) keepPhases(marks []step.Mark, behind int64) {
 	}
 }
 
+// reportNamespaces tells in which namespaces PID 1 is, which the container is to be
+// held against.
+func (g *guest) reportNamespaces() {
+	if !g.contained() {
+		return
+	}
+	numbers := map[string]uint64{}
+	for _, t := range []string{"pid", "mnt", "net", "uts", "ipc", "user", "cgroup", "time"} {
+		var st unix.Stat_t
+		if unix.Stat("/proc/self/ns/"+t, &st) == nil {
+			numbers[t] = st.Ino
+		}
+	}
+	g.report(wire.Report{Event: wire.EventNamespaces, Namespaces: numbers})
+}
+
 func monotonic() int64 {
 	var ts unix.Timespec
 	unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts)

@@ -65,6 +65,7 @@ func main() {
 		g.fail(err)
 	}
 	watchdog.Stop()
+	g.reportNamespaces()
 	g.loadLate()
 	g.reap()
 }

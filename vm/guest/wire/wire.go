@@ -73,6 +73,8 @@ const (
 	EventExited = "exited" // the workload has ended; the guest will power off
 	EventError  = "error"  // PID 1 has failed; the guest will power off
 	EventPong   = "pong"   // the answer to CommandPing
+	// EventNamespaces tells those of PID 1, once a container runs.
+	EventNamespaces = "namespaces"
 )
 
 // A Report is one line from the guest.
@@ -90,6 +92,8 @@ type Report struct {
 	Signal int    `json:"signal,omitempty"` // of EventExited: the signal that ended it
 	Error  string `json:"error,omitempty"`  // of EventError
 	Errno  int    `json:"errno,omitempty"`  // of EventError: execve's, if the program could not be executed
+
+	Namespaces map[string]uint64 `json:"namespaces,omitempty"` // of EventNamespaces: inode numbers by type
 }
 
 // The commands of the host.

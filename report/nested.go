@@ -1,0 +1,72 @@
+package report
+
+import (
+	"fmt"
+	"strings"
+
+	"vmctr/report/result"
+)
+
+// The combination: a container in a virtual machine. It stands in neither column of
+// the lecture's table, of which it is both.
+
+const lectureCombination = "Combination is possible: physical server → virtual machines → containers"
+
+// combination is what the run has to say of it, "" if it was not asked for it.
+func (m *model) combination() string {
+	var seen []string
+	for _, p := range m.kind("nested") {
+		seen = append(seen, m.combinationOf(p))
+	}
+	if len(seen) == 0 {
+		return ""
+	}
+	return "The lecture also says: \"" + lectureCombination + "\". " + strings.Join(seen, " ")
+}
+
+func (m *model) combinationOf(p *platform) string {
+	id := m.run.Identity(p.Name)
+	own, shared := apart(id, m.run.GuestNamespaces(p.Name))
+	switch k := m.kernelOf(id); {
+	case id == nil:
+		return fmt.Sprintf("Of %s nothing was seen: %s.", p.label(), p.state())
+	case k == kernelUnknown || len(own)+len(shared) == 0:
+		return fmt.Sprintf("Undecided for %s: a boot_id or the guest's namespaces were not recorded.", p.label())
+	case k == kernelShared:
+		return fmt.Sprintf("Not so in %s: its program ran on the host's kernel.", p.label())
+	case len(own) == 0:
+		return fmt.Sprintf("Not so in %s: its program was in its guest's own namespaces, and so in no container.", p.label())
+	}
+	return fmt.Sprintf("So it was in %s: its program ran on a kernel other than the host's, in a container there: %d of its %d namespaces are not its guest's.",
+		p.label(), len(own), len(own)+len(shared))
+}
+
+// containerShare tells what of the start of a container in a machine is the
+// container's, beside the one on the host.
+func (m *model) containerShare(f figureOf) string {
+	values := m.run.Values("startup", f.Platform.Name, "container_ns")
+	if len(values) == 0 {
+		return ""
+	}
+	text := fmt.Sprintf("In %s the container itself took %s: from when the guest, being up, was asked for it, to its first instruction. Where the machine is up already, this is all that its user waits for.",
+		f.Platform.label(), medianAndInterval(result.Summarize(values), "ns"))
+	c := m.metric("first_instruction_ns").first("container")
+	if c == nil {
+		return text
+	}
+	if r := result.Compare(values, c.Summary.Values, m.run.Header.Seed); r.Ratio > 0 {
+		text += fmt.Sprintf(" It is %s times what %s took on the host.", ratio(r), c.Platform.the())
+	}
+	return text
+}
+
+// containerShareError is the error of these figures, "" without one.
+func (m *model) containerShareError() string {
+	for _, p := range m.kind("nested") {
+		if len(m.run.Values("startup", p.Name, "container_ns")) > 0 {
+			return " What the guest tells, the phases and when it was asked for a container, is set on the host's clock by that of its reports which was under way for the shortest time: " +
+				"so all of it is late by that time. It makes the container's share too short, as the way of the program's line makes it too long."
+		}
+	}
+	return ""
+}
