@@ -269,7 +269,7 @@ func TestWithin(t *testing.T) {
 			t.Errorf("%v, %v", s.Values, err)
 		}
 		s, _, err = measure(t, identity, f)
-		if got := s.GuestNamespaces["pid"]; !errors.Is(err, want) || (got == 5) != (want == nil) {
+		if got := s.GuestNamespaces["pid"]; !errors.Is(err, want) || want == nil && got != 5 {
 			t.Errorf("%v, %v", s.GuestNamespaces, err)
 		}
 	}
