@@ -22,8 +22,9 @@ func nestedRun() *result.Run {
 	inside.CPUs, inside.MemTotal, inside.Uptime, inside.Interfaces = 1, outside.MemTotal, 2.2, []string{"eth0", "lo"}
 	inside.Namespaces = namespaces(4026532185, "cgroup", "ipc", "mnt", "net", "pid", "user", "uts")
 	var phases []result.Phase
-	for i, name := range strings.Split("start,qemu,firmware,kernel,init,modules,root,ports,engine,workload,overlay,make cgroup,clone,id maps,cgroup,file system,network,privileges,exec,running", ",") {
-		phases = append(phases, result.Phase{Name: name, Ns: int64(i) * 130 * ms})
+	for i, name := range strings.Split("start,qemu,firmware,kernel,init,modules,root,ports,network,engine,workload,container overlay,container make cgroup,container clone,"+
+		"container id maps,container cgroup,container file system,container network,container privileges,container exec,running", ",") {
+		phases = append(phases, result.Phase{Name: name, Ns: int64(i) * 125 * ms})
 	}
 	for _, s := range slices.Clone(run.Samples) {
 		if s.Platform != "vm-q35" {

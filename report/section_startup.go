@@ -339,25 +339,29 @@ var phaseMeans = map[string]map[string]string{
 		"workload": "it forks and executes the program",
 		"running":  "the guest's kernel starts the program",
 	},
-	// A container in a machine has their phases, and these.
+	// A container in a machine has the machine's phases and, with its own name before
+	// them, the container's; and these.
 	"nested": {
-		"engine":   "PID 1 makes ready what its containers share",
+		"root":     "it mounts the disks of the layers",
+		"engine":   "it makes ready what its containers share",
 		"workload": "it is asked for the container: folders",
 	},
 }
 
 // phaseText is a phase with what happens in it.
 func phaseText(kind, phase string) string {
-	kinds := []string{kind}
-	if kind == "nested" {
-		kinds = []string{kind, "vm", "container"}
-	}
-	for _, k := range kinds {
-		if means := phaseMeans[k][phase]; means != "" {
-			return phase + ": " + means
+	means := phaseMeans[kind][phase]
+	if kind == "nested" && means == "" {
+		if inner, ok := strings.CutPrefix(phase, "container "); ok {
+			means = phaseMeans["container"][inner]
+		} else {
+			means = phaseMeans["vm"][phase]
 		}
 	}
-	return phase
+	if means == "" {
+		return phase
+	}
+	return phase + ": " + means
 }
 
 // median is the counted sample whose value is nearest to the median, the

@@ -6,7 +6,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -14,6 +13,7 @@ import (
 
 	"vmctr/bench/embedded"
 	"vmctr/container"
+	"vmctr/vm/guest/wire"
 	"vmctr/vm/kernel"
 )
 
@@ -55,10 +55,11 @@ func TestNestedIdentity(t *testing.T) {
 			names = append(names, m.Phase)
 		}
 	}
-	want := strings.Fields("workload overlay make.cgroup clone id.maps cgroup file.system network privileges exec running")
-	for n := range want {
-		want[n] = strings.ReplaceAll(want[n], ".", " ")
+	want := []string{wire.PhaseWorkload}
+	for _, name := range []string{"overlay", "make cgroup", "clone", "id maps", "cgroup", "file system", "network", "privileges", "exec"} {
+		want = append(want, wire.ContainerPhase+name)
 	}
+	want = append(want, wire.PhaseRunning)
 	if !slices.Equal(names, want) {
 		t.Errorf("phases %q, want %q", names, want)
 	}

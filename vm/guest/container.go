@@ -126,7 +126,7 @@ func (g *guest) keepPhases(marks []step.Mark, behind int64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, m := range marks {
-		g.pending = append(g.pending, wire.Report{Event: wire.EventPhase, Phase: m.Phase, At: m.Ns + behind})
+		g.pending = append(g.pending, wire.Report{Event: wire.EventPhase, Phase: wire.ContainerPhase + m.Phase, At: m.Ns + behind})
 	}
 }
 

@@ -65,6 +65,10 @@ const (
 	PhaseEngine   = "engine"   // with a container: control groups, the bridge, its layers
 	PhaseWorkload = "workload" // it starts the workload: fork and exec
 	PhaseRunning  = "running"  // the workload's execve has succeeded
+
+	// ContainerPhase begins the names of those of a container's start, which come
+	// after PhaseWorkload: a machine has a network too.
+	ContainerPhase = "container "
 )
 
 // The events of a [Report].
