@@ -86,7 +86,7 @@ func (c Config) command() []string {
 	}
 	for i, disk := range c.Disks {
 		id := "disk" + strconv.Itoa(i)
-		add("-drive", "if=none,format="+disk.format()+",id="+id+",file="+escape(disk.Path), "-device", "virtio-blk-pci,drive="+id)
+		add("-drive", "if=none,format="+disk.format()+disk.access()+",id="+id+",file="+escape(disk.Path), "-device", "virtio-blk-pci,drive="+id)
 	}
 	if n := c.Network; n != nil {
 		add("-netdev", n.backend(c.fd), "-device", n.card())

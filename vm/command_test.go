@@ -52,7 +52,7 @@ func TestCommand(t *testing.T) {
 		{"commas-and-cmdline", func(c *Config) {
 			c.Name, c.Cmdline = "a,accel=kvm", "nokaslr loglevel=7"
 			c.Kernel = "/with,comma/vmlinux"
-			c.Disks = []Disk{{Path: "/images/a.raw"}, {Path: "/images/b,c.qcow2", Format: "qcow2"}}
+			c.Disks = []Disk{{Path: "/images/a.raw"}, {Path: "/images/b,c.qcow2", Format: Qcow2}, {Path: "/images/c.iso", ReadOnly: true}}
 		}},
 		{"layers", func(c *Config) {
 			c.Streams = true
@@ -113,6 +113,8 @@ func TestConfigCheck(t *testing.T) {
 		{"CPUs: 0: it needs at least one", func(c *Config) { c.CPUs = 0 }},
 		{"memory: 1048577 bytes are not whole MiB", func(c *Config) { c.Memory = 1<<20 + 1 }},
 		{"memory: -1048576 bytes", func(c *Config) { c.Memory = -1 << 20 }},
+		{`disks: "nbd:localhost:1": not an absolute path`, func(c *Config) { c.Disks = []Disk{{Path: "nbd:localhost:1"}} }},
+		{`disks: /d: the format "vmdk" is none of`, func(c *Config) { c.Disks = []Disk{{Path: "/d", Format: "vmdk"}} }},
 		{`network: "" is no MAC address`, func(c *Config) { c.Network = &Network{} }},
 		{"gateway 10.223.0.1 is not in the IPv4 subnet of the address 10.222.0.2/22", func(c *Config) { c.Network = onTap(); c.Network.Gateway = netip.MustParseAddr("10.223.0.1") }},
 		{"gateway fe80::1 is not in the IPv4 subnet", func(c *Config) {

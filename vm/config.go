@@ -1,7 +1,6 @@
 package vm
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -65,14 +64,6 @@ const (
 	Qboot   = "qboot"   // starts a kernel, and can do nothing else
 )
 
-// A Disk is one of a machine's, which may be written.
-type Disk struct {
-	Path   string
-	Format string // "raw" (or "") or "qcow2"
-}
-
-func (d Disk) format() string { return cmp.Or(d.Format, "raw") }
-
 func (c Config) check() error {
 	bad := func(field, format string, args ...any) error {
 		return fmt.Errorf("a machine's %s: %s", field, fmt.Sprintf(format, args...))
@@ -108,6 +99,11 @@ func (c Config) check() error {
 		return bad("CPUs", "%d: it needs at least one", c.CPUs)
 	case c.Memory < 1<<20 || c.Memory%(1<<20) != 0:
 		return bad("memory", "%d bytes are not whole MiB", c.Memory)
+	}
+	for _, d := range c.Disks {
+		if err := d.check(); err != nil {
+			return bad("disks", "%v", err)
+		}
 	}
 	return nil
 }

@@ -5,6 +5,8 @@
 //	command.go     the QEMU command line that makes it (qemu-system-x86_64(1))
 //	machine.go     start, watch, stop
 //	control.go     what the guest reports, on the host's clock
+//	disk.go        the host's files as its disks
+//	qcow2.go       an overlay over a disk, which is written instead of it
 //	accelerator.go who runs the guest's instructions: the CPU or an emulator
 //	bootsector.go  the smallest guest there is, which finds that out
 //	initramfs.go   what the guest finds in its memory: PID 1, drivers, the image
