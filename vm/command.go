@@ -91,6 +91,13 @@ func (c Config) command() []string {
 	if n := c.Network; n != nil {
 		add("-netdev", n.backend(c.fd), "-device", n.card())
 	}
+	if c.balloon() {
+		device := "virtio-balloon-pci"
+		if c.FreePageReporting {
+			device += ",free-page-reporting=on"
+		}
+		add("-device", device)
+	}
 	add("-device", "pvpanic-pci")
 	return cmd
 }

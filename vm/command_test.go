@@ -49,6 +49,8 @@ func TestCommand(t *testing.T) {
 		{"no-address", func(c *Config) {
 			c.Network = &Network{MAC: []byte{2, 0x42, 10, 222, 0, 2}, Tap: os.Stdin}
 		}},
+		{"balloon", func(c *Config) { c.Balloon = true }},
+		{"free-page-reporting", func(c *Config) { c.FreePageReporting = true }},
 		{"commas-and-cmdline", func(c *Config) {
 			c.Name, c.Cmdline = "a,accel=kvm", "nokaslr loglevel=7"
 			c.Kernel = "/with,comma/vmlinux"

@@ -50,6 +50,10 @@ type Config struct {
 	Network *Network
 	// Streams adds ports for the workload's standard error and input.
 	Streams bool
+	// Balloon adds a balloon (Machine.Balloon), and FreePageReporting one whose driver
+	// tells the host which of the guest's pages are free. The guest needs the module
+	// BalloonModule.
+	Balloon, FreePageReporting bool
 
 	// Dir is a folder for the sockets of this machine alone. Start makes it,
 	// and Stop removes it.
@@ -63,6 +67,11 @@ const (
 	SeaBIOS = "seabios" // a PC's BIOS, which looks for all that a PC could have
 	Qboot   = "qboot"   // starts a kernel, and can do nothing else
 )
+
+// BalloonModule is the driver of a balloon.
+const BalloonModule = "virtio_balloon"
+
+func (c Config) balloon() bool { return c.Balloon || c.FreePageReporting }
 
 func (c Config) check() error {
 	bad := func(field, format string, args ...any) error {

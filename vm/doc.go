@@ -9,6 +9,10 @@
 //	qcow2.go       an overlay over a disk, which is written instead of it
 //	accelerator.go who runs the guest's instructions: the CPU or an emulator
 //	bootsector.go  the smallest guest there is, which finds that out
+//	memory.go      what a machine occupies, and what of it is what
+//	smaps.go       the mappings of a process
+//	pagecache.go   the files that machines share, in the host's page cache
+//	balloon.go     RAM that is given back
 //	initramfs.go   what the guest finds in its memory: PID 1, drivers, the image
 //
 // A machine is a process of the host, QEMU, whose memory is the guest's RAM and

@@ -2,6 +2,7 @@ package vm
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -260,16 +261,46 @@ func isRunning(r wire.Report) bool {
 // Ping sends a message to PID 1 of the guest and waits for its answer: there
 // and back, what the channel to the guest takes. The guest has to be Running.
 func (m *Machine) Ping(ctx context.Context) (time.Duration, error) {
-	before, begin := m.control.len(), now()
+	begin := now()
 	m.control.pinged(begin)
-	if err := m.control.send(wire.Command{Command: wire.CommandPing}); err != nil {
-		return 0, fmt.Errorf("sending a message to the guest: %w", err)
-	}
-	isPong := func(r wire.Report) bool { return r.Event == wire.EventPong }
-	if !m.control.await(before, isPong, ctx.Done()) {
-		return 0, errors.New("the guest does not answer a message")
+	if _, err := m.ask(ctx, wire.Command{Command: wire.CommandPing}, wire.EventPong); err != nil {
+		return 0, err
 	}
 	return time.Duration(now() - begin), nil
+}
+
+// ask sends a command to PID 1 of the guest and waits for the report that answers it.
+func (m *Machine) ask(ctx context.Context, c wire.Command, event string) (answer wire.Report, err error) {
+	before := m.control.len()
+	if err := m.control.send(c); err != nil {
+		return answer, fmt.Errorf("sending the command %q to the guest: %w", c.Command, err)
+	}
+	isAnswer := func(r wire.Report) bool {
+		answer = r
+		return r.Event == event
+	}
+	switch {
+	case !m.control.await(before, isAnswer, ctx.Done()):
+		if ctx.Err() != nil {
+			return answer, fmt.Errorf("the guest does not answer the command %q: %w", c.Command, context.Cause(ctx))
+		}
+		return answer, fmt.Errorf("the guest has not answered the command %q, and says no more", c.Command)
+	case answer.Error != "":
+		return answer, fmt.Errorf("the guest has failed at the command %q: %s", c.Command, answer.Error)
+	}
+	return answer, nil
+}
+
+// query runs a QMP command, and reads what it returns into a variable, if one is given.
+func (m *Machine) query(ctx context.Context, command string, args, into any) error {
+	reply, err := m.monitor.Run(ctx, command, args)
+	if err != nil || into == nil {
+		return err
+	}
+	if err := json.Unmarshal(reply, into); err != nil {
+		return fmt.Errorf("QMP command %s: reading its reply: %w", command, err)
+	}
+	return nil
 }
 
 // settle waits for the last reports of a machine that has ended.

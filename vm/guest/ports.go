@@ -140,6 +140,10 @@ func (g *guest) obey(control io.Reader) {
 			g.signal(unix.Signal(c.Signal))
 		case wire.CommandResize:
 			g.resize(c.Rows, c.Columns)
+		case wire.CommandMemory:
+			g.report(memory())
+		case wire.CommandTouch:
+			g.report(touch(c.Bytes))
 		default:
 			fmt.Fprintf(os.Stderr, "guest: unknown command %.80q\n", c.Command)
 		}

@@ -79,6 +79,8 @@ const (
 	EventPong   = "pong"   // the answer to CommandPing
 	// EventNamespaces tells those of PID 1, once a container runs.
 	EventNamespaces = "namespaces"
+	EventMemory     = "memory"  // the answer to CommandMemory
+	EventTouched    = "touched" // the answer to CommandTouch
 )
 
 // A Report is one line from the guest.
@@ -94,10 +96,11 @@ type Report struct {
 
 	Code   int    `json:"code,omitempty"`   // of EventExited: the status, if Signal is 0
 	Signal int    `json:"signal,omitempty"` // of EventExited: the signal that ended it
-	Error  string `json:"error,omitempty"`  // of EventError
+	Error  string `json:"error,omitempty"`  // of EventError; of an answer: why what was asked for was not done
 	Errno  int    `json:"errno,omitempty"`  // of EventError: execve's, if the program could not be executed
 
 	Namespaces map[string]uint64 `json:"namespaces,omitempty"` // of EventNamespaces: inode numbers by type
+	Text       string            `json:"text,omitempty"`       // of EventMemory: /proc/meminfo
 }
 
 // The commands of the host.
@@ -109,6 +112,8 @@ const (
 	// CommandResize gives the workload's terminal the size of the window that it is
 	// shown in.
 	CommandResize = "resize"
+	CommandMemory = "memory" // answer with what the kernel says of memory
+	CommandTouch  = "touch"  // take memory, write to all its pages, free it, then answer
 )
 
 // A Command is one line to the guest.
@@ -117,4 +122,5 @@ type Command struct {
 	Signal  int    `json:"signal,omitempty"` // of CommandSignal
 	Rows    uint16 `json:"rows,omitempty"`   // of CommandResize
 	Columns uint16 `json:"columns,omitempty"`
+	Bytes   int64  `json:"bytes,omitempty"` // of CommandTouch
 }
