@@ -12,6 +12,7 @@
 //	memory.go      what a machine occupies, and what of it is what
 //	smaps.go       the mappings of a process
 //	pagecache.go   the files that machines share, in the host's page cache
+//	merge.go       the pages of guests' RAM that are equal
 //	balloon.go     RAM that is given back
 //	initramfs.go   what the guest finds in its memory: PID 1, drivers, the image
 //

@@ -53,6 +53,10 @@ type Memory struct {
 	// counts them for all its guests together (SecPageTables of proc_meminfo(5), Linux
 	// 6.1). Under TCG there are none. It is -1 on a host that does not count them.
 	SecondPageTables int64
+	// Merged is how much of Whole KSM has found to be equal to other memory of the
+	// host, and keeps once for all (ksm_merging_pages, Linux 5.19): 0 where KSM is off,
+	// and -1 on a host that does not tell.
+	Merged int64
 }
 
 // QEMU is all that is not the guest's RAM.
@@ -77,6 +81,10 @@ func (m *Machine) Memory(ctx context.Context) (Memory, error) {
 	if errors.Is(err, errNoField) {
 		all.SecondPageTables, err = -1, nil
 	}
+	if err != nil {
+		return all, err
+	}
+	all.Merged, err = merged(m.PID())
 	return all, err
 }
 
