@@ -177,7 +177,7 @@ func (m *model) namespaceTable(group []*platform) *table {
 				cell += " *"
 				foreign = true
 				if g, told := m.run.GuestNamespaces(p.Name)[k]; told {
-					cell += map[bool]string{true: " its guest's", false: " its own"}[g == n]
+					cell += map[bool]string{true: " guest's", false: " its own"}[g == n]
 					within = true
 				}
 			case onHost && n == h:
@@ -193,7 +193,7 @@ func (m *model) namespaceTable(group []*platform) *table {
 		t.Notes = append(t.Notes, "* a number of another kernel, which says nothing about the host's namespaces, equal or not.")
 	}
 	if within {
-		t.Notes = append(t.Notes, "Of a container in a guest: its own, or its guest's: the number that the guest's first process has.")
+		t.Notes = append(t.Notes, "Of a container in a guest: its own, or the guest's, that of its first process.")
 	}
 	return t
 }

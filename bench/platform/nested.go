@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"vmctr/vm/guest/wire"
+	"vmctr/vm/kernel"
 )
 
 func init() { register(nested{machine{"q35"}}) }
@@ -32,6 +33,9 @@ func (p nested) Prepare(ctx context.Context, w Workload) (Prepared, error) {
 		Spec: spec, Disks: w.Image.Disks, Container: true,
 		Dir: w.Dir, Cache: w.Cache, Kernel: w.Kernel, Memory: w.Memory, CPUs: w.CPUs,
 	}.Machine(ctx, p.typ)
+	if missing, ok := errors.AsType[*kernel.MissingModuleError](err); ok {
+		return nil, &UnavailableError{Reason: missing.Error(), Fix: "take a distribution's kernel, which has what containers need: --kernel FILE"}
+	}
 	if err != nil {
 		return nil, err
 	}
