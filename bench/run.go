@@ -50,6 +50,7 @@ type runCommand struct {
 	Workdir     string   `short:"w" help:"The folder that the program begins in." placeholder:"DIR"`
 	Explain     bool     `help:"Show on the standard error how the container is made: each system call, and the microseconds that it took."`
 	On          string   `help:"Run it in a virtual machine of this kind instead of a container: vm-q35. It has loopback alone, and -m bytes of memory (512m) with --cpus processors (1)." placeholder:"PLATFORM"`
+	Disk        []string `sep:"none" help:"With --on: a disk of the machine, /dev/vda and so on: a file, raw or qcow2, or a block device. 'overlay', the default: what the machine writes is thrown away with it, and several may have the same disk at once; 'rw': it is written; 'ro': it cannot be." placeholder:"FILE[:overlay|:rw|:ro]"`
 	Entrypoint  *string  `help:"The program, in place of the image's." placeholder:"PROGRAM"`
 }
 
@@ -62,8 +63,11 @@ const (
 
 func (c *runCommand) Run(s streams) error {
 	run := c.run
-	if c.On != "" {
+	switch {
+	case c.On != "":
 		run = c.runOn
+	case len(c.Disk) > 0:
+		return &exitError{exitRun, errors.New("--disk: a container has no disks, but folders of the host (--volume); a machine has: --on vm-q35")}
 	}
 	code, err := run(context.Background(), s)
 	if err != nil {

@@ -129,6 +129,10 @@ func (b *box) machine(ctx context.Context, s streams) (cfg vm.Config, err error)
 	if err != nil {
 		return cfg, err
 	}
+	disks, err := openDisks(b.Disk, b.run.Dir)
+	if err != nil {
+		return cfg, err
+	}
 	image, err := openImage(ctx, b.image, b.Platform)
 	if err == nil && !runsHere(image.platform) { // the host's emulator, which it has, is not in the guest
 		err = fmt.Errorf("the image %s is for %s, and the machine has this host's processor, for %s", image.name, images.FormatPlatform(image.platform), images.FormatPlatform(images.HostPlatform()))
@@ -149,8 +153,9 @@ func (b *box) machine(ctx context.Context, s streams) (cfg vm.Config, err error)
 	typ, _ := platform.MachineType(b.On)
 	cfg, _, err = platform.Guest{
 		Spec: b.spec, Layers: image.dirs, Disks: image.disks, Cover: []string{cover}, Streams: true, Input: b.Interactive,
-		Dir: b.run.Dir, Cache: cacheDir(), Kernel: kernelOptions(""), Memory: memory, CPUs: cpus,
+		Dir: b.run.Dir, Cache: cacheDir(), Kernel: kernelOptions(""), Memory: memory, CPUs: cpus, Modules: driversFor(disks),
 	}.Machine(ctx, typ)
+	cfg.Disks = disks
 	cfg.Name, cfg.Dir = b.run.ID, filepath.Join(b.run.Dir, "machine")
 	if isRoot() {
 		cfg.Cgroup = "/" + b.run.ID

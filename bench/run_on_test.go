@@ -270,6 +270,9 @@ func TestRunOnRefuses(t *testing.T) {
 		{"--on vm-q35 --init x", "has an init"},
 		{"--on vm-q35 --pids-limit 5 x", "limits of a machine"},
 		{"--on vm-q35 --userns host x", "users of its own"},
+		{"--disk x x", "a container has no disks"},
+		{"--on vm-q35 --disk missing x", "the disk missing: no such file"},
+		{"--on vm-q35 --disk /:rw x", "the disk /: it is a folder"},
 	} {
 		_, stderr, code := benchRun(t, strings.Fields(tt.args)...)
 		if code != exitRun || !strings.Contains(stderr, tt.want) {

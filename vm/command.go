@@ -115,8 +115,10 @@ func (c Config) machine() []string {
 
 // The bus has 32 slots, and an image may have more layers than that. But a device
 // in a slot may have eight functions, each of which is a device for the guest: so
-// eight disks share a slot. Slots below and above are left to what else there is.
+// eight disks share a slot. Slots below and above are left to what else there is: each
+// of the machine's own disks has one of those below, and so comes first for the guest.
 const (
+	maxDisks       = 8
 	firstLayerSlot = 0x0e
 	slotFunctions  = 8
 	maxLayers      = (0x1f - firstLayerSlot) * slotFunctions // q35 has its own devices in slot 0x1f

@@ -45,7 +45,7 @@ type Config struct {
 	// the initramfs: read-only, each with a serial number by which the guest finds
 	// it (wire.Serial). At most 136.
 	Layers []string
-	Disks  []Disk // which the guest finds as /dev/vda and so on, behind the layers
+	Disks  []Disk // which the guest finds as /dev/vda and so on, before the layers; at most 8
 	// Network is the machine's network card; nil for none.
 	Network *Network
 	// Streams adds ports for the workload's standard error and input.
@@ -108,6 +108,9 @@ func (c Config) check() error {
 		return bad("CPUs", "%d: it needs at least one", c.CPUs)
 	case c.Memory < 1<<20 || c.Memory%(1<<20) != 0:
 		return bad("memory", "%d bytes are not whole MiB", c.Memory)
+	}
+	if len(c.Disks) > maxDisks {
+		return bad("disks", "%d: it has room for %d", len(c.Disks), maxDisks)
 	}
 	for _, d := range c.Disks {
 		if err := d.check(); err != nil {

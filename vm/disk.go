@@ -71,7 +71,7 @@ func OpenDisk(path string) (d Disk, size int64, err error) {
 	case st.IsDir():
 		return fail(errors.New("it is a folder; a disk is a file, or a block device"))
 	case !st.Mode().IsRegular() && st.Mode()&(os.ModeDevice|os.ModeCharDevice) != os.ModeDevice:
-		return fail(fmt.Errorf("it is neither a file nor a block device, but of the type %v", st.Mode().Type()))
+		return fail(errors.New("it is neither a file nor a block device"))
 	}
 	f, err := os.Open(path)
 	if err != nil {

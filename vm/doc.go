@@ -23,7 +23,8 @@
 // A small image is in the initramfs, and so in the guest's memory. A larger one is
 // on disks, one for each of its layers, read-only (package images/erofs writes
 // them): virtio-blk devices with serial numbers, which PID 1 mounts and joins by an
-// overlay, as package container joins folders. What the guest writes is in memory.
+// overlay, as package container joins folders. What the guest writes is in memory, but
+// for what it writes to disks of its own.
 //
 // Four descriptors connect it. QMP, by which the host controls QEMU (vm/qmp);
 // two ports of a virtio-serial device, one for the workload's standard output

@@ -34,6 +34,7 @@ type Guest struct {
 	// Container has the program started as a container in the guest, whose layers
 	// are the disks.
 	Container bool
+	Modules   []string // drivers, as in vm.Initramfs
 
 	Streams, Input bool // as in vm.Initramfs
 
@@ -68,7 +69,7 @@ func (g Guest) Machine(ctx context.Context, typ string) (cfg vm.Config, facts Fa
 	if err != nil {
 		return cfg, facts, err
 	}
-	i := vm.Initramfs{Guest: guest, Kernel: k, Spec: g.Spec, Streams: g.Streams, Input: g.Input, Container: g.Container}
+	i := vm.Initramfs{Guest: guest, Kernel: k, Spec: g.Spec, Streams: g.Streams, Input: g.Input, Container: g.Container, Modules: g.Modules}
 	disks, where, err := g.place(ctx, i)
 	if err != nil {
 		return cfg, facts, err
