@@ -75,6 +75,7 @@ var chosen = struct {
 }{by: map[string]Choice{}}
 
 func choose(ctx context.Context, qemu string) (Choice, error) {
+	hostTSC() // now, so that no start pays for it
 	kvm, err := os.OpenFile("/dev/kvm", os.O_RDWR, 0)
 	if err != nil {
 		c := Choice{Accelerator: TCG}

@@ -1,6 +1,7 @@
 package vm
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -49,7 +50,7 @@ func (c Config) command() []string {
 	add := func(args ...string) { cmd = append(cmd, args...) }
 
 	add("-name", escape(c.Name))
-	if !c.DefaultDevices {
+	if !c.Defaults {
 		// What the machine is made of is said here and nowhere else: no default
 		// devices, no configuration files of the host.
 		add("-nodefaults", "-no-user-config")
@@ -105,10 +106,17 @@ func (c Config) command() []string {
 // machine is what the machine is made of, before anything is plugged in.
 func (c Config) machine() []string {
 	t := machineTypes[c.Type]
-	m := []string{"-machine", strings.Join(append([]string{c.Type, "accel=" + string(c.Accelerator)}, t.options...), ",")}
-	m = append(m, "-cpu", c.cpu(), "-smp", strconv.Itoa(c.CPUs), "-m", strconv.FormatInt(c.Memory>>20, 10)+"M")
+	options := []string{c.Type, "accel=" + string(c.Accelerator)}
+	if !c.Defaults {
+		options = append(options, t.options...)
+	}
+	m := []string{"-machine", strings.Join(options, ",")}
+	if cpu := cmp.Or(c.CPU, c.cpu()); !c.Defaults {
+		m = append(m, "-cpu", cpu)
+	}
+	m = append(m, "-smp", strconv.Itoa(c.CPUs), "-m", strconv.FormatInt(c.Memory>>20, 10)+"M")
 	if c.Firmware != "" {
-		m = append(m, "-bios", firmwareFiles[c.Firmware])
+		m = append(m, "-bios", t.firmware[c.Firmware])
 	}
 	return m
 }
@@ -134,46 +142,34 @@ func layerAddress(i int) string {
 
 // A machineType is what is to be known of one.
 type machineType struct {
-	options  []string // of -machine: they leave out what it brings and nobody here uses
-	firmware string   // its own, of the names that Config.Firmware has; "" for none
-	arch     string   // of its processor, as Go names it; "" for amd64
+	options  []string          // of -machine: they leave out what it brings and nobody here uses
+	firmware map[string]string // the files, beside QEMU's program, of the names that Config.Firmware has; none if QEMU starts its kernel itself
+	arch     string            // of its processor, as Go names it; "" for amd64
 }
 
 // machineTypes are the types that are known here (qemu-system-x86_64 -machine help).
 var machineTypes = map[string]machineType{
 	// The PC of 1996: an Intel 440FX, with a PCI bus.
-	"pc": {firmware: SeaBIOS},
+	"pc": {
+		options:  []string{"usb=off", "vmport=off"},
+		firmware: map[string]string{SeaBIOS: "bios-256k.bin", Qboot: "qboot.rom"},
+	},
 	// A PC of 2009: an Intel Q35, with a PCI Express bus.
-	"q35": {options: []string{"usb=off", "sata=off", "smbus=off", "vmport=off"}, firmware: SeaBIOS},
-	// No PC of any year: what a cloud needs, and no more. PCI Express is an option, and
-	// distributions' kernels find the bus by ACPI alone.
-	"microvm": {options: []string{"acpi=on", "pcie=on", "rtc=on"}, firmware: Qboot},
+	"q35": {
+		options:  []string{"usb=off", "sata=off", "smbus=off", "vmport=off"},
+		firmware: map[string]string{SeaBIOS: "bios-256k.bin", Qboot: "qboot.rom"},
+	},
+	// No PC of any year: what a cloud needs, and no more (QEMU, system/i386/microvm).
+	// PCI Express is an option, and distributions' kernels find the bus by ACPI alone.
+	// Its ACPI is of the kind without a PC's clock and interrupt controller, so Linux
+	// would not use them; without the calendar clock it waits for one for two seconds.
+	"microvm": {
+		options:  []string{"acpi=on", "pcie=on", "rtc=on", "pit=off", "pic=off"},
+		firmware: map[string]string{SeaBIOS: "bios-microvm.bin", Qboot: "qboot.rom"},
+	},
 	// No board of any year either: QEMU's own, of arm64 processors, with a PCI Express
 	// bus, which kernels find by the device tree that QEMU gives them (virt.rst).
 	"virt": {options: []string{"gic-version=max"}, arch: "arm64"},
-}
-
-// firmwareFiles are what QEMU has them in, beside its program.
-var firmwareFiles = map[string]string{SeaBIOS: "bios-256k.bin", Qboot: "qboot.rom"}
-
-// cmdline is the kernel's command line (Documentation/admin-guide/
-// kernel-parameters.rst). Quiet is not for looks: each byte on the console is
-// an exit to QEMU. Errors and panics are printed all the same. After a panic
-// it reboots at once, which ends the machine.
-func (c Config) cmdline() string {
-	words := []string{"console=" + c.architecture().console, "quiet", "panic=-1"}
-	if c.Accelerator == TCG && Architecture(c.Type) == "amd64" {
-		// An emulator that a busy host gives no time misses ticks, by which the
-		// kernel checks its timer, and it panics. Under KVM it knows, and does not.
-		words = append(words, "no_timer_check")
-	}
-	if n := c.Network; n != nil && n.Address.IsValid() {
-		words = append(words, wire.NetworkVariable+"="+n.setting())
-	}
-	if c.Cmdline != "" {
-		words = append(words, c.Cmdline)
-	}
-	return strings.Join(words, " ")
 }
 
 // escape writes a value of a QEMU option, in which a comma would end it.

@@ -33,10 +33,15 @@ type Config struct {
 	Firmware    string      // SeaBIOS or Qboot; "" for the type's own
 	Accelerator Accelerator // who runs the guest's instructions
 	CPUs        int
-	Memory      int64 // RAM of the guest in bytes, whole MiB
-	// DefaultDevices adds what QEMU gives a machine of which nothing is said: a
-	// screen, a disk drive, a network. It is what leaving them out is held against.
-	DefaultDevices bool
+	Memory      int64  // RAM of the guest in bytes, whole MiB
+	CPU         string // model (qemu-system-x86_64 -cpu help); "" for one that suits the accelerator
+	// Defaults leaves to QEMU all that it has a default for: devices (a screen, a disk
+	// drive, a network), the type's options, the CPU's model; and to the kernel what
+	// it does when it starts. It is what choosing them is held against.
+	Defaults bool
+	// TSC is the frequency in kHz of the counter by which an emulated guest tells the
+	// time. Start measures it, if it is 0.
+	TSC int64
 
 	Kernel    string // path of an ELF file with a PVH entry, or of a bzImage; on arm64, of an Image
 	Initramfs string // path, as [Initramfs.Write] makes it
@@ -88,8 +93,7 @@ func (c Config) check() error {
 			return bad(f.field, "%q holds a NUL", f.value)
 		}
 	}
-	_, knownType := machineTypes[c.Type]
-	_, knownFirmware := firmwareFiles[c.Firmware]
+	t, knownType := machineTypes[c.Type]
 	if n := c.Network; n != nil {
 		if wrong := n.check(); wrong != "" {
 			return bad("network", "%s", wrong)
@@ -98,10 +102,10 @@ func (c Config) check() error {
 	switch {
 	case !knownType:
 		return bad("type", "%q is none of %q", c.Type, slices.Sorted(maps.Keys(machineTypes)))
-	case c.Firmware != "" && !knownFirmware:
-		return bad("firmware", "%q is none of %q", c.Firmware, slices.Sorted(maps.Keys(firmwareFiles)))
-	case c.Firmware != "" && machineTypes[c.Type].firmware == "":
+	case c.Firmware != "" && len(t.firmware) == 0:
 		return bad("firmware", "%q: a machine of type %s has none, QEMU itself starts its kernel", c.Firmware, c.Type)
+	case c.Firmware != "" && t.firmware[c.Firmware] == "":
+		return bad("firmware", "%q is none of %q", c.Firmware, slices.Sorted(maps.Keys(t.firmware)))
 	case len(c.Layers) > maxLayers:
 		return bad("layers", "%d: it has room for %d disks of layers", len(c.Layers), maxLayers)
 	case c.CPUs < 1:

@@ -3,12 +3,14 @@
 //
 //	config.go      what a machine is made of
 //	command.go     the QEMU command line that makes it (qemu-system-x86_64(1))
+//	cmdline.go     the kernel's command line
 //	machine.go     start, watch, stop
 //	control.go     what the guest reports, on the host's clock
 //	disk.go        the host's files as its disks
 //	qcow2.go       an overlay over a disk, which is written instead of it
 //	accelerator.go who runs the guest's instructions: the CPU or an emulator
 //	bootsector.go  the smallest guest there is, which finds that out
+//	tsc.go         the counter by which an emulated guest tells the time
 //	memory.go      what a machine occupies, and what of it is what
 //	smaps.go       the mappings of a process
 //	pagecache.go   the files that machines share, in the host's page cache

@@ -55,6 +55,9 @@ func Start(ctx context.Context, cfg Config) (_ *Machine, err error) {
 			}
 		}
 	}()
+	if m.cfg.TSC == 0 {
+		m.cfg.TSC = hostTSC()
+	}
 	if err := m.launch(ctx); err != nil {
 		return nil, fmt.Errorf("starting QEMU: %w", err)
 	}

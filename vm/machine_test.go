@@ -292,3 +292,20 @@ func TestStartFails(t *testing.T) {
 		})
 	}
 }
+
+// TestTypes boots the machine types that the other tests do not.
+func TestTypes(t *testing.T) {
+	c := machineOf(t, "vmctr/bench/workload", "", "idle")
+	for _, tt := range []struct{ typ, firmware string }{{"pc", Qboot}, {"microvm", ""}} {
+		t.Run(tt.typ, func(t *testing.T) {
+			c.Type, c.Firmware = tt.typ, tt.firmware
+			m, lines := start(t, c)
+			if !m.Running(within(t)) {
+				t.Fatal(m.Err())
+			}
+			if !lines.Scan() {
+				t.Errorf("no output: %v", lines.Err())
+			}
+		})
+	}
+}

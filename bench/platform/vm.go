@@ -14,7 +14,11 @@ import (
 	"vmctr/vm/kernel"
 )
 
-func init() { register(machine{"q35"}) }
+func init() {
+	for _, typ := range []string{"microvm", "pc", "q35"} {
+		register(machine{typ})
+	}
+}
 
 // machine is a QEMU machine of one type, which boots a stock kernel into the
 // image.
