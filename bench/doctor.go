@@ -219,7 +219,24 @@ func overlay() finding {
 
 // machine looks at what virtual machines need.
 func machine(ctx context.Context, given string) []finding {
-	return append(emulator(ctx), guestKernel(given))
+	return append(emulator(ctx), guestKernel(given), foreignMachine())
+}
+
+// foreignMachine looks at what a machine with another processor needs.
+func foreignMachine() finding {
+	f := finding{what: "arm64 guests", optional: true}
+	path, err := vm.FindFor("arm64")
+	if err == nil {
+		o := kernelOptions("")
+		o.Arch = "arm64"
+		var k *kernel.Kernel
+		if k, err = kernel.Find(o); err == nil {
+			f.ok, f.text = true, fmt.Sprintf("emulated (bench run --on vm-virt), by %s; %v", path, k)
+			return f
+		}
+	}
+	f.text, f.fix = err.Error(), "for bench run --on vm-virt alone: sudo scripts/setup arm64"
+	return f
 }
 
 // emulator looks for QEMU, and has it run a boot sector.

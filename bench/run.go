@@ -49,7 +49,7 @@ type runCommand struct {
 	Rm          bool     `help:"Accepted, and always so: nothing of a container stays."`
 	Workdir     string   `short:"w" help:"The folder that the program begins in." placeholder:"DIR"`
 	Explain     bool     `help:"Show on the standard error how the container is made: each system call, and the microseconds that it took."`
-	On          string   `help:"Run it in a virtual machine of this kind instead of a container: vm-q35. It has loopback alone, and -m bytes of memory (512m) with --cpus processors (1)." placeholder:"PLATFORM"`
+	On          string   `help:"Run it in a virtual machine of this kind instead of a container: vm-q35; or vm-virt, an emulated one for images of linux/arm64. It has loopback alone, and -m bytes of memory (512m) with --cpus processors (1)." placeholder:"PLATFORM"`
 	Disk        []string `sep:"none" help:"With --on: a disk of the machine, /dev/vda and so on: a file, raw or qcow2, or a block device. 'overlay', the default: what the machine writes is thrown away with it, and several may have the same disk at once; 'rw': it is written; 'ro': it cannot be." placeholder:"FILE[:overlay|:rw|:ro]"`
 	Entrypoint  *string  `help:"The program, in place of the image's." placeholder:"PROGRAM"`
 }
@@ -185,7 +185,7 @@ func (b *box) prepare(ctx context.Context, s streams) error {
 			return err
 		}
 	}
-	image, err := openImage(ctx, b.image, b.Platform)
+	image, err := openImage(ctx, b.image, b.Platform, checkPlatform)
 	if err != nil {
 		return err
 	}

@@ -21,14 +21,13 @@ type imageTree struct {
 	name   string
 	dirs   []string
 	config v1.Config
-	// platform is what its programs are for; a folder does not say.
-	platform v1.Platform
 	// disks gives the layers as disks, for a machine; nil for a folder.
 	disks func(context.Context) ([]string, error)
 }
 
-// openImage finds an image by the name that the user gave.
-func openImage(ctx context.Context, name, platform string) (imageTree, error) {
+// openImage finds an image by the name that the user gave, and asks check whether
+// what runs it can.
+func openImage(ctx context.Context, name, platform string, check func(*images.Image) error) (imageTree, error) {
 	var img *images.Image
 	p, err := parsePlatform(platform)
 	if err != nil {
@@ -58,7 +57,7 @@ func openImage(ctx context.Context, name, platform string) (imageTree, error) {
 		img, err = named(name, p)
 	}
 	if err == nil {
-		err = checkPlatform(img)
+		err = check(img)
 	}
 	if err != nil {
 		return imageTree{}, err
@@ -67,7 +66,7 @@ func openImage(ctx context.Context, name, platform string) (imageTree, error) {
 	if err != nil {
 		return imageTree{}, err
 	}
-	return imageTree{name: name, dirs: dirs, config: img.Config.Config, platform: img.Platform(), disks: img.Disks}, nil
+	return imageTree{name: name, dirs: dirs, config: img.Config.Config, disks: img.Disks}, nil
 }
 
 // named finds an image of the store.

@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"syscall"
@@ -16,7 +17,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vmctr/bench/platform"
-	"vmctr/images"
 	"vmctr/vm"
 )
 
@@ -38,7 +38,7 @@ const (
 // checkOn refuses the flags that mean nothing in a machine.
 func (c *runCommand) checkOn() error {
 	if _, ok := platform.MachineType(c.On); !ok {
-		return fmt.Errorf("--on %s: there is no such virtual machine; the platforms are: %q, and those of them that begin with vm- are machines", c.On, platform.Names())
+		return fmt.Errorf("--on %s: there is no such virtual machine; there are: %q", c.On, platform.Machines())
 	}
 	for _, f := range []struct {
 		flag  string
@@ -133,10 +133,12 @@ func (b *box) machine(ctx context.Context, s streams) (cfg vm.Config, err error)
 	if err != nil {
 		return cfg, err
 	}
-	image, err := openImage(ctx, b.image, b.Platform)
-	if err == nil && !runsHere(image.platform) { // the host's emulator, which it has, is not in the guest
-		err = fmt.Errorf("the image %s is for %s, and the machine has this host's processor, for %s", image.name, images.FormatPlatform(image.platform), images.FormatPlatform(images.HostPlatform()))
+	typ, _ := platform.MachineType(b.On)
+	wanted := b.Platform
+	if arch := vm.Architecture(typ); wanted == "" && arch != runtime.GOARCH {
+		wanted = arch
 	}
+	image, err := openImage(ctx, b.image, wanted, b.checkMachine)
 	if err != nil {
 		return cfg, err
 	}
@@ -150,7 +152,6 @@ func (b *box) machine(ctx context.Context, s streams) (cfg vm.Config, err error)
 	if err != nil {
 		return cfg, err
 	}
-	typ, _ := platform.MachineType(b.On)
 	cfg, _, err = platform.Guest{
 		Spec: b.spec, Layers: image.dirs, Disks: image.disks, Cover: []string{cover}, Streams: true, Input: b.Interactive,
 		Dir: b.run.Dir, Cache: cacheDir(), Kernel: kernelOptions(""), Memory: memory, CPUs: cpus, Modules: driversFor(disks),

@@ -14,7 +14,9 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	processor "golang.org/x/sys/cpu"
 
+	"vmctr/bench/platform"
 	"vmctr/images"
+	"vmctr/vm"
 )
 
 // binfmtMisc is where the kernel shows the interpreters that execute programs
@@ -45,6 +47,28 @@ func checkPlatform(img *images.Image) error {
 		return fmt.Errorf("%w: the emulator %s is not found inside a container; one registered with the flag F is (Debian's qemu-user-static)", err, name)
 	}
 	return nil // by emulation
+}
+
+// checkMachine tells whether the processor of the machine executes the programs of
+// an image. A host may have an emulator for others, which is not in the guest.
+func (c *runCommand) checkMachine(img *images.Image) error {
+	of, has := img.Platform(), machinePlatform(c.On)
+	if has.Architecture == images.HostPlatform().Architecture && runsHere(of) || of.Architecture == "" || images.Runs(has, of) {
+		return nil
+	}
+	err := fmt.Errorf("the image %s is for %s, and the machine %s has a processor for %s", img.Name, images.FormatPlatform(of), c.On, images.FormatPlatform(has))
+	for _, name := range platform.Machines() {
+		if p := machinePlatform(name); images.Runs(p, of) {
+			return fmt.Errorf("%w: --on %s has one for %s", err, name, images.FormatPlatform(p))
+		}
+	}
+	return err
+}
+
+// machinePlatform is what a virtual machine's processor executes.
+func machinePlatform(name string) v1.Platform {
+	typ, _ := platform.MachineType(name)
+	return v1.Platform{OS: "linux", Architecture: vm.Architecture(typ)}
 }
 
 // runsHere tells whether the processor executes what is for a platform. An image

@@ -2,6 +2,7 @@ package vm
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"os/exec"
@@ -86,4 +87,16 @@ func (c Config) cpu() string {
 		return "host"
 	}
 	return c.architecture().emulated
+}
+
+// ChooseFor is [Choose] for machines of an architecture. KVM lets a processor run
+// its own instructions, so it is no choice for another's.
+func ChooseFor(ctx context.Context, qemu, arch string) (Choice, error) {
+	switch {
+	case arch != runtime.GOARCH:
+		return Choice{Accelerator: TCG, Reason: fmt.Sprintf("the machine's processor is of %s, and this host's of %s, which does not execute its instructions", arch, runtime.GOARCH)}, nil
+	case arch != "amd64":
+		return Choice{Accelerator: TCG, Reason: "whether KVM works is found out by running a boot sector, and there is none for " + arch}, nil
+	}
+	return Choose(ctx, qemu)
 }

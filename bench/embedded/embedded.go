@@ -13,7 +13,7 @@ import (
 //go:embed all:bin
 var files embed.FS
 
-// architectures are those that the workload is built for.
+// architectures are those that the workload and PID 1 of a guest are built for.
 var architectures = []string{"amd64", "arm64"}
 
 // Workload is the static program that is measured (bench/workload), for this
@@ -34,8 +34,8 @@ func Workloads() (map[string][]byte, error) {
 	return all, nil
 }
 
-// Guest is PID 1 of a guest (vm/guest).
-func Guest() ([]byte, error) { return program("guest") }
+// Guest is PID 1 of a guest (vm/guest) with a processor of an architecture.
+func Guest(architecture string) ([]byte, error) { return program("guest-" + architecture) }
 
 func program(name string) ([]byte, error) {
 	b, err := files.ReadFile("bin/" + name)

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -49,15 +50,17 @@ type Guest struct {
 // guests' instructions, unpacks the kernel, writes the initramfs, and the image's
 // disks unless it is small. What is left to say is the machine's name and folder.
 func (g Guest) Machine(ctx context.Context, typ string) (cfg vm.Config, facts Facts, err error) {
-	qemu, err := vm.Find()
+	arch := vm.Architecture(typ)
+	qemu, err := findQEMU(arch)
 	if err != nil {
-		return cfg, facts, &UnavailableError{Reason: err.Error(), Fix: fixQEMU}
+		return cfg, facts, err
 	}
+	g.Kernel.Arch = arch
 	k, err := kernel.Find(g.Kernel)
 	if err != nil {
-		return cfg, facts, &UnavailableError{Reason: err.Error(), Fix: "fetch one: sudo scripts/setup; or name one: --kernel FILE"}
+		return cfg, facts, &UnavailableError{Reason: err.Error(), Fix: "fetch one: " + setup(arch) + "; or name one: --kernel FILE"}
 	}
-	choice, err := vm.Choose(ctx, qemu)
+	choice, err := vm.ChooseFor(ctx, qemu, arch)
 	if err != nil {
 		return cfg, facts, err
 	}
@@ -65,7 +68,7 @@ func (g Guest) Machine(ctx context.Context, typ string) (cfg vm.Config, facts Fa
 	if err != nil {
 		return cfg, facts, err
 	}
-	guest, err := embedded.Guest()
+	guest, err := embedded.Guest(arch)
 	if err != nil {
 		return cfg, facts, err
 	}
@@ -101,6 +104,22 @@ func (g Guest) Machine(ctx context.Context, typ string) (cfg vm.Config, facts Fa
 	}
 	facts.Parts, err = parts(image, initramfs, disks)
 	return cfg, facts, err
+}
+
+// findQEMU finds the QEMU of machines of an architecture.
+func findQEMU(arch string) (path string, err error) {
+	if path, err = vm.FindFor(arch); err != nil {
+		return "", &UnavailableError{Reason: err.Error(), Fix: "install it: " + setup(arch) + ", or apt-get install " + vm.Package(arch)}
+	}
+	return path, nil
+}
+
+// setup is the command that gets what machines of an architecture need.
+func setup(arch string) string {
+	if arch == runtime.GOARCH {
+		return "sudo scripts/setup"
+	}
+	return "sudo scripts/setup " + arch
 }
 
 // parts are the files that a guest boots from.

@@ -26,7 +26,7 @@ import (
 func TestGuestLayers(t *testing.T) {
 	busybox, err := exec.LookPath("busybox")
 	if err == nil {
-		_, err = embedded.Guest()
+		_, err = embedded.Guest("amd64")
 	}
 	if err == nil {
 		err = machine{"q35"}.Available(t.Context())

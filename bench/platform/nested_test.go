@@ -72,7 +72,7 @@ func TestNestedIdentity(t *testing.T) {
 func TestNestedLimits(t *testing.T) {
 	busybox, err := exec.LookPath("busybox")
 	if err == nil {
-		_, err = embedded.Guest()
+		_, err = embedded.Guest("amd64")
 	}
 	if err == nil {
 		err = machine{"q35"}.Available(t.Context())

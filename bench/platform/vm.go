@@ -29,10 +29,8 @@ func (p machine) Info() Info {
 }
 
 func (p machine) Available(context.Context) error {
-	if _, err := vm.Find(); err != nil {
-		return &UnavailableError{Reason: err.Error(), Fix: fixQEMU}
-	}
-	return nil
+	_, err := findQEMU(vm.Architecture(p.typ))
+	return err
 }
 
 // Prepare makes all that the guests share: the kernel, the initramfs, and disks
@@ -54,10 +52,17 @@ func (p machine) Prepare(ctx context.Context, w Workload) (Prepared, error) {
 	return &preparedMachine{w: w, config: config, facts: facts}, nil
 }
 
-const fixQEMU = "install it: sudo scripts/setup, or apt-get install qemu-system-x86"
+// foreign is the machine with another processor than this host's. It is no platform
+// to be measured: that it runs at all is its point, and an emulator's time beside a
+// container's that runs other instructions compares nothing.
+var foreign = machine{"virt"}
 
-// MachineType is the QEMU machine type of a platform that is a virtual machine.
+// MachineType is the QEMU machine type of a virtual machine: of a platform that is
+// one, or vm-virt.
 func MachineType(name string) (typ string, ok bool) {
+	if name == foreign.Info().Name {
+		return foreign.typ, true
+	}
 	for _, p := range all {
 		if m, isMachine := p.(machine); isMachine && p.Info().Name == name {
 			return m.typ, true
@@ -66,9 +71,24 @@ func MachineType(name string) (typ string, ok bool) {
 	return "", false
 }
 
+// Machines are the names that MachineType knows.
+func Machines() []string {
+	var names []string
+	for _, p := range All() {
+		if _, isMachine := p.(machine); isMachine {
+			names = append(names, p.Info().Name)
+		}
+	}
+	return append(names, foreign.Info().Name)
+}
+
 // bootable is the form of a kernel that boots fastest: unpacked ahead, if it can
 // be entered so.
 func bootable(k *kernel.Kernel, cache string) (path, format string, err error) {
+	if k.Arch == "arm64" {
+		path, err = k.Plain(cache)
+		return path, "Image", err
+	}
 	path, err = k.ELF(cache)
 	if err == nil {
 		var content []byte
