@@ -127,15 +127,11 @@ func noKVM(err error) (reason, fix string) {
 func boot(ctx context.Context, qemu string, a Accelerator, deadline time.Duration) (time.Duration, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, deadline, fmt.Errorf("a boot sector did not end within %v", deadline.Round(time.Millisecond)))
 	defer cancel()
-	disk, err := memfd("boot sector")
+	disk, err := bootDisk(sumSector())
 	if err != nil {
 		return 0, err
 	}
 	defer disk.Close()
-	sector := bootSector()
-	if _, err := disk.Write(sector[:]); err != nil {
-		return 0, err
-	}
 	var stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, qemu,
 		"-name", "boot-sector", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
@@ -156,7 +152,7 @@ func boot(ctx context.Context, qemu string, a Accelerator, deadline time.Duratio
 	switch exit, failed := errors.AsType[*exec.ExitError](err); {
 	case ctx.Err() != nil:
 		return 0, context.Cause(ctx)
-	case failed && exit.ExitCode() == bootSectorStatus():
+	case failed && exit.ExitCode() == sumStatus():
 		return took, nil
 	case err == nil:
 		err = errors.New("QEMU ended before the boot sector did")

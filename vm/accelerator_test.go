@@ -37,7 +37,7 @@ func TestBootSector(t *testing.T) {
 	if took <= 0 {
 		t.Errorf("took %v", took)
 	}
-	if s := bootSectorStatus(); s == 0 || s == 1 {
+	if s := sumStatus(); s == 0 || s == 1 {
 		t.Errorf("the status %d of a guest that ran cannot be told from an error of QEMU", s)
 	}
 }
@@ -45,7 +45,7 @@ func TestBootSector(t *testing.T) {
 // TestCompare runs stand-ins for QEMU, which are shell scripts, on hosts of
 // every kind.
 func TestCompare(t *testing.T) {
-	right := fmt.Sprintf("exit %d", bootSectorStatus())
+	right := fmt.Sprintf("exit %d", sumStatus())
 	for _, tt := range []struct {
 		name, tcg, kvm string
 		want           Accelerator

@@ -20,12 +20,16 @@ const (
 	roleInput   = "input"   // likewise, its standard input
 	roleConsole = "console" // a file: the serial console
 	roleTrace   = "trace"   // a file: what the firmware asks QEMU for
+	roleBoot    = "boot"    // with a boot sector, the file of the disk that it is on
 	roleTap     = "tap"     // with a tap, the file whose other end is a port of a bridge
 	roleVhost   = "vhost"   // with Network.Vhost, the kernel's own end of the card
 )
 
 // descriptors are the roles of QEMU's descriptors, the first being number 3.
 func (c Config) descriptors() []string {
+	if c.BootSector != nil {
+		return []string{roleQMP, roleOutput, roleTrace, roleBoot}
+	}
 	roles := []string{roleQMP, roleConsole, roleControl, roleOutput, roleTrace}
 	if c.Streams {
 		roles = append(roles, roleError, roleInput)
@@ -67,9 +71,15 @@ func (c Config) command() []string {
 	add("-msg", "timestamp=on", "-trace", "fw_cfg_select", "-D", "/proc/self/fd/"+c.fd(roleTrace))
 
 	add(c.machine()...)
-	add("-kernel", c.Kernel, "-initrd", c.Initramfs, "-append", c.cmdline())
-
+	if c.BootSector == nil {
+		add("-kernel", c.Kernel, "-initrd", c.Initramfs, "-append", c.cmdline())
+	}
 	add("-chardev", "socket,id=qmp,server=on,wait=off,fd="+c.fd(roleQMP), "-mon", "chardev=qmp,mode=control")
+	if c.BootSector != nil {
+		add("-drive", "if=none,format=raw,readonly=on,id=boot,file=/proc/self/fd/"+c.fd(roleBoot), "-device", "virtio-blk-pci,drive=boot")
+		add("-chardev", "socket,id=output,fd="+c.fd(roleOutput), "-device", fmt.Sprintf("isa-debugcon,iobase=%#x,chardev=output", OutputIOPort))
+		return cmd
+	}
 	add("-chardev", "file,id=console,path=/proc/self/fd/"+c.fd(roleConsole), "-serial", "chardev:console")
 	add("-device", "virtio-serial-pci")
 	for _, port := range []struct{ role, name string }{

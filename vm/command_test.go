@@ -58,6 +58,7 @@ func TestCommand(t *testing.T) {
 			c.Kernel = "/with,comma/vmlinux"
 			c.Disks = []Disk{{Path: "/images/a.raw"}, {Path: "/images/b,c.qcow2", Format: Qcow2}, {Path: "/images/c.iso", ReadOnly: true}}
 		}},
+		{"boot-sector", func(c *Config) { c.BootSector, c.Kernel, c.Initramfs = SignalSector("x"), "", "" }},
 		{"layers", func(c *Config) {
 			c.Streams = true
 			c.Disks = []Disk{{Path: "/images/scratch.raw"}}
@@ -114,6 +115,9 @@ func TestConfigCheck(t *testing.T) {
 		{`type: "q36" is none of`, func(c *Config) { c.Type = "q36" }},
 		{`firmware: "bios" is none of`, func(c *Config) { c.Firmware = "bios" }},
 		{`firmware: "qboot": a machine of type virt has none`, func(c *Config) { c.Type, c.Firmware = "virt", Qboot }},
+		{`kernel: "/cache/vmlinux", and a boot sector`, func(c *Config) { c.BootSector = SignalSector("x") }},
+		{"boot sector: 1 bytes", func(c *Config) { c.BootSector, c.Kernel, c.Initramfs = []byte{0xf4}, "", "" }},
+		{"boot sector: only the BIOS of a PC", func(c *Config) { c.Type, c.BootSector, c.Kernel, c.Initramfs = "microvm", SignalSector("x"), "", "" }},
 		{"CPUs: 0: it needs at least one", func(c *Config) { c.CPUs = 0 }},
 		{"memory: 1048577 bytes are not whole MiB", func(c *Config) { c.Memory = 1<<20 + 1 }},
 		{"memory: -1048576 bytes", func(c *Config) { c.Memory = -1 << 20 }},

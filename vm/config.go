@@ -46,6 +46,11 @@ type Config struct {
 	Kernel    string // path of an ELF file with a PVH entry, or of a bzImage; on arm64, of an Image
 	Initramfs string // path, as [Initramfs.Write] makes it
 	Cmdline   string // more for the kernel's command line
+	// BootSector is, in the place of all that, a guest with no operating system: the
+	// first sector of a disk that the firmware starts (such as [SignalSector]). It has
+	// no PID 1, no ports and no other devices. What it writes to [OutputIOPort] is its
+	// output.
+	BootSector []byte
 	// Layers are the disks of the image's layers, the lowest first, if it is not in
 	// the initramfs: read-only, each with a serial number by which the guest finds
 	// it (wire.Serial). At most 136.
@@ -86,6 +91,12 @@ func (c Config) check() error {
 		{"name", c.Name}, {"QEMU", c.QEMU}, {"type", c.Type}, {"accelerator", string(c.Accelerator)},
 		{"kernel", c.Kernel}, {"initramfs", c.Initramfs}, {"folder", c.Dir},
 	} {
+		if c.BootSector != nil && (f.field == "kernel" || f.field == "initramfs") {
+			if f.value != "" {
+				return bad(f.field, "%q, and a boot sector in its place", f.value)
+			}
+			continue
+		}
 		if f.value == "" {
 			return bad(f.field, "missing")
 		}
@@ -106,6 +117,10 @@ func (c Config) check() error {
 		return bad("firmware", "%q: a machine of type %s has none, QEMU itself starts its kernel", c.Firmware, c.Type)
 	case c.Firmware != "" && t.firmware[c.Firmware] == "":
 		return bad("firmware", "%q is none of %q", c.Firmware, slices.Sorted(maps.Keys(t.firmware)))
+	case c.BootSector != nil && len(c.BootSector) != sectorSize:
+		return bad("boot sector", "%d bytes: a sector has %d", len(c.BootSector), sectorSize)
+	case c.BootSector != nil && (c.Type != "pc" && c.Type != "q35" || c.Firmware == Qboot):
+		return bad("boot sector", "only the BIOS of a PC, pc or q35, starts what is on a disk")
 	case len(c.Layers) > maxLayers:
 		return bad("layers", "%d: it has room for %d disks of layers", len(c.Layers), maxLayers)
 	case c.CPUs < 1:

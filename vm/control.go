@@ -38,6 +38,13 @@ func openControl(port *os.File) *control {
 	return c
 }
 
+// noControl is that of a guest which has none: no report comes of it.
+func noControl() *control {
+	c := &control{done: make(chan struct{}), changed: make(chan struct{})}
+	close(c.done)
+	return c
+}
+
 // read ends when QEMU does, which holds the other end, or when close is called.
 func (c *control) read() {
 	defer close(c.done)
@@ -155,6 +162,9 @@ func (c *control) send(command wire.Command) error {
 
 // close ends the reader.
 func (c *control) close() error {
+	if c.port == nil {
+		return nil
+	}
 	err := c.port.Close()
 	<-c.done
 	return err

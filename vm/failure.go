@@ -66,7 +66,7 @@ func (m *Machine) Err() error {
 			return m.guestError(m.panicked())
 		}
 	}
-	if _, ok := m.control.find(isRunning); !ok {
+	if _, ok := m.control.find(isRunning); !ok && m.cfg.BootSector == nil {
 		return m.guestError(fmt.Errorf("the guest is not ready: %s", m.progress()))
 	}
 	return nil
@@ -155,6 +155,9 @@ func (m *Machine) said() string {
 
 // tail is the end of a file in memory, as text for people.
 func tail(f *os.File) string {
+	if f == nil {
+		return ""
+	}
 	const most = 4 << 10
 	st, err := f.Stat()
 	if err != nil {

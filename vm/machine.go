@@ -86,6 +86,7 @@ func (m *Machine) launch(ctx context.Context) (err error) {
 			f.Close()
 		}
 	}()
+	m.control = noControl()
 	for _, role := range m.cfg.descriptors() {
 		f, end, err := m.open(role)
 		if err != nil {
@@ -141,6 +142,9 @@ func (m *Machine) open(role string) (f *os.File, end bool, err error) {
 	case roleTrace:
 		m.trace, err = memfd(role)
 		return m.trace, false, err
+	case roleBoot:
+		f, err = bootDisk(m.cfg.BootSector)
+		return f, true, err
 	case roleTap:
 		return m.cfg.Network.Tap, false, nil
 	case roleVhost:

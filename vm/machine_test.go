@@ -90,19 +90,23 @@ func start(t *testing.T, c Config) (m *Machine, lines *bufio.Scanner) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		m.Output().Close()
-		if err := m.Stop(context.Background()); err != nil {
-			t.Error(err)
-		}
-		if _, err := os.Stat(c.Dir); !errors.Is(err, os.ErrNotExist) {
-			t.Errorf("its folder is left: %v", err)
-		}
-		if _, err := os.Stat("/proc/" + strconv.Itoa(m.PID())); !errors.Is(err, os.ErrNotExist) {
-			t.Errorf("its process is left: %v", err)
-		}
-	})
+	t.Cleanup(func() { stopped(t, m) })
 	return m, bufio.NewScanner(m.Output())
+}
+
+// stopped stops a machine, of which nothing may be left.
+func stopped(t *testing.T, m *Machine) {
+	t.Helper()
+	m.Output().Close()
+	if err := m.Stop(context.Background()); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(m.cfg.Dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("its folder is left: %v", err)
+	}
+	if _, err := os.Stat("/proc/" + strconv.Itoa(m.PID())); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("its process is left: %v", err)
+	}
 }
 
 func isGuestError(t *testing.T, err error, texts ...string) {

@@ -2,6 +2,7 @@ package experiment
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"vmctr/bench/platform"
@@ -21,7 +22,9 @@ var identity = Experiment{
 			return err
 		}
 		var err error
-		if s.Identity, err = i.Output().Identity(ctx); err != nil {
+		if s.Identity, err = i.Output().Identity(ctx); errors.Is(err, platform.ErrNoSystem) {
+			return nil // it has come up, and that is all that can be known
+		} else if err != nil {
 			return err
 		}
 		if w, ok := i.(platform.Within); ok {

@@ -34,6 +34,7 @@ type Output struct {
 	wake *os.File // closing its other end ends the reader
 	quit *os.File
 	done chan struct{}
+	mute bool // nothing comes after the first line (Info.NoSystem)
 
 	mu      sync.Mutex
 	changed chan struct{} // closed and replaced with each new line
@@ -158,8 +159,18 @@ func (o *Output) FirstInstruction(ctx context.Context) (int64, error) {
 	return l.at, nil
 }
 
+// begun tells whether a line has come.
+func (o *Output) begun() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.lines) > 0
+}
+
 // Identity waits for what the workload says of itself.
 func (o *Output) Identity(ctx context.Context) (*identity.Identity, error) {
+	if o.mute {
+		return nil, ErrNoSystem
+	}
 	l, err := o.line(ctx, 1)
 	if err != nil {
 		return nil, fmt.Errorf("waiting for the workload to say who it is: %w", err)

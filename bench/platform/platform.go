@@ -41,6 +41,10 @@ type Info struct {
 	// Optional platforms are measured where they are: that one is missing is
 	// no failure.
 	Optional bool
+	// NoSystem is a machine with no operating system: it gives the sign of its first
+	// instruction, and can say nothing else. [Output.Identity] and Instance.Delay then
+	// give [ErrNoSystem].
+	NoSystem bool
 }
 
 // Prepared is what the instances of one workload share.
@@ -115,6 +119,9 @@ type Workload struct {
 	CPUs   int
 	Pids   int64
 }
+
+// ErrNoSystem is why a platform with Info.NoSystem cannot say what it is asked.
+var ErrNoSystem = errors.New("it has no operating system that could say it")
 
 // UnavailableError is why a platform cannot run on this host.
 type UnavailableError struct {

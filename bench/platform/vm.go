@@ -116,7 +116,9 @@ func (p *preparedMachine) Facts() Facts { return p.facts }
 
 func (p *preparedMachine) Close() error { return os.Remove(p.config.Initramfs) }
 
-func (p *preparedMachine) Start(ctx context.Context) (Instance, error) {
+func (p *preparedMachine) Start(ctx context.Context) (Instance, error) { return p.start(ctx) }
+
+func (p *preparedMachine) start(ctx context.Context) (*machineInstance, error) {
 	name := "m" + strconv.FormatInt(p.count.Add(1), 10)
 	cfg := p.config
 	cfg.Name = p.w.RunID + "-" + name
