@@ -1,6 +1,10 @@
 package vm
 
 import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -42,5 +46,31 @@ func TestInitramfsConfig(t *testing.T) {
 				t.Errorf("modules %q", names)
 			}
 		})
+	}
+}
+
+// TestInitramfsContainer: a guest that is to start a container gets all of its
+// configuration, and it is told what is missing before a file is there.
+func TestInitramfsContainer(t *testing.T) {
+	spec := container.DefaultSpec([]string{"program", "x"}, []string{"A=b"}, "/home")
+	want := *spec
+	want.Annotations = map[string]string{wire.Container: "", wire.Layers: "2"}
+	i := Initramfs{Spec: spec, Disks: 2, Container: true}
+	if diff := cmp.Diff(&want, i.config()); diff != "" {
+		t.Error(diff)
+	}
+	if spec.Annotations != nil {
+		t.Error("it has changed the caller's configuration")
+	}
+	if names := i.modules(); !slices.Contains(names, "veth") || !slices.Contains(names, "overlay") {
+		t.Errorf("modules %q", names)
+	}
+	i.Disks = 0
+	path := filepath.Join(t.TempDir(), "initramfs")
+	if err := i.Write(path); err == nil || !strings.Contains(err.Error(), "on disks") {
+		t.Error(err)
+	}
+	if _, err := os.Stat(path); err == nil {
+		t.Error("a file is left")
 	}
 }

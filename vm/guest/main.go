@@ -32,7 +32,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -120,7 +119,7 @@ func (g *guest) readConfig() error {
 	if err != nil {
 		return fmt.Errorf("reading the configuration: %w", err)
 	}
-	if err := json.Unmarshal(b, &g.spec); err != nil {
+	if g.spec, err = parseConfig(b); err != nil {
 		return fmt.Errorf("reading the configuration, /%s: %w", wire.Config, err)
 	}
 	if g.spec.Process == nil || len(g.spec.Process.Args) == 0 {
