@@ -65,6 +65,10 @@ const (
 	instancePids   = 64
 )
 
+// servePort is the port on which every instance serves HTTP, on an address of its own.
+// It is above 1023: the plain process of an ordinary user may take it too.
+const servePort = 8080
+
 func (c *allCommand) Run(s streams) error {
 	chosen, err := c.validate()
 	if err != nil {
@@ -326,7 +330,7 @@ func workloadOn(ctx context.Context, p v1.Platform) (*images.Image, error) {
 func workloadFor(run *harness.Run, p platform.Platform, image *images.Image, process images.Process, givenKernel string) platform.Workload {
 	return platform.Workload{
 		Image: image, Process: process,
-		RunID: run.ID, NetworkID: run.NetworkID(), Dir: filepath.Join(run.Dir, p.Info().Name), Cache: cacheDir(), Kernel: kernelOptions(givenKernel),
+		RunID: run.ID, NetworkID: run.NetworkID(), NetworkDir: run.Dir, Dir: filepath.Join(run.Dir, p.Info().Name), Cache: cacheDir(), Kernel: kernelOptions(givenKernel),
 		Memory: instanceMemory, CPUs: instanceCPUs, Pids: instancePids,
 	}
 }
@@ -395,14 +399,16 @@ func (r *runner) measure(ctx context.Context, run *harness.Run, image *images.Im
 	if err := r.recordImages(ctx, image); err != nil {
 		return err
 	}
-	process, err := image.Process(nil)
+	process, err := image.Process([]string{"serve", fmt.Sprintf(":%d", servePort)})
 	if err != nil {
 		return err
 	}
 	for _, p := range r.choice.platforms {
 		st := &state{platform: p}
 		r.states = append(r.states, st)
-		if err := r.prepare(ctx, st, workloadFor(run, p, image, process, r.cmd.Kernel)); err != nil {
+		w := workloadFor(run, p, image, process, r.cmd.Kernel)
+		w.Port = servePort
+		if err := r.prepare(ctx, st, w); err != nil {
 			return err
 		}
 	}

@@ -33,6 +33,7 @@ type metric struct {
 // value that is not here stays in the journal.
 var metrics = []metric{
 	{"startup", "first_instruction_ns", "Startup time", "Startup"},
+	{"startup", "http_ns", "First HTTP response", "HTTP"},
 	{"memory", "pss_bytes", "Memory: PSS", "PSS"},
 	{"memory", "uss_bytes", "Memory: USS", "USS"},
 	{"memory", "rss_bytes", "Memory: RSS", "RSS"},
@@ -154,6 +155,18 @@ func (p *platform) state() string {
 	default:
 		return clip(string(p.Status), 11)
 	}
+}
+
+// lacks are the words for a value that some platforms have not.
+var lacks = map[string]string{"cgroup_bytes": "no account", "http_ns": "no network"}
+
+// absent says in a word why a platform has no figure of a metric, though it may have the
+// first of the same experiment.
+func (m *model) absent(ms measured, p *platform) string {
+	if word := lacks[ms.Value]; word != "" && p.ready() && m.of(ms.Experiment)[0].figure(p).Summary.N > 0 {
+		return word
+	}
+	return p.state()
 }
 
 // why tells what became of a platform that is not ready, as sentences.

@@ -43,6 +43,13 @@ func (m *model) startupSection() section {
 	if t := m.phaseTable(); t != nil {
 		add(t)
 	}
+	if answered := m.metric("http_ns"); len(answered.present()) > 0 {
+		add(paragraph{"The first answer.", "A program that runs is not one that can be reached. The second end of the same starts is the first HTTP response, over the instance's own network: " +
+			"loopback for the plain process, a veth or a tap into one bridge for containers and machines, and for a machine of an ordinary user a network that QEMU plays. " +
+			"The client begins to ask when the first instruction has come, and asks again, over a new connection, after every refusal: after 0.1" + nbsp + "ms or a 200th of the time " +
+			"since the request, whichever is longer. " + m.unseen() + " Between the two ends lie the start of the Go runtime, the program's look at where it is, and the way of the packets."})
+		add(m.figureTable([]measured{answered}, "Time to the first HTTP response"))
+	}
 	add(paragraph{"How it was measured.", m.roundsText("startup") + " The clock is the host's CLOCK_MONOTONIC for all platforms. It starts before the first " +
 		"system call that serves the instance. It stops when a line reaches the host that the program writes as its very first act, from an " +
 		"assembly entry point that runs before the Go runtime starts."})
@@ -180,11 +187,7 @@ func (m *model) figureTable(list []measured, caption string) *table {
 			}
 			s := f.Summary
 			if s.N == 0 {
-				state := f.Platform.state()
-				if f.Platform.ready() && ms.Value == "cgroup_bytes" && m.metric("pss_bytes").figure(f.Platform).Summary.N > 0 {
-					state = "no account"
-				}
-				row = append(row, f.Platform.label(), "0", "–", state, "–", "–")
+				row = append(row, f.Platform.label(), "0", "–", m.absent(ms, f.Platform), "–", "–")
 			} else {
 				row = append(row, f.Platform.label(), fmt.Sprint(s.N), value(s.Median, unit), interval(s, unit),
 					value(slices.Min(s.Values), unit), value(slices.Max(s.Values), unit))
@@ -304,6 +307,20 @@ func (m *model) delays() string {
 		return "This run did not measure it separately, so differences of the order of 0.1" + nbsp + "ms between platforms should not be given a meaning."
 	}
 	return "Measured apart from the starts, it is " + list(parts) + " (through a pipe the median of a few lines; from a machine half of what a message there and back takes)."
+}
+
+// unseen tells how much earlier the responses could have come.
+func (m *model) unseen() string {
+	var parts []string
+	for _, p := range m.platforms {
+		if v := m.run.Values("startup", p.Name, "http_unseen_ns"); len(v) > 0 {
+			parts = append(parts, value(result.Summarize(v).Median, "ns")+" for "+p.label())
+		}
+	}
+	if len(parts) == 0 {
+		return "This run did not record how much earlier a response could have come."
+	}
+	return "So a response could have come earlier, unseen, by at most " + list(parts) + " (the time since the last try that failed began, in the median)."
 }
 
 // phaseMeans explains the phases of a start, by kind of platform.

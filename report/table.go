@@ -103,9 +103,9 @@ func Table(w io.Writer, run *result.Run, width int) error {
 func (m *model) tableRows(n *notes) [][]string {
 	var rows [][]string
 	for _, ms := range m.metrics {
-		// An account that no platform has, of an experiment that was not
-		// done, has no place here.
-		if len(ms.present()) == 0 && !m.asked(ms.Experiment) {
+		// What no platform has has no place here, but that the first metric speaks for
+		// an experiment that was to be done.
+		if first := m.of(ms.Experiment)[0]; len(ms.present()) == 0 && (!m.asked(ms.Experiment) || first.Value != ms.Value) {
 			continue
 		}
 		rows = append(rows, []string{ms.Title, "", "", "", "", ""})
@@ -199,11 +199,7 @@ func tableRow(m *model, ms measured, f figureOf, n *notes) []string {
 		name += n.mark(p.Name + ": " + p.state() + ". " + clip(p.why(), 600))
 	}
 	if s.N == 0 {
-		state := p.state()
-		if p.ready() && ms.Value == "cgroup_bytes" && m.metric("pss_bytes").figure(p).Summary.N > 0 {
-			state = "no account"
-		}
-		return []string{name, "–", state, "", "", "0"}
+		return []string{name, "–", m.absent(ms, p), "", "", "0"}
 	}
 	count := fmt.Sprint(s.N)
 	for _, warning := range s.Warnings {

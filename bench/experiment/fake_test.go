@@ -3,6 +3,7 @@ package experiment
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -38,6 +39,7 @@ type instance struct {
 	groupErr  error
 	delay     time.Duration
 	delayErr  error
+	address   netip.AddrPort // the zero one for none
 	stopped   atomic.Int64
 	cancelled error // of the context that Stop got
 }
@@ -135,6 +137,13 @@ func (i *instance) Processes() ([]int, error) {
 func (i *instance) CgroupMemory() (int64, bool, error) { return i.bytes, i.hasGroup, i.groupErr }
 
 func (i *instance) Delay(context.Context) (time.Duration, error) { return i.delay, i.delayErr }
+
+func (i *instance) Address(context.Context) (netip.AddrPort, error) {
+	if !i.address.IsValid() {
+		return i.address, platform.ErrNoNetwork
+	}
+	return i.address, nil
+}
 
 // Err does not wait: a process of ours ends when the test says so.
 func (i *instance) Err() error { return i.err }

@@ -132,7 +132,7 @@ func prepareMachines(ctx context.Context, run *harness.Run, w io.Writer) (m *mac
 		}
 		prepared, err := p.Prepare(ctx, platform.Workload{
 			Image: image, Process: process,
-			RunID: run.ID, NetworkID: run.NetworkID(), Dir: dir, Cache: cacheDir(), Kernel: kernel.Options{Caches: []string{cacheDir()}},
+			RunID: run.ID, NetworkID: run.NetworkID(), NetworkDir: run.Dir, Dir: dir, Cache: cacheDir(), Kernel: kernel.Options{Caches: []string{cacheDir()}},
 			Memory: 256 << 20, CPUs: 1, Pids: 256,
 		})
 		if u, ok := errors.AsType[*platform.UnavailableError](err); ok {

@@ -12,8 +12,6 @@ import (
 	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
-	"golang.org/x/sys/unix"
-
 	"vmctr/container"
 	"vmctr/container/cgroup"
 	"vmctr/container/network"
@@ -97,10 +95,7 @@ func (ours) Prepare(ctx context.Context, w Workload) (Prepared, error) {
 	if err != nil {
 		return nil, err
 	}
-	net, err := network.Open(ctx, w.NetworkID, w.Dir, netip.Prefix{})
-	if errors.Is(err, unix.EOPNOTSUPP) {
-		err = &UnavailableError{Reason: fmt.Sprintf("the host's kernel makes no bridge: %v", err), Fix: "load its modules: modprobe -a bridge veth"}
-	}
+	net, err := openNetwork(ctx, w)
 	if err != nil {
 		return nil, errors.Join(err, layers.Close())
 	}
@@ -133,7 +128,7 @@ func (p *preparedContainer) Facts() Facts {
 }
 
 func (p *preparedContainer) Close() error {
-	return errors.Join(p.network.Close(), p.layers.Close())
+	return errors.Join(p.network.Leave(), p.layers.Close())
 }
 
 func (p *preparedContainer) Start(ctx context.Context) (Instance, error) {
@@ -161,7 +156,7 @@ func (p *preparedContainer) Start(ctx context.Context) (Instance, error) {
 		io.Close()
 		return nil, err
 	}
-	i := &containerInstance{io: io, c: c, marks: []Mark{{Phase: "start", Ns: begin}}}
+	i := &containerInstance{io: io, c: c, address: p.w.at(e.Addr().Addr()), marks: []Mark{{Phase: "start", Ns: begin}}}
 	for _, m := range c.Timeline[1:] {
 		i.marks = append(i.marks, Mark{Phase: m.Phase, Ns: m.Ns})
 	}
@@ -169,9 +164,10 @@ func (p *preparedContainer) Start(ctx context.Context) (Instance, error) {
 }
 
 type containerInstance struct {
-	io    *stdio
-	c     *container.Container
-	marks []Mark
+	io      *stdio
+	c       *container.Container
+	address netip.AddrPort
+	marks   []Mark
 }
 
 func (i *containerInstance) Output() *Output           { return i.io.output }
@@ -184,6 +180,10 @@ func (i *containerInstance) CgroupMemory() (int64, bool, error) {
 }
 
 func (i *containerInstance) Delay(ctx context.Context) (time.Duration, error) { return i.io.Delay(ctx) }
+
+func (i *containerInstance) Address(context.Context) (netip.AddrPort, error) {
+	return reachable(i.address)
+}
 
 func (i *containerInstance) Err() error {
 	if !endsSoon(i.c.Done()) {

@@ -38,6 +38,7 @@ type Guest struct {
 	Modules   []string // drivers, as in vm.Initramfs
 
 	Streams, Input bool // as in vm.Initramfs
+	Network        bool // it has a network card
 
 	Dir    string // for files that are this guest's alone
 	Cache  string // for those that outlive it
@@ -72,7 +73,7 @@ func (g Guest) Machine(ctx context.Context, typ string) (cfg vm.Config, facts Fa
 	if err != nil {
 		return cfg, facts, err
 	}
-	i := vm.Initramfs{Guest: guest, Kernel: k, Spec: g.Spec, Streams: g.Streams, Input: g.Input, Container: g.Container, Modules: g.Modules}
+	i := vm.Initramfs{Guest: guest, Kernel: k, Spec: g.Spec, Streams: g.Streams, Input: g.Input, Container: g.Container, Modules: g.Modules, Network: g.Network}
 	disks, where, err := g.place(ctx, i)
 	if err != nil {
 		return cfg, facts, err

@@ -54,11 +54,11 @@ func (p nested) Prepare(ctx context.Context, w Workload) (Prepared, error) {
 type preparedNested struct{ preparedMachine }
 
 func (p *preparedNested) Start(ctx context.Context) (Instance, error) {
-	i, err := p.preparedMachine.Start(ctx)
+	i, err := p.start(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return nestedInstance{i.(*machineInstance)}, nil
+	return nestedInstance{i}, nil
 }
 
 type nestedInstance struct{ *machineInstance }

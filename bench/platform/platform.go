@@ -16,6 +16,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -88,6 +89,10 @@ type Instance interface {
 	// host: as much later than the first instruction itself does its signal
 	// arrive. It may be called once the first instruction has been executed.
 	Delay(ctx context.Context) (time.Duration, error)
+	// Address is where the workload serves HTTP, over the instance's own network:
+	// ErrNoNetwork if nothing of it can be reached from the host. That it listens
+	// already is not said.
+	Address(ctx context.Context) (netip.AddrPort, error)
 	// Err says why the instance has ended by itself, or broken, as an
 	// *[InstanceError]. It waits a moment for an end that is under way.
 	Err() error
@@ -103,16 +108,26 @@ type Mark struct {
 	Error int64 // by how much Ns may be off, as far as it was measured; 0 if it was not
 }
 
+// ErrNoNetwork is of an instance that cannot be reached.
+var ErrNoNetwork = errors.New("it has no network, or serves nothing")
+
 // Workload is what to start, and where its things go.
 type Workload struct {
 	Image   *images.Image
 	Process images.Process
+	// Port is the TCP port on which the workload serves HTTP; 0 if on none. The last
+	// argument of Process then says so: ":PORT".
+	Port uint16
 
-	RunID     string         // in the name of all that is made
-	NetworkID string         // in the names of interfaces, which are short (network.Open)
-	Dir       string         // a folder of the run for the platform's files
-	Cache     string         // a folder that outlives the run
-	Kernel    kernel.Options // where a guest kernel is found
+	RunID string // in the name of all that is made
+	// NetworkID is in the names of interfaces, which are short (network.Open). The
+	// network is the run's, and one for all platforms that share NetworkDir: they
+	// leave it to the run to remove.
+	NetworkID  string
+	NetworkDir string
+	Dir        string         // a folder of the run for the platform's files
+	Cache      string         // a folder that outlives the run
+	Kernel     kernel.Options // where a guest kernel is found
 
 	// What an instance may use, where the platform sets limits.
 	Memory int64 // bytes

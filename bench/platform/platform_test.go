@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -28,6 +29,12 @@ func required(what string) bool {
 
 // prepare makes a platform ready with the workload's image, or skips.
 func prepare(t *testing.T, p Platform, args ...string) (Prepared, Workload) {
+	t.Helper()
+	return prepareOn(t, p, strings.ToLower(rand.Text()[:8]), t.TempDir(), args...)
+}
+
+// prepareOn is the same with a network that others may be on.
+func prepareOn(t *testing.T, p Platform, networkID, networkDir string, args ...string) (Prepared, Workload) {
 	t.Helper()
 	ctx := context.Background()
 	if err := p.Available(ctx); err != nil {
@@ -61,8 +68,11 @@ func prepare(t *testing.T, p Platform, args ...string) (Prepared, Workload) {
 		t.Fatal(err)
 	}
 	w := Workload{
-		Image: image, Process: process, RunID: "benchtest-" + filepath.Base(dir) + strings.ReplaceAll(t.Name(), "/", "-"), NetworkID: strings.ToLower(rand.Text()[:8]),
+		Image: image, Process: process, RunID: "benchtest-" + filepath.Base(dir) + strings.ReplaceAll(t.Name(), "/", "-"), NetworkID: networkID, NetworkDir: networkDir,
 		Dir: filepath.Join(dir, "run"), Cache: filepath.Join(dir, "cache"), Kernel: kernel.Options{Caches: []string{cache()}, Needs: vm.Drivers()}, Memory: 256 << 20, CPUs: 1, Pids: 64,
+	}
+	if len(args) > 0 && args[0] == "serve" {
+		w.Port = 8080
 	}
 	if err := os.Mkdir(w.Dir, 0o700); err != nil {
 		t.Fatal(err)
@@ -87,13 +97,30 @@ func prepare(t *testing.T, p Platform, args ...string) (Prepared, Workload) {
 			}
 		}
 		if os.Geteuid() == 0 {
-			left, err := network.Sweep(ctx, func(id string) bool { return id == w.NetworkID })
-			if err != nil || len(left) > 0 {
-				t.Errorf("left behind: %q, %v", left, err)
+			noPorts(t, w.NetworkID)
+			// So is the bridge.
+			if _, err := network.Sweep(ctx, func(id string) bool { return id == w.NetworkID }); err != nil {
+				t.Error(err)
 			}
 		}
 	})
 	return prepared, w
+}
+
+// noPorts is an error if a network has ports still: they go with their instances, a
+// moment later.
+func noPorts(t *testing.T, id string) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		ports, err := filepath.Glob("/sys/class/net/" + id + "-[vt]*")
+		if len(ports) == 0 && err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Errorf("left behind: %q, %v", ports, err)
+			return
+		}
+	}
 }
 
 func cache() string {
@@ -115,7 +142,7 @@ func TestPlatforms(t *testing.T) {
 }
 
 func testContract(t *testing.T, p Platform) {
-	prepared, w := prepare(t, p)
+	prepared, w := prepare(t, p, "serve", ":8080")
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	before := entries(t, w.Dir)
@@ -189,6 +216,18 @@ func testIdentity(ctx context.Context, t *testing.T, p Platform, w Workload, i I
 	id, err := i.Output().Identity(ctx)
 	if err != nil {
 		t.Fatal(err, i.Err())
+	}
+	address, err := i.Address(ctx)
+	if errors.Is(err, ErrNoNetwork) != (p.Info().Optional || p.Info().Kind == "nested") {
+		t.Errorf("its address: %v, %v", address, err)
+	}
+	if err == nil {
+		if err := answers(ctx, new(net.Dialer).DialContext, address); err != nil {
+			t.Error(err, i.Err())
+		}
+	}
+	if n := len(w.Process.Args) - 1; p.Info().Kind == "process" {
+		w.Process.Args[n] = address.String() // its own
 	}
 	if !slices.Equal(id.Args, w.Process.Args) {
 		t.Errorf("arguments %q, want %q", id.Args, w.Process.Args)

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -34,6 +36,7 @@ func (process) Prepare(ctx context.Context, w Workload) (Prepared, error) {
 		args:    w.Process.Args,
 		env:     w.Process.Env,
 		dir:     filepath.Join(root, w.Process.Cwd),
+		port:    w.Port,
 	}, nil
 }
 
@@ -41,6 +44,8 @@ type preparedProcess struct {
 	program   string
 	args, env []string
 	dir       string
+	port      uint16
+	count     atomic.Uint32
 }
 
 func (p *preparedProcess) Facts() Facts {
@@ -51,6 +56,11 @@ func (p *preparedProcess) Close() error { return nil }
 
 func (p *preparedProcess) Start(ctx context.Context) (Instance, error) {
 	begin := now()
+	args, address := p.args, netip.AddrPort{}
+	if p.port != 0 {
+		address = netip.AddrPortFrom(loopback(os.Getpid(), p.count.Add(1)), p.port)
+		args = append(args[:len(args)-1:len(args)-1], address.String())
+	}
 	io, err := openStdio()
 	if err != nil {
 		return nil, err
@@ -58,7 +68,7 @@ func (p *preparedProcess) Start(ctx context.Context) (Instance, error) {
 	var proc *os.Process
 	// PR_SET_PDEATHSIG follows the thread that forks, not its process.
 	step.OnParentThread(func() {
-		proc, err = os.StartProcess(p.program, p.args, &os.ProcAttr{
+		proc, err = os.StartProcess(p.program, args, &os.ProcAttr{
 			Dir: p.dir, Env: p.env, Files: []*os.File{io.in, io.out, io.err},
 			Sys: &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL},
 		})
@@ -68,10 +78,25 @@ func (p *preparedProcess) Start(ctx context.Context) (Instance, error) {
 		io.Close()
 		return nil, fmt.Errorf("starting the process: %w", err)
 	}
-	return &processInstance{running: watch(io, proc, []Mark{{Phase: "start", Ns: begin}, {Phase: "exec", Ns: now()}})}, nil
+	return &processInstance{watch(io, proc, []Mark{{Phase: "start", Ns: begin}, {Phase: "exec", Ns: now()}}), address}, nil
 }
 
-type processInstance struct{ *running }
+// loopback is an address of an instance's own. A process shares the host's network and
+// its ports; but all of 127.0.0.0/8 is the loopback device's, and so on its own address
+// each may have the same port.
+func loopback(pid int, count uint32) netip.Addr {
+	n := uint32(pid)<<10 + count
+	return netip.AddrFrom4([4]byte{127, 1 + byte(n>>16)%254, byte(n >> 8), byte(n)})
+}
+
+type processInstance struct {
+	*running
+	address netip.AddrPort
+}
+
+func (i *processInstance) Address(context.Context) (netip.AddrPort, error) {
+	return reachable(i.address)
+}
 
 func (i *processInstance) Processes() ([]int, error) { return []int{i.proc.Pid}, nil }
 

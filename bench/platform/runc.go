@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"os"
 	"strconv"
 	"sync/atomic"
@@ -193,6 +194,11 @@ func (i *otherInstance) CgroupMemory() (int64, bool, error) {
 	}
 	n, err := g.Memory()
 	return n, true, err
+}
+
+// Address: the bundle gives it loopback alone.
+func (i *otherInstance) Address(context.Context) (netip.AddrPort, error) {
+	return netip.AddrPort{}, ErrNoNetwork
 }
 
 // Stop kills the container, at whose end the runtime removes what it made. A

@@ -3,6 +3,7 @@ package platform
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -44,12 +45,17 @@ func (p machine) Prepare(ctx context.Context, w Workload) (Prepared, error) {
 	spec.Hostname = "machine"
 	config, facts, err := Guest{
 		Spec: spec, Layers: layers, Disks: w.Image.Disks,
-		Dir: w.Dir, Cache: w.Cache, Kernel: w.Kernel, Memory: w.Memory, CPUs: w.CPUs,
+		Dir: w.Dir, Cache: w.Cache, Kernel: w.Kernel, Memory: w.Memory, CPUs: w.CPUs, Network: w.Port != 0,
 	}.Machine(ctx, p.typ)
 	if err != nil {
 		return nil, err
 	}
-	return &preparedMachine{w: w, config: config, facts: facts}, nil
+	plug, err := newPlug(ctx, w, config.Accelerator)
+	if err != nil {
+		return nil, errors.Join(err, os.Remove(config.Initramfs))
+	}
+	facts.Details["network"] = plug.String()
+	return &preparedMachine{w: w, config: config, facts: facts, plug: plug}, nil
 }
 
 // foreign is the machine with another processor than this host's. It is no platform
@@ -109,16 +115,20 @@ type preparedMachine struct {
 	w      Workload
 	config vm.Config
 	facts  Facts
+	plug   plug // of the zero one, no machine has a network
 	count  atomic.Int64
 }
 
 func (p *preparedMachine) Facts() Facts { return p.facts }
 
-func (p *preparedMachine) Close() error { return os.Remove(p.config.Initramfs) }
+func (p *preparedMachine) Close() error {
+	return errors.Join(os.Remove(p.config.Initramfs), p.plug.close())
+}
 
 func (p *preparedMachine) Start(ctx context.Context) (Instance, error) { return p.start(ctx) }
 
 func (p *preparedMachine) start(ctx context.Context) (*machineInstance, error) {
+	begin := now()
 	name := "m" + strconv.FormatInt(p.count.Add(1), 10)
 	cfg := p.config
 	cfg.Name = p.w.RunID + "-" + name
@@ -126,20 +136,28 @@ func (p *preparedMachine) start(ctx context.Context) (*machineInstance, error) {
 	if os.Geteuid() == 0 {
 		cfg.Cgroup = "/" + p.w.RunID + "/" + name
 	}
-	m, err := vm.Start(ctx, cfg)
+	cable, err := p.plug.cable()
 	if err != nil {
-		return nil, instanceError(err)
+		return nil, err
+	}
+	cfg.Network = cable.card
+	m, err := vm.Start(ctx, cfg)
+	cable.started()
+	if err != nil {
+		return nil, errors.Join(instanceError(err), cable.release())
 	}
 	output, err := newOutput(m.Output())
 	if err != nil {
-		return nil, errors.Join(err, m.Stop(ctx))
+		return nil, errors.Join(err, m.Stop(ctx), cable.release())
 	}
-	return &machineInstance{m, output}, nil
+	return &machineInstance{m, output, cable, begin}, nil
 }
 
 type machineInstance struct {
 	m      *vm.Machine
 	output *Output
+	cable  *cable
+	begin  int64
 }
 
 func (i *machineInstance) Output() *Output { return i.output }
@@ -153,8 +171,8 @@ func (i *machineInstance) Timeline() []Mark {
 	if i.m.Running(ctx) {
 		i.m.Synchronize(ctx) // what it fails at, the marks' errors show
 	}
-	var marks []Mark
-	for _, m := range i.m.Timeline() {
+	marks := []Mark{{Phase: "start", Ns: i.begin}}
+	for _, m := range i.m.Timeline()[1:] {
 		marks = append(marks, Mark(m))
 	}
 	return marks
@@ -180,6 +198,10 @@ func (i *machineInstance) Delay(ctx context.Context) (time.Duration, error) {
 	return there / 2, err
 }
 
+func (i *machineInstance) Address(ctx context.Context) (netip.AddrPort, error) {
+	return i.cable.address(ctx, i.m)
+}
+
 func (i *machineInstance) Err() error {
 	endsSoon(i.m.Done())
 	return instanceError(i.m.Err())
@@ -194,5 +216,5 @@ func instanceError(err error) error {
 }
 
 func (i *machineInstance) Stop(ctx context.Context) error {
-	return errors.Join(i.output.Close(), i.m.Stop(ctx))
+	return errors.Join(i.output.Close(), i.m.Stop(ctx), i.cable.release())
 }
