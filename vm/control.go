@@ -3,9 +3,12 @@ package vm
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -17,9 +20,14 @@ type control struct {
 	port *os.File
 	done chan struct{} // closed when no more reports come
 
+	sending  sync.Mutex
+	patience time.Duration // with a guest that reads no command
+	torn     bool          // the last command went out in part
+
 	mu      sync.Mutex
 	changed chan struct{} // closed and replaced with each report
-	reports []wire.Report
+	reports []report
+	come    int // how many there were
 	// The guest's clock was 0, on the host's, at some time from earliest to latest;
 	// each is 0 while it is unknown. A report says when it was written by the guest's
 	// clock. It was written no later than it came; and an answer, no earlier than the
@@ -28,12 +36,25 @@ type control struct {
 	asked            int64 // when CommandPing was sent last; 0 once it is answered
 }
 
-// maxReports bounds what is kept of a guest that reports without end.
-const maxReports = 1000
+// report is one, with its number: the first that came has 0.
+type report struct {
+	wire.Report
+	n int
+}
+
+// The guest is not to be trusted, only to be read: what it says is bounded in length
+// and in number. One that says more is heard no more, and fills its own buffers.
+const (
+	maxReport  = 64 << 10 // bytes of a line
+	maxReports = 1000     // that are kept
+)
+
+// answers are reports of which the last is kept, since a host may ask without end.
+var answers = []string{wire.EventPong, wire.EventMemory, wire.EventTouched}
 
 // openControl reads reports from port, which it owns.
 func openControl(port *os.File) *control {
-	c := &control{port: port, done: make(chan struct{}), changed: make(chan struct{})}
+	c := &control{port: port, patience: 5 * time.Second, done: make(chan struct{}), changed: make(chan struct{})}
 	go c.read()
 	return c
 }
@@ -48,22 +69,35 @@ func noControl() *control {
 // read ends when QEMU does, which holds the other end, or when close is called.
 func (c *control) read() {
 	defer close(c.done)
+	fault := func(format string, args ...any) wire.Report {
+		return wire.Report{Event: wire.EventError, Error: fmt.Sprintf(format, args...)}
+	}
 	lines := bufio.NewScanner(c.port)
-	for n := 0; n < maxReports && lines.Scan(); n++ {
+	lines.Buffer(nil, maxReport)
+	for c.kept() < maxReports && lines.Scan() {
 		at := now()
 		var r wire.Report
 		if err := json.Unmarshal(lines.Bytes(), &r); err != nil {
-			// The guest is not to be trusted, only to be read.
-			r = wire.Report{Event: wire.EventError, Error: fmt.Sprintf("a report that is not JSON: %.80q", lines.Bytes())}
+			r = fault("a report that is not JSON: %.80q", lines.Bytes())
 		}
 		c.add(r, at)
+	}
+	switch {
+	case errors.Is(lines.Err(), bufio.ErrTooLong):
+		c.add(fault("a report of more than %d bytes", maxReport), now())
+	case c.kept() == maxReports:
+		c.add(fault("more than %d reports", maxReports), now())
 	}
 }
 
 func (c *control) add(r wire.Report, at int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.reports = append(c.reports, r)
+	if slices.Contains(answers, r.Event) {
+		c.reports = slices.DeleteFunc(c.reports, func(o report) bool { return o.Event == r.Event })
+	}
+	c.reports = append(c.reports, report{r, c.come})
+	c.come++
 	if zero := at - r.Now; r.Now > 0 && (c.latest == 0 || zero < c.latest) {
 		c.latest = zero
 	}
@@ -88,21 +122,28 @@ func (c *control) pinged(at int64) {
 func (c *control) len() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.come
+}
+
+// kept is how many of them are kept.
+func (c *control) kept() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	return len(c.reports)
 }
 
 // await waits until a report, of those from number n on, satisfies ok, and
 // tells whether one has: it gives up when none comes any more, or giveUp is
-// closed.
+// closed. ok is not to use c.
 func (c *control) await(n int, ok func(wire.Report) bool, giveUp <-chan struct{}) bool {
 	for {
 		c.mu.Lock()
-		reports, changed := c.reports, c.changed
+		found := slices.ContainsFunc(c.reports, func(r report) bool { return r.n >= n && ok(r.Report) })
+		n = c.come
+		changed := c.changed
 		c.mu.Unlock()
-		for ; n < len(reports); n++ {
-			if ok(reports[n]) {
-				return true
-			}
+		if found {
+			return true
 		}
 		select {
 		case <-changed:
@@ -121,8 +162,8 @@ func (c *control) find(ok func(wire.Report) bool) (found wire.Report, any bool) 
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, r := range c.reports {
-		if ok(r) {
-			found, any = r, true
+		if ok(r.Report) {
+			found, any = r.Report, true
 		}
 	}
 	return found, any
@@ -151,12 +192,24 @@ func (c *control) marks() []Mark {
 	return marks
 }
 
+// send sends a command. A guest that reads none holds it up for a while only.
 func (c *control) send(command wire.Command) error {
 	line, err := json.Marshal(command)
 	if err != nil {
 		return err
 	}
-	_, err = c.port.Write(append(line, '\n'))
+	c.sending.Lock()
+	defer c.sending.Unlock()
+	if c.torn {
+		line = append([]byte{'\n'}, line...)
+	}
+	if err := c.port.SetWriteDeadline(time.Now().Add(c.patience)); err != nil {
+		return err
+	}
+	n, err := c.port.Write(append(line, '\n'))
+	if n > 0 {
+		c.torn = err != nil
+	}
 	return err
 }
 

@@ -1,9 +1,15 @@
 package vm
 
 import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -112,8 +118,63 @@ func TestControlEnds(t *testing.T) {
 	}
 }
 
-// TestFlood: a guest can report without end, and fills no memory.
+// TestFlood: a guest can report without end, and a line without end, and fills no
+// memory. It is heard no more, and why is said.
 func TestFlood(t *testing.T) {
+	for _, tt := range []struct{ name, line, want string }{
+		{"phases", `{"event":"phase"}` + "\n", "more than 1000 reports"},
+		{"garbage", "}\n", "more than 1000 reports"},
+		{"a line", strings.Repeat("x", 1000), "a report of more than 65536 bytes"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			ours, theirs, err := socketPair("control")
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := openControl(ours)
+			var guest sync.WaitGroup
+			guest.Go(func() {
+				for err := error(nil); err == nil; { // until c closes its end
+					_, err = theirs.WriteString(tt.line)
+				}
+			})
+			defer func() { c.close(); guest.Wait(); theirs.Close() }()
+			select {
+			case <-c.done:
+			case <-time.After(5 * time.Second):
+				t.Fatal("still reads")
+			}
+			if n := c.kept(); n > maxReports+1 {
+				t.Errorf("%d reports are kept", n)
+			}
+			if r, _ := c.find(func(r wire.Report) bool { return r.Event == wire.EventError }); r.Error != tt.want {
+				t.Errorf("%q, want %q", r.Error, tt.want)
+			}
+		})
+	}
+}
+
+// TestManyAnswers: who asks without end is answered without end, and what the guest
+// said besides is kept.
+func TestManyAnswers(t *testing.T) {
+	c, say := guestSide(t)
+	say(`{"event":"phase","phase":"running"}`)
+	isPong := func(r wire.Report) bool { return r.Event == wire.EventPong }
+	for i := range 2 * maxReports {
+		before := c.len()
+		say(`{"event":"pong"}`)
+		if !c.await(before, isPong, nil) {
+			t.Fatalf("question %d is not answered", i)
+		}
+	}
+	if _, ok := c.find(isRunning); !ok || c.kept() != 2 {
+		t.Errorf("%d reports are kept, the first among them: %v", c.kept(), ok)
+	}
+}
+
+// TestSendToNobody: a guest that does not read holds its host up for a while only, and
+// what it was sent in part spoils no other command.
+func TestSendToNobody(t *testing.T) {
 	ours, theirs, err := socketPair("control")
 	if err != nil {
 		t.Fatal(err)
@@ -121,36 +182,51 @@ func TestFlood(t *testing.T) {
 	c := openControl(ours)
 	defer c.close()
 	defer theirs.Close()
-	line := []byte(`{"event":"pong"}` + "\n")
-	for range maxReports {
-		if _, err := theirs.Write(line); err != nil {
-			t.Fatal(err)
+	c.patience = 10 * time.Millisecond
+	for err == nil {
+		err = c.send(wire.Command{Command: wire.CommandPing})
+	}
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(theirs)
+	c.patience = time.Minute
+	sent := make(chan error, 1)
+	go func() { sent <- c.send(wire.Command{Command: wire.CommandStop}) }()
+	spoiled := 0
+	for lines.Scan() {
+		var got wire.Command
+		if json.Unmarshal(lines.Bytes(), &got) != nil {
+			spoiled++
+		}
+		if got.Command == wire.CommandStop {
+			break
 		}
 	}
-	wait(t, c, maxReports)
-	select {
-	case <-c.done:
-	case <-time.After(5 * time.Second):
-		t.Error("still reads")
+	if err := errors.Join(<-sent, lines.Err()); err != nil || spoiled > 1 {
+		t.Errorf("%d commands are spoiled, %v", spoiled, err)
 	}
 }
 
 func FuzzControl(f *testing.F) {
 	f.Add([]byte(`{"event":"phase","phase":"init","at":1,"now":2}` + "\n"))
 	f.Add([]byte("{}\n\n{\"event\":1}\n\xff"))
+	f.Add([]byte(`{"event":"pong","now":-9223372036854775808,"at":9223372036854775807}` + "\n" + `{"event":"exited","code":-1,"signal":-1}` + "\n"))
+	f.Add(bytes.Repeat([]byte("x"), maxReport+1))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		ours, theirs, err := socketPair("control")
 		if err != nil {
 			t.Fatal(err)
 		}
 		c := openControl(ours)
-		theirs.Write(b)
-		theirs.Close()
+		var guest sync.WaitGroup
+		guest.Go(func() { theirs.Write(b); theirs.Close() })
 		<-c.done
 		c.marks()
-		if c.len() > maxReports {
-			t.Errorf("%d reports kept", c.len())
+		if c.kept() > maxReports+1 {
+			t.Errorf("%d reports kept", c.kept())
 		}
 		c.close()
+		guest.Wait()
 	})
 }

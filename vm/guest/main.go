@@ -83,6 +83,7 @@ type guest struct {
 	program *container.Container // nil until it runs
 	control *os.File             // nil until the port is there
 	pending []wire.Report
+	torn    bool   // the last report went out in part
 	last    string // phase
 
 	dying    sync.Once

@@ -17,6 +17,9 @@ import (
 	"vmctr/vm/guest/wire"
 )
 
+// hostPatience is how long the host may take to read a report. (A variable for tests.)
+var hostPatience = 5 * time.Second
+
 // portPatience is how long the ports may take to appear after their driver.
 const portPatience = 20 * time.Second
 
@@ -118,8 +121,13 @@ func (g *guest) flush() {
 		b = append(append(b, line...), '\n')
 	}
 	g.pending = nil
-	g.control.SetWriteDeadline(time.Now().Add(5 * time.Second))
-	g.control.Write(b)
+	if g.torn {
+		b = append([]byte{'\n'}, b...)
+	}
+	g.control.SetWriteDeadline(time.Now().Add(hostPatience))
+	if n, err := g.control.Write(b); n > 0 {
+		g.torn = err != nil
+	}
 }
 
 // obey carries out the host's commands, until the machine is powered off.

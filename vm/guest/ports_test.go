@@ -2,9 +2,13 @@ package main
 
 import (
 	"bufio"
+	"bytes"
+	"encoding/json"
 	"errors"
+	"io"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -59,6 +63,56 @@ func TestReportToNobody(t *testing.T) {
 	if len(g.pending) > 0 {
 		t.Errorf("%d reports are kept for ever", len(g.pending))
 	}
+}
+
+// TestReportToDeaf: neither does one that does not read.
+func TestReportToDeaf(t *testing.T) {
+	g, w := newGuest(t)
+	was := hostPatience
+	hostPatience = 10 * time.Millisecond
+	defer func() { hostPatience = was }()
+	w.attach(g)
+	begin, n := time.Now(), 0
+	for ; time.Since(begin) < 100*time.Millisecond; n++ {
+		g.phaseAt(wire.PhaseRoot, 1)
+	}
+	if len(g.pending) > 0 {
+		t.Errorf("%d reports are kept for ever", len(g.pending))
+	}
+	read := 0
+	for {
+		w.host.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+		if _, err := w.host.Read(make([]byte, 4096)); err != nil {
+			break
+		}
+		read++
+	}
+	if read == 0 || read >= n {
+		t.Errorf("%d reports were written, and %d came through a channel that was full", n, read)
+	}
+}
+
+// FuzzObey: whatever the host says, the guest lives until the host has said it all.
+func FuzzObey(f *testing.F) {
+	f.Add([]byte(`{"command":"ping"}` + "\n" + `{"command":"resize","rows":1,"columns":65535}`))
+	f.Add([]byte(`{"command":"signal","signal":-9}` + "\n" + `{"command":"stop"}` + "\n\xff\n{"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		for line := range bytes.Lines(b) {
+			var c wire.Command
+			if json.Unmarshal(line, &c) == nil && c.Command == wire.CommandTouch {
+				t.Skip("it would take this machine's memory")
+			}
+		}
+		g, w := newGuest(t)
+		w.attach(g)
+		go g.obey(bytes.NewReader(b))
+		go io.Copy(io.Discard, w.host)
+		select {
+		case <-w.off:
+		case <-time.After(time.Minute):
+			t.Error("the guest has not ended")
+		}
+	})
 }
 
 // TestFail: why the guest gives up is said to the host and on the console.
