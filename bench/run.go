@@ -85,6 +85,9 @@ func exitOf(err error) int {
 	if m, inMachine := errors.AsType[*vm.NotExecutedError](err); inMachine {
 		e, ok = &step.Error{Call: "execve", Errno: m.Errno}, true
 	}
+	if g, ofMachine := errors.AsType[*vm.GuestError](err); ofMachine && g.Signal != 0 {
+		return 128 + int(g.Signal) // the program ended as its machine did
+	}
 	switch {
 	case !ok || !strings.HasPrefix(e.Call, "execve"): // or execveat
 		return exitRun

@@ -26,9 +26,6 @@ import (
 
 const (
 	defaultMachineMemory = 512 << 20
-	// leastMachineMemory is what a kernel needs to come so far that it can say that
-	// it needs more.
-	leastMachineMemory = 64 << 20
 	// bootPatience is how long a machine may take until the program runs: an
 	// emulated one, with others beside it, some ten seconds. PID 1 of the guest
 	// gives up by itself after 60.
@@ -117,10 +114,15 @@ func (c *runCommand) runOn(ctx context.Context, s streams) (code int, err error)
 	}
 	signals.forward(s, stubborn{m}, resize)
 	io.finish()
-	if status, ok := m.Exited(); ok {
-		return status.ExitCode(), nil
+	err = m.Err()
+	status, ok := m.Exited()
+	if !ok {
+		return 0, err
 	}
-	return 0, m.Err()
+	if g, is := errors.AsType[*vm.GuestError](err); is && g.Kind == vm.OutOfMemory { // it says what no status does
+		fmt.Fprintln(s.err, "bench:", g.Err)
+	}
+	return status.ExitCode(), nil
 }
 
 // machine prepares the machine.
@@ -170,9 +172,6 @@ func (b *box) machineSize() (memory int64, cpus int, err error) {
 	if b.resources.Memory != nil {
 		const mib = 1 << 20
 		memory = (*b.resources.Memory.Limit + mib - 1) / mib * mib
-		if memory < leastMachineMemory {
-			return 0, 0, fmt.Errorf("--memory %s with --on %s: a machine has a kernel of its own, which needs %d MiB", b.Memory, b.On, leastMachineMemory>>20)
-		}
 	}
 	if b.resources.CPU != nil {
 		n := float64(*b.resources.CPU.Quota) / float64(*b.resources.CPU.Period)

@@ -243,8 +243,8 @@ func TestRunOnFails(t *testing.T) {
 		{"not found", []string{root, "nothere"}, "no such program", 127},
 		{"not a program", []string{root, "/etc"}, "not a file that this user may execute", 126},
 		{"no user", []string{"-u", "nobody", root, "id"}, "user nobody", 125},
-		{"no room for a kernel", []string{"-m", "63m", root, "id"}, "needs 64 MiB", 125},
-		{"too little memory", []string{"-m", "64m", root, "id"}, "the end of its console", 125},
+		{"no room for a kernel", []string{"-m", "63m", root, "id"}, "63 MiB, is too small", 125},
+		{"too little memory", []string{"-m", "70m", root, "id"}, "give it", 125},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			stdout, stderr, code := benchRun(t, append([]string{"--on", "vm-q35"}, tt.args...)...)

@@ -139,7 +139,7 @@ func TestMachine(t *testing.T) {
 	}
 	begin := now()
 	m, lines := start(t, c)
-	if err := m.Err(); err == nil || !strings.Contains(err.Error(), "not ready: nothing was heard of its PID 1") {
+	if err := m.Err(); err == nil || !strings.Contains(err.Error(), "not ready (it hangs, or is slow): nothing was heard of its PID 1") {
 		t.Errorf("a machine that has just been switched on: %v", err)
 	}
 	if !m.Running(within(t)) {
@@ -250,7 +250,7 @@ func TestSilent(t *testing.T) {
 	if m.Running(ctx) {
 		t.Fatal("a workload runs, and there is none")
 	}
-	isGuestError(t, m.Err(), "not ready: nothing was heard of its PID 1")
+	isGuestError(t, m.Err(), "not ready (it hangs, or is slow): nothing was heard of its PID 1")
 }
 
 // TestStartFails: what QEMU says when it does not start is in the error, and

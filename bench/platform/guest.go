@@ -87,6 +87,9 @@ func (g Guest) Machine(ctx context.Context, typ string) (cfg vm.Config, facts Fa
 		QEMU: qemu, Type: typ, Accelerator: choice.Accelerator, CPUs: g.CPUs, Memory: g.Memory,
 		Kernel: image, Initramfs: initramfs, Layers: disks, Streams: g.Streams,
 	}
+	if err := cfg.Fits(); err != nil {
+		return cfg, facts, err
+	}
 	facts = Facts{
 		Accelerator: string(choice.Accelerator), Emulated: choice.Accelerator == vm.TCG,
 		Details: map[string]string{

@@ -202,9 +202,14 @@ func (i *machineInstance) Address(ctx context.Context) (netip.AddrPort, error) {
 	return i.cable.address(ctx, i.m)
 }
 
+// Err also asks PID 1 whether it is there: a guest that runs may hang.
 func (i *machineInstance) Err() error {
 	endsSoon(i.m.Done())
-	return instanceError(i.m.Err())
+	err := i.m.Err()
+	if err == nil {
+		err = i.m.Answers(context.Background())
+	}
+	return instanceError(err)
 }
 
 // instanceError makes a guest's failure an instance's.
