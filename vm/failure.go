@@ -3,7 +3,6 @@ package vm
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"strings"
@@ -169,12 +168,8 @@ func (m *Machine) stopped() string {
 func (m *Machine) status() (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
-	reply, err := m.monitor.Run(ctx, "query-status", nil)
-	if err != nil {
-		return "", err
-	}
 	var s struct{ Status string }
-	err = json.Unmarshal(reply, &s)
+	err := m.query(ctx, "query-status", nil, &s)
 	return s.Status, err
 }
 

@@ -310,12 +310,20 @@ func (m *Machine) query(ctx context.Context, command string, args, into any) err
 	return nil
 }
 
-// settle waits for the last reports of a machine that has ended.
+// settle waits for the end of a machine that is about to end, and for its last
+// reports.
 func (m *Machine) settle() {
+	select { // QEMU's process goes after its connections
+	case <-m.control.done:
+	case <-m.monitor.Done():
+	case <-m.process.Done():
+	default:
+		return
+	}
 	select {
 	case <-m.process.Done():
-		<-m.control.done // QEMU held the other end
-	default:
+		<-m.control.done
+	case <-time.After(2 * time.Second):
 	}
 }
 
