@@ -25,6 +25,7 @@ func (m *model) memorySection() section {
 		add(paragraph{"Findings.", ""}, points(words))
 	}
 	add(m.figureTable(list, "Memory of one idle instance"))
+	add(m.partBlocks()...)
 	add(paragraph{"How it was measured.", m.roundsText("memory") + " After its first instruction the program says who it is and then idles for a second before its memory is " +
 		"read, so that what the start set off has ended. PSS, USS and RSS come from /proc/PID/smaps_rollup."})
 	add(paragraph{"Its error.", "Pages that other processes on the host map as well make PSS smaller and leave RSS as it is, so PSS depends on what else runs. One instance at a time was " +
@@ -54,7 +55,7 @@ func (m *model) memoryWords() []string {
 	out = append(out, m.comparisons(pss, "has %s times the PSS of")...)
 	var emulated []string
 	for _, f := range pss.present() {
-		if f.Platform.Emulated {
+		if _, apart := m.memoryMedian(f.Platform, "translations_pss_bytes"); f.Platform.Emulated && !apart {
 			emulated = append(emulated, f.Platform.label())
 		}
 	}

@@ -204,8 +204,10 @@ func runs() map[string]*result.Run {
 	for i := range onlyFailures.Platforms {
 		onlyFailures.Platforms[i].Status, onlyFailures.Platforms[i].Reason = result.Failed, "the workload did not start: exec format error"
 	}
+	apart := synthetic{startup: 4, memory: 8, emulated: true}.run()
+	takeApart(apart)
 	return map[string]*result.Run{
-		"many-platforms": manyPlatforms(), "nested": nestedRun(), "complete": complete, "emulated": emulated, "container-unavailable": noRoot, "vm-failed": failed, "few-samples": few,
+		"machine-memory": apart, "many-platforms": manyPlatforms(), "nested": nestedRun(), "complete": complete, "emulated": emulated, "container-unavailable": noRoot, "vm-failed": failed, "few-samples": few,
 		"interrupted": interrupted, "truncated": truncated, "one-platform": one, "header-only": header, "only-failures": onlyFailures,
 	}
 }

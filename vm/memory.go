@@ -62,6 +62,9 @@ type Memory struct {
 // QEMU is all that is not the guest's RAM.
 func (m Memory) QEMU() Resident { return m.Whole.less(m.RAM) }
 
+// RAM is how much the machine has been given, in bytes: the guest need not have touched it.
+func (m *Machine) RAM() int64 { return m.cfg.Memory }
+
 // Memory reads what the machine occupies. It is read while the machine runs, so it is
 // no more exact than what happens within some milliseconds.
 func (m *Machine) Memory(ctx context.Context) (Memory, error) {

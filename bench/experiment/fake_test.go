@@ -37,6 +37,7 @@ type instance struct {
 	bytes     int64 // of its cgroup
 	hasGroup  bool
 	groupErr  error
+	parts     func() (map[string]int64, error)
 	delay     time.Duration
 	delayErr  error
 	address   netip.AddrPort // the zero one for none
@@ -135,6 +136,13 @@ func (i *instance) Processes() ([]int, error) {
 }
 
 func (i *instance) CgroupMemory() (int64, bool, error) { return i.bytes, i.hasGroup, i.groupErr }
+
+func (i *instance) MemoryParts(context.Context) (map[string]int64, error) {
+	if i.parts == nil {
+		return nil, nil
+	}
+	return i.parts()
+}
 
 func (i *instance) Delay(context.Context) (time.Duration, error) { return i.delay, i.delayErr }
 

@@ -17,7 +17,8 @@ import (
 // work) has then ended.
 const idleFor = time.Second
 
-// memory is what an idle instance occupies on the host, told in four ways.
+// memory is what an idle instance occupies on the host, told in four ways, and what
+// of a machine's is what.
 var memory = Experiment{
 	Name:   "memory",
 	About:  "memory of an idle instance: PSS, USS, RSS, and its cgroup's account",
@@ -53,13 +54,24 @@ var memory = Experiment{
 		if ok {
 			s.Values["cgroup_bytes"] = float64(bytes)
 		}
+		if i, ok := i.(platform.Parted); ok {
+			parts, err := i.MemoryParts(ctx)
+			if err != nil {
+				return fmt.Errorf("taking the instance's memory apart: %w", err)
+			}
+			for name, bytes := range parts {
+				s.Values[name] = float64(bytes)
+			}
+		}
 		return nil
 	},
 }
 
 // addProcesses sums /proc/PID/smaps_rollup (proc_pid_smaps(5)) over processes:
 // RSS is all that is mapped and resident, PSS counts a page that n processes
-// share as 1/n, and USS only what no other process shares.
+// share as 1/n, and USS only what no other process shares. None of the three has what
+// proc_pid_status(5) tells: the host's tables of the processes' addresses (VmPTE), and
+// pages of hugetlbfs (HugetlbPages).
 func addProcesses(values map[string]float64, pids []int) error {
 	fs, err := procfs.NewDefaultFS()
 	if err != nil {
@@ -78,6 +90,12 @@ func addProcesses(values map[string]float64, pids []int) error {
 		values["rss_bytes"] += float64(r.Rss)
 		values["pss_bytes"] += float64(r.Pss)
 		values["uss_bytes"] += float64(r.PrivateClean + r.PrivateDirty)
+		status, err := p.NewStatus()
+		if err != nil {
+			return fmt.Errorf("memory of process %d: %w", pid, err)
+		}
+		values["page_tables_bytes"] += float64(status.VmPTE)
+		values["hugetlb_bytes"] += float64(status.HugetlbPages)
 	}
 	return nil
 }

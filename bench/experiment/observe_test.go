@@ -137,19 +137,25 @@ func TestMemory(t *testing.T) {
 		values []string
 		count  float64
 	}{
-		{"one process", func(*instance) {}, "", []string{"processes", "pss_bytes", "rss_bytes", "uss_bytes"}, 1},
+		{"one process", func(*instance) {}, "", []string{"hugetlb_bytes", "page_tables_bytes", "processes", "pss_bytes", "rss_bytes", "uss_bytes"}, 1},
 		{"two processes and a cgroup", func(i *instance) {
 			i.pids = func() ([]int, error) {
 				own, err := i.Instance.Processes()
 				return append(own, second), err
 			}
 			i.bytes, i.hasGroup = 12345, true
-		}, "", []string{"cgroup_bytes", "processes", "pss_bytes", "rss_bytes", "uss_bytes"}, 2},
-		{"a cgroup that is charged for nothing", func(i *instance) { i.hasGroup = true }, "", []string{"cgroup_bytes", "processes", "pss_bytes", "rss_bytes", "uss_bytes"}, 1},
+		}, "", []string{"cgroup_bytes", "hugetlb_bytes", "page_tables_bytes", "processes", "pss_bytes", "rss_bytes", "uss_bytes"}, 2},
+		{"a cgroup that is charged for nothing", func(i *instance) { i.hasGroup = true }, "", []string{"cgroup_bytes", "hugetlb_bytes", "page_tables_bytes", "processes", "pss_bytes", "rss_bytes", "uss_bytes"}, 1},
 		{"no process", func(i *instance) { i.pids = func() ([]int, error) { return nil, nil } }, "the instance has no process", nil, 0},
+		{"a machine", func(i *instance) {
+			i.parts = func() (map[string]int64, error) { return map[string]int64{"ram_rss_bytes": 1}, nil }
+		}, "",
+			[]string{"hugetlb_bytes", "page_tables_bytes", "processes", "pss_bytes", "ram_rss_bytes", "rss_bytes", "uss_bytes"}, 1},
+		{"a machine whose guest is silent", func(i *instance) { i.parts = func() (map[string]int64, error) { return nil, errors.New("silent") } },
+			"taking the instance's memory apart: silent", []string{"hugetlb_bytes", "page_tables_bytes", "processes", "pss_bytes", "rss_bytes", "uss_bytes"}, 1},
 		{"no list", func(i *instance) { i.pids = func() ([]int, error) { return nil, errors.New("gone") } }, "listing the instance's processes: gone", nil, 0},
 		{"a process that is gone", func(i *instance) { i.pids = func() ([]int, error) { return []int{1 << 23}, nil } }, "process 8388608: ", []string{"processes"}, 1},
-		{"no account", func(i *instance) { i.groupErr = errors.New("gone") }, "reading the cgroup's account: gone", []string{"processes", "pss_bytes", "rss_bytes", "uss_bytes"}, 1},
+		{"no account", func(i *instance) { i.groupErr = errors.New("gone") }, "reading the cgroup's account: gone", []string{"hugetlb_bytes", "page_tables_bytes", "processes", "pss_bytes", "rss_bytes", "uss_bytes"}, 1},
 	}
 	type measured struct {
 		f    *fake
