@@ -155,6 +155,7 @@ type machineType struct {
 	options  []string          // of -machine: they leave out what it brings and nobody here uses
 	firmware map[string]string // the files, beside QEMU's program, of the names that Config.Firmware has; none if QEMU starts its kernel itself
 	arch     string            // of its processor, as Go names it; "" for amd64
+	ram      uint64            // the guest-physical address at which its RAM begins
 }
 
 // machineTypes are the types that are known here (qemu-system-x86_64 -machine help).
@@ -179,7 +180,7 @@ var machineTypes = map[string]machineType{
 	},
 	// No board of any year either: QEMU's own, of arm64 processors, with a PCI Express
 	// bus, which kernels find by the device tree that QEMU gives them (virt.rst).
-	"virt": {options: []string{"gic-version=max"}, arch: "arm64"},
+	"virt": {options: []string{"gic-version=max"}, arch: "arm64", ram: 1 << 30},
 }
 
 // escape writes a value of a QEMU option, in which a comma would end it.

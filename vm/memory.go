@@ -93,9 +93,10 @@ func (m *Machine) Memory(ctx context.Context) (Memory, error) {
 
 // findRAM gives those of QEMU's mappings that are the guest's RAM. QEMU itself is asked
 // where that begins (gpa2hva, of its human monitor): by its size alone it could be
-// taken for another, such as TCG's cache of a GiB, and by a name it has none.
+// taken for another, such as TCG's cache of a GiB, and by a name it has none. A guest may
+// have RAM above and below a hole for devices, and it is still one block of QEMU's.
 func (m *Machine) findRAM(ctx context.Context, list []mapping) ([]mapping, error) {
-	begin, err := m.hostAddress(ctx, ramBase)
+	begin, err := m.hostAddress(ctx, machineTypes[m.cfg.Type].ram)
 	if err != nil {
 		return nil, fmt.Errorf("finding the guest's RAM in QEMU: %w", err)
 	}
@@ -111,10 +112,6 @@ func (m *Machine) findRAM(ctx context.Context, list []mapping) ([]mapping, error
 	}
 	return found, nil
 }
-
-// ramBase is the guest-physical address at which a PC's RAM begins. What does not fit
-// below the hole for devices follows in the same block of QEMU's.
-const ramBase = 0
 
 // hostAddress is where in QEMU a guest-physical address lies.
 func (m *Machine) hostAddress(ctx context.Context, guest uint64) (uint64, error) {
