@@ -163,3 +163,57 @@ func TestBalloon(t *testing.T) {
 		t.Errorf("and back: %v", err)
 	}
 }
+
+// TestFreePageReporting: nobody asks, and what the guest has freed is the host's again
+// within seconds.
+func TestFreePageReporting(t *testing.T) {
+	c := machineWith(t, Initramfs{Modules: []string{BalloonModule}}, "vmctr/bench/workload", "", "idle")
+	c.FreePageReporting = true
+	m, _ := start(t, c)
+	if !m.Running(within(t)) {
+		t.Fatal(m.Err())
+	}
+	const much = 128 << 20
+	if err := m.TouchMemory(within(t), much); err != nil {
+		t.Fatal(err)
+	}
+	deadline := time.Now().Add(time.Minute)
+	var most int64
+	for {
+		all, err := m.Memory(within(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		most = max(most, all.RAM.RSS)
+		if all.RAM.RSS <= most-much/2 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the guest has freed %d bytes, and its RAM is at %d, of %d", much, all.RAM.RSS, most)
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	if most < much {
+		t.Errorf("the guest has touched %d bytes, and its RAM was never more than %d", much, most)
+	}
+}
+
+// TestBalloonUnanswered: without its driver, a balloon does not move.
+func TestBalloonUnanswered(t *testing.T) {
+	c := machineOf(t, "vmctr/bench/workload", "", "idle")
+	m, _ := start(t, c) // which has none: refused at once
+	if err := m.Balloon(within(t), c.Memory); err == nil || !strings.Contains(err.Error(), "made without one") {
+		t.Errorf("a machine without a balloon: %v", err)
+	}
+	c.Balloon, c.Dir = true, c.Dir+"2"
+	m, _ = start(t, c)
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	err := m.Balloon(ctx, c.Memory/2)
+	if err == nil || !strings.Contains(err.Error(), "it has not moved from 256 MiB (has the guest the module virtio_balloon?)") {
+		t.Errorf("a guest without a driver: %v", err)
+	}
+	if _, err := m.BalloonSize(within(t)); err != nil {
+		t.Errorf("and the machine is still to be controlled: %v", err)
+	}
+}
