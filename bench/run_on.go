@@ -156,7 +156,7 @@ func (b *box) machine(ctx context.Context, s streams) (cfg vm.Config, err error)
 	}
 	cfg, _, err = platform.Guest{
 		Spec: b.spec, Layers: image.dirs, Disks: image.disks, Cover: []string{cover}, Streams: true, Input: b.Interactive,
-		Dir: b.run.Dir, Cache: cacheDir(), Kernel: kernelOptions(""), Memory: memory, CPUs: cpus, Modules: driversFor(disks),
+		Remember: true, Dir: b.run.Dir, Cache: cacheDir(), Kernel: kernelOptions(""), Memory: memory, CPUs: cpus, Modules: driversFor(disks),
 	}.Machine(ctx, typ)
 	cfg.Disks = disks
 	cfg.Name, cfg.Dir = b.run.ID, filepath.Join(b.run.Dir, "machine")

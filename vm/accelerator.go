@@ -40,13 +40,19 @@ type Choice struct {
 	// What the boot sector took under each, from the start of QEMU to its end;
 	// 0 where it was not run, or did not end.
 	KVM, TCG time.Duration
+	// Earlier is when that was found out, if not now ([ChooseOnce]).
+	Earlier time.Time `json:"-"`
 }
 
 func (c Choice) String() string {
-	if c.Accelerator == KVM {
-		return fmt.Sprintf("kvm: a boot sector ran in %v, and takes the emulator %v", c.KVM.Round(time.Millisecond), c.TCG.Round(time.Millisecond))
+	var earlier string
+	if !c.Earlier.IsZero() {
+		earlier = "; found out at " + c.Earlier.Format(time.DateTime)
 	}
-	return fmt.Sprintf("%s, an emulator: %s", c.Accelerator, c.Reason)
+	if c.Accelerator == KVM {
+		return fmt.Sprintf("kvm: a boot sector ran in %v, and takes the emulator %v%s", c.KVM.Round(time.Millisecond), c.TCG.Round(time.Millisecond), earlier)
+	}
+	return fmt.Sprintf("%s, an emulator: %s%s", c.Accelerator, c.Reason, earlier)
 }
 
 // Choose finds out which accelerator this host's machines run on, by running

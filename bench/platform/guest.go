@@ -40,6 +40,10 @@ type Guest struct {
 	Streams, Input bool // as in vm.Initramfs
 	Network        bool // it has a network card
 
+	// Remember takes the word of an accelerator that was found since the host has
+	// booted. Who measures finds out.
+	Remember bool
+
 	Dir    string // for files that are this guest's alone
 	Cache  string // for those that outlive it
 	Kernel kernel.Options
@@ -61,7 +65,12 @@ func (g Guest) Machine(ctx context.Context, typ string) (cfg vm.Config, facts Fa
 	if err != nil {
 		return cfg, facts, &UnavailableError{Reason: err.Error(), Fix: "fetch one: " + setup(arch) + "; or name one: --kernel FILE"}
 	}
-	choice, err := vm.ChooseFor(ctx, qemu, arch)
+	var choice vm.Choice
+	if g.Remember {
+		choice, err = vm.ChooseOnce(ctx, qemu, arch, g.Cache)
+	} else {
+		choice, err = vm.ChooseFor(ctx, qemu, arch)
+	}
 	if err != nil {
 		return cfg, facts, err
 	}

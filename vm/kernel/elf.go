@@ -12,6 +12,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"vmctr/vm/cache"
 )
 
 // A PVH entry point is announced by an ELF note of this owner and type, whose
@@ -98,7 +100,7 @@ func (k *Kernel) unpacked(cacheDir, prefix string, unpack func([]byte) ([]byte, 
 	if len(plain) == len(image) && &plain[0] == &image[0] {
 		return k.Image, nil
 	}
-	if err := writeOnce(path, plain); err != nil {
+	if err := cache.Write(path, func(w io.Writer) error { _, err := w.Write(plain); return err }); err != nil {
 		return "", fmt.Errorf("keeping the unpacked kernel: %w", err)
 	}
 	return path, nil
@@ -116,27 +118,4 @@ func readFile(path string) ([]byte, error) {
 		return nil, err
 	}
 	return readAll(f, info.Size())
-}
-
-// writeOnce writes a file under another name first, so that one with its name
-// is always whole.
-func writeOnce(path string, content []byte) error {
-	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(dir, filepath.Base(path)+".part-*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	if err := errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
-		os.Remove(f.Name())
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		os.Remove(f.Name())
-		return err
-	}
-	return nil
 }
