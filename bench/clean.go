@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"vmctr/bench/harness"
+	"vmctr/vm"
+	"vmctr/vm/cache"
 )
 
 type cleanCommand struct{}
@@ -19,7 +21,10 @@ func (cleanCommand) Run(s streams) error {
 		parts, storeErr = store.Sweep()
 		swept = append(swept, parts...)
 	}
-	err = errors.Join(err, storeErr)
+	// What was kept of machines to start the next ones sooner, for too long, or half.
+	kept, _, keptErr := cache.Prune(vm.BaseDir(cacheDir()), vm.BaseLimits, false)
+	swept = append(swept, kept...)
+	err = errors.Join(err, storeErr, keptErr)
 	for _, x := range swept {
 		fmt.Fprintln(s.out, "removed", x)
 	}

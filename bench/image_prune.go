@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"vmctr/images"
+	"vmctr/vm"
+	"vmctr/vm/cache"
 )
 
 type imagePruneCommand struct {
@@ -28,6 +30,15 @@ func (c *imagePruneCommand) Run(s streams) error {
 		}
 		if p.InUse > 0 {
 			fmt.Fprintf(s.out, "%d unpacked layers that no image has any more are in use, and stay\n", p.InUse)
+		}
+		if err != nil {
+			return err
+		}
+		// The archives that machines have booted from are made again when they are
+		// wanted.
+		archives, bytes, err := cache.Prune(vm.BaseDir(cacheDir()), cache.Limits{}, c.DryRun)
+		if len(archives) > 0 {
+			fmt.Fprintf(s.out, "%s %s: %d kept parts of an initramfs\n", verb, bytesText(bytes), len(archives))
 		}
 		return err
 	})

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strconv"
@@ -19,6 +20,14 @@ import (
 // An Initramfs is what a guest finds in its memory when its kernel has started:
 // PID 1, the drivers, and the image with what to run in it. It is the same for
 // all machines that run one workload, so it is written once.
+//
+// It is two archives, one behind the other, which a kernel unpacks in turn
+// (buffer-format.rst). The first one, PID 1 and the drivers, is the same for all
+// that runs on such a machine, and is kept (initramfs_base.go).
+//
+// It is not compressed: of 7.9 MB an emulated machine unpacks 3.3 MB of zstd, or 3.8
+// of LZ4, 0.1 s slower than it copies them as they are (of 1.9 s of CPU time for a
+// boot; each four times in turn), and under KVM a copy is faster as well.
 type Initramfs struct {
 	Guest  []byte         // PID 1: the program of vm/guest
 	Kernel *kernel.Kernel // whose modules go in
@@ -44,6 +53,8 @@ type Initramfs struct {
 	// Modules are drivers that the workload needs, beside those that PID 1
 	// does; each brings what it depends on.
 	Modules []string
+	// Cache is a folder in which the first archive is kept; "" for none.
+	Cache string
 }
 
 // The modules of a guest. A kernel that has them built in needs none.
@@ -90,31 +101,28 @@ func (i Initramfs) Write(path string) (err error) {
 			os.Remove(path)
 		}
 	}()
+	base, err := i.openBase()
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(f, base) // within the kernel, if both are files (copy_file_range(2))
+	if err := errors.Join(err, base.Close()); err != nil {
+		return err
+	}
 	b := bufio.NewWriterSize(f, 1<<20)
-	if err := i.write(initramfs.NewWriter(b)); err != nil {
+	if err := i.writeImage(initramfs.NewWriter(b)); err != nil {
 		return err
 	}
 	return b.Flush()
 }
 
-func (i Initramfs) write(w *initramfs.Writer) error {
+// writeImage writes the second archive: what to run.
+func (i Initramfs) writeImage(w *initramfs.Writer) error {
 	config, err := json.Marshal(i.config())
 	if err != nil {
 		return err
 	}
-	// The kernel opens /dev/console for PID 1 before PID 1 could make it.
-	if err := errors.Join(
-		w.Device("dev/console", 0o600, 5, 1),
-		w.File(wire.Init, 0o755, i.Guest),
-		w.File(wire.Config, 0o644, config),
-	); err != nil {
-		return err
-	}
-	if err := i.writeModules(w, wire.Modules, i.modules()); err != nil {
-		return err
-	}
-	var missing *kernel.MissingModuleError
-	if err := i.writeModules(w, wire.Late, lateModules); err != nil && !errors.As(err, &missing) {
+	if err := w.File(wire.Config, 0o644, config); err != nil {
 		return err
 	}
 	// One tree written over another: what an overlay of the layers would show.
@@ -167,21 +175,4 @@ func (i Initramfs) config() *specs.Spec {
 		s.Annotations[wire.Streams] += " " + wire.StreamInput
 	}
 	return s
-}
-
-func (i Initramfs) writeModules(w *initramfs.Writer, dir string, names []string) error {
-	files, err := i.Kernel.ModuleFiles(names...)
-	if err != nil {
-		return err
-	}
-	for n, m := range files {
-		b, err := m.Read()
-		if err != nil {
-			return err
-		}
-		if err := w.File(fmt.Sprintf("%s/%02d-%s.ko", dir, n, m.Name), 0o644, b); err != nil {
-			return err
-		}
-	}
-	return nil
 }

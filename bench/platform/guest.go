@@ -82,7 +82,7 @@ func (g Guest) Machine(ctx context.Context, typ string) (cfg vm.Config, facts Fa
 	if err != nil {
 		return cfg, facts, err
 	}
-	i := vm.Initramfs{Guest: guest, Kernel: k, Spec: g.Spec, Streams: g.Streams, Input: g.Input, Container: g.Container, Modules: g.Modules, Network: g.Network}
+	i := vm.Initramfs{Guest: guest, Kernel: k, Spec: g.Spec, Streams: g.Streams, Input: g.Input, Container: g.Container, Modules: g.Modules, Network: g.Network, Cache: g.Cache}
 	disks, where, err := g.place(ctx, i)
 	if err != nil {
 		return cfg, facts, err

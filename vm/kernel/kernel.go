@@ -37,6 +37,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"vmctr/vm/cache"
 )
 
 // A Kernel is a guest kernel and the modules that belong to it.
@@ -60,6 +62,24 @@ func (k *Kernel) String() string {
 		s += ", no modules"
 	}
 	return s + ")"
+}
+
+// Identity tells the kernel's files from any other that were, or will be, in their
+// places. It cannot be relied on when they have just been written (cache.Settled).
+func (k *Kernel) Identity() (identity string, settled bool, err error) {
+	settled = true
+	for _, path := range []string{k.Image, k.Modules, k.config} {
+		if path == "" {
+			continue
+		}
+		id, err := cache.Identity(path)
+		if err != nil {
+			return "", false, fmt.Errorf("kernel %s: %w", k.Image, err)
+		}
+		identity += id + "\n"
+		settled = settled && cache.Settled(path)
+	}
+	return identity, settled, nil
 }
 
 // PassedOver says, in a line, which kernels do not serve, and why.
