@@ -96,17 +96,20 @@ func bootable(k *kernel.Kernel, cache string) (path, format string, err error) {
 		return path, "Image", err
 	}
 	path, err = k.ELF(cache)
-	if err == nil {
-		var content []byte
-		if content, err = os.ReadFile(path); err == nil {
-			var pvh bool
-			if pvh, err = kernel.HasPVH(content); pvh {
-				return path, "unpacked ELF, entered over PVH", nil
-			}
-		}
-	}
 	if err != nil {
 		return "", "", err
+	}
+	elf, err := os.Open(path)
+	if err != nil {
+		return "", "", err
+	}
+	defer elf.Close()
+	pvh, err := kernel.HasPVH(elf)
+	switch {
+	case err != nil:
+		return "", "", err
+	case pvh:
+		return path, "unpacked ELF, entered over PVH", nil
 	}
 	return k.Image, "bzImage: the kernel has no PVH entry", nil
 }

@@ -1,7 +1,6 @@
 package kernel
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"debug/elf"
 	"encoding/binary"
@@ -12,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"vmctr/vm/cache"
 )
@@ -26,8 +26,8 @@ const (
 
 // HasPVH tells whether an ELF kernel can be entered over PVH, so that QEMU can
 // boot it with -kernel as it is. Kernels built with CONFIG_PVH can.
-func HasPVH(kernel []byte) (bool, error) {
-	f, err := elf.NewFile(bytes.NewReader(kernel))
+func HasPVH(kernel io.ReaderAt) (bool, error) {
+	f, err := elf.NewFile(kernel) // which reads headers only
 	if err != nil {
 		return false, fmt.Errorf("looking for a PVH entry point: %w", err)
 	}
@@ -75,11 +75,52 @@ func (k *Kernel) ELF(cacheDir string) (path string, err error) {
 // Plain returns the path of the kernel as QEMU boots it, of one for arm64: the file
 // itself or, if that is packed, what it holds, which is kept in cacheDir.
 func (k *Kernel) Plain(cacheDir string) (path string, err error) {
+	f, _, err := openImage(k.Image)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	head := make([]byte, arm64HeaderLen)
+	if _, err := f.ReadAt(head, 0); err == nil && isArm64(head) {
+		return k.Image, nil
+	}
 	return k.unpacked(cacheDir, "Image-", unpackArm64)
 }
 
-// unpacked unpacks the kernel, unless the cache has it, or the file is it.
+// known finds what the kernel was unpacked to without reading the kernel, whose
+// digest takes as long as a container: by a symbolic link that is named by the
+// identity of its file. If there is none yet, it gives the link's name, or "" for a
+// file that was written a moment ago.
+func (k *Kernel) known(cacheDir, prefix string) (path string, ok bool) {
+	id, err := cache.Identity(k.Image)
+	if err != nil || !cache.Settled(k.Image) {
+		return "", false
+	}
+	sum := sha256.Sum256([]byte(id))
+	link := filepath.Join(cacheDir, "of-file-"+hex.EncodeToString(sum[:]))
+	to, err := os.Readlink(link)
+	if err != nil || !strings.HasPrefix(to, prefix) || filepath.Base(to) != to {
+		return link, false
+	}
+	path = filepath.Join(cacheDir, to)
+	if _, err := os.Stat(path); err != nil {
+		return link, false
+	}
+	return path, true
+}
+
+// unpacked unpacks the kernel, unless the cache has it.
 func (k *Kernel) unpacked(cacheDir, prefix string, unpack func([]byte) ([]byte, error)) (path string, err error) {
+	known, ok := k.known(cacheDir, prefix)
+	if ok {
+		return known, nil
+	}
+	defer func() {
+		if err == nil && known != "" {
+			os.Remove(known)
+			os.Symlink(filepath.Base(path), known) // if it fails, it takes longer the next time
+		}
+	}()
 	f, size, err := openImage(k.Image)
 	if err != nil {
 		return "", err
@@ -96,9 +137,6 @@ func (k *Kernel) unpacked(cacheDir, prefix string, unpack func([]byte) ([]byte, 
 	plain, err := unpack(image)
 	if err != nil {
 		return "", fmt.Errorf("kernel %s: %w", k.Image, err)
-	}
-	if len(plain) == len(image) && &plain[0] == &image[0] {
-		return k.Image, nil
 	}
 	if err := cache.Write(path, func(w io.Writer) error { _, err := w.Write(plain); return err }); err != nil {
 		return "", fmt.Errorf("keeping the unpacked kernel: %w", err)

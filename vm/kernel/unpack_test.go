@@ -163,7 +163,7 @@ func FuzzUnpack(f *testing.F) {
 		if !bytes.HasPrefix(kernel, []byte("\x7fELF")) {
 			t.Error("no ELF file came out")
 		}
-		HasPVH(kernel)
+		HasPVH(bytes.NewReader(kernel))
 	})
 }
 
@@ -242,7 +242,7 @@ func TestUnpackReal(t *testing.T) {
 	if !bytes.Contains(kernel, []byte("Linux version "+k.Release)) {
 		t.Errorf("%s does not say that it is Linux %s", path, k.Release)
 	}
-	pvh, err := HasPVH(kernel)
+	pvh, err := HasPVH(bytes.NewReader(kernel))
 	t.Logf("%v: %d bytes, PVH %v, %v", k, len(kernel), pvh, err)
 	if err != nil {
 		t.Error(err)
