@@ -33,7 +33,7 @@ type allCommand struct {
 	Out         string   `help:"Folder for the results: the journal, the report, the plots. It must not hold another run. Default: results-DATE-TIME." placeholder:"DIR"`
 	Profile     string   `help:"How long to measure: ${profiles}." default:"quick"`
 	Platforms   []string `help:"On what to measure, of ${platforms}. Default: all, other OCI runtimes if they are installed." placeholder:"NAME"`
-	Experiments []string `help:"What to measure, of ${experiments}. Default: all." placeholder:"NAME"`
+	Experiments []string `help:"What to measure, of ${experiments}. Default: all, but vm-matrix not in the profile quick, nor with --platforms." placeholder:"NAME"`
 	Rounds      int      `help:"Rounds of each experiment, at most. Default: as many as the profile's time allows." placeholder:"N"`
 	Seed        *uint64  `help:"Seed of the random order, to run the same order again." placeholder:"N"`
 	Images      []string `help:"Images that the report counts beside the measured one: their layers, what they share, and what they take as disks." placeholder:"NAME"`
@@ -49,10 +49,13 @@ type profile struct {
 }
 
 var profiles = []profile{
-	{"quick", 2 * time.Minute, 30, 100 * time.Millisecond},
+	{quick, 2 * time.Minute, 30, 100 * time.Millisecond},
 	{"standard", 15 * time.Minute, 200, 200 * time.Millisecond},
 	{"thorough", 60 * time.Minute, 1000, 200 * time.Millisecond},
 }
+
+// quick is the shortest profile, and the default.
+const quick = "quick"
 
 // reserve is what a run keeps of its time for the report.
 const reserve = 10 * time.Second
@@ -127,9 +130,15 @@ func (c *allCommand) validate() (choice, error) {
 	if err != nil {
 		return ch, err
 	}
+	if len(c.Experiments) == 0 && (c.Profile == quick || len(c.Platforms) > 0) {
+		experiments = slices.DeleteFunc(experiments, func(e experiment.Experiment) bool { return e.Own })
+	}
 	for _, e := range experiment.All() {
 		if e.Always || slices.ContainsFunc(experiments, func(x experiment.Experiment) bool { return x.Name == e.Name }) {
 			ch.experiments = append(ch.experiments, e)
+			if e.Own {
+				ch.platforms = append(ch.platforms, platform.For(e.Name)...)
+			}
 		}
 	}
 	if c.Rounds < 0 {
@@ -380,7 +389,9 @@ func (r *runner) header(ctx context.Context, run *harness.Run, image *images.Ima
 		Image: result.Image{Name: image.Name, Digest: image.Digest, Layers: image.DiffIDs(), Bytes: size},
 	}
 	for _, p := range r.choice.platforms {
-		h.Platforms = append(h.Platforms, p.Info().Name)
+		if p.Info().Experiment == "" {
+			h.Platforms = append(h.Platforms, p.Info().Name)
+		}
 	}
 	for _, e := range r.choice.experiments {
 		h.Experiments = append(h.Experiments, e.Name)
@@ -419,7 +430,7 @@ func (r *runner) measure(ctx context.Context, run *harness.Run, image *images.Im
 	for _, e := range r.choice.experiments {
 		var subjects []experiment.Subject
 		for _, st := range r.states {
-			if st.record.Status == result.Ready {
+			if st.record.Status == result.Ready && takesPart(st.platform, e) {
 				subjects = append(subjects, experiment.Subject{Name: st.record.Name, Prepared: st.prepared})
 			}
 		}
@@ -457,10 +468,19 @@ func (r *runner) measure(ctx context.Context, run *harness.Run, image *images.Im
 	return nil
 }
 
+// takesPart tells whether a platform is a subject of an experiment: one that has
+// platforms of its own has no others.
+func takesPart(p platform.Platform, e experiment.Experiment) bool {
+	if e.Own {
+		return p.Info().Experiment == e.Name
+	}
+	return p.Info().Experiment == ""
+}
+
 // prepare makes a platform ready, or says why it is not.
 func (r *runner) prepare(ctx context.Context, st *state, w platform.Workload) error {
 	info := st.platform.Info()
-	st.record = result.Platform{Name: info.Name, Title: info.Title, Kind: info.Kind, Status: result.Ready}
+	st.record = result.Platform{Name: info.Name, Title: info.Title, Kind: info.Kind, Experiment: info.Experiment, Status: result.Ready}
 	if err := os.MkdirAll(w.Dir, 0o700); err != nil {
 		return err
 	}
@@ -474,7 +494,9 @@ func (r *runner) prepare(ctx context.Context, st *state, w platform.Workload) er
 	}
 	if u, ok := errors.AsType[*platform.UnavailableError](err); ok {
 		st.record.Status, st.record.Reason, st.record.Fix = result.Unavailable, u.Reason, u.Fix
-		r.missing = append(r.missing, info.Name+" (unavailable)")
+		if info.Experiment == "" { // which variants there are on a host is what such an experiment finds out
+			r.missing = append(r.missing, info.Name+" (unavailable)")
+		}
 		r.harness.Progress.Say("%s is not available here: %v", info.Name, u)
 		return r.write(st)
 	}

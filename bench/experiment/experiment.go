@@ -30,6 +30,9 @@ type Experiment struct {
 	Weight int
 	// Always says that it belongs to every run.
 	Always bool
+	// Own says that its subjects are platforms of its own (platform.For). They are
+	// many: a short run does it only if asked.
+	Own bool
 	// warmups and most are rounds; most = 0 leaves it to the profile.
 	warmups, most int
 	// observe measures a running instance, which was started at begin, and
@@ -38,7 +41,7 @@ type Experiment struct {
 }
 
 // All are the experiments, in the order in which they run.
-func All() []Experiment { return []Experiment{identity, startup, memory} }
+func All() []Experiment { return []Experiment{identity, startup, memory, matrix} }
 
 // Limits are what a profile allows.
 type Limits struct {

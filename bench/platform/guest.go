@@ -49,6 +49,7 @@ type Guest struct {
 	Kernel kernel.Options
 	Memory int64 // bytes
 	CPUs   int
+	Boot   Boot
 }
 
 // Machine prepares a machine of a QEMU machine type: it finds out who runs the
@@ -74,8 +75,11 @@ func (g Guest) Machine(ctx context.Context, typ string) (cfg vm.Config, facts Fa
 	if err != nil {
 		return cfg, facts, err
 	}
-	image, format, err := bootable(k, filepath.Join(g.Cache, "vmlinux"))
+	image, format, err := g.Boot.kernel(k, filepath.Join(g.Cache, "vmlinux"))
 	if err != nil {
+		return cfg, facts, err
+	}
+	if err := g.Boot.check(ctx, qemu, typ); err != nil {
 		return cfg, facts, err
 	}
 	guest, err := embedded.Guest(arch)
@@ -93,7 +97,7 @@ func (g Guest) Machine(ctx context.Context, typ string) (cfg vm.Config, facts Fa
 		return cfg, facts, err
 	}
 	cfg = vm.Config{
-		QEMU: qemu, Type: typ, Accelerator: choice.Accelerator, CPUs: g.CPUs, Memory: g.Memory,
+		QEMU: qemu, Type: typ, Firmware: g.Boot.Firmware, Defaults: g.Boot.Defaults, Accelerator: choice.Accelerator, CPUs: g.CPUs, Memory: g.Memory,
 		Kernel: image, Initramfs: initramfs, Layers: disks, Streams: g.Streams,
 	}
 	if err := cfg.Fits(); err != nil {
@@ -111,6 +115,9 @@ func (g Guest) Machine(ctx context.Context, typ string) (cfg vm.Config, facts Fa
 			"guest memory":  fmt.Sprintf("%d MiB", g.Memory>>20),
 			"guest CPUs":    strconv.Itoa(g.CPUs),
 		},
+	}
+	if g.Boot.Firmware != "" {
+		facts.Details["firmware"] = g.Boot.Firmware
 	}
 	if len(k.Passed) > 0 {
 		facts.Details["guest kernels passed over"] = k.PassedOver()

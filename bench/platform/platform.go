@@ -46,6 +46,9 @@ type Info struct {
 	// instruction, and can say nothing else. [Output.Identity] and Instance.Delay then
 	// give [ErrNoSystem].
 	NoSystem bool
+	// Experiment is the one that the platform is for, if it is a variant of another
+	// that serves a single comparison; "" for all.
+	Experiment string
 }
 
 // Prepared is what the instances of one workload share.
@@ -177,17 +180,21 @@ var all []Platform
 
 func register(p Platform) { all = append(all, p) }
 
-// All are the platforms, the lightest kind of isolation first.
-func All() []Platform {
+// All are the platforms, the lightest kind of isolation first, without those that are
+// for one experiment.
+func All() []Platform { return For("") }
+
+// For are the platforms that are for one experiment alone; those for all, if it is "".
+func For(experiment string) []Platform {
 	kinds := []string{"process", "container", "vm", "nested"}
 	slices.SortFunc(all, func(a, b Platform) int {
 		x, y := a.Info(), b.Info()
 		return cmp.Or(slices.Index(kinds, x.Kind)-slices.Index(kinds, y.Kind), cmp.Compare(x.Name, y.Name))
 	})
-	return slices.Clone(all)
+	return slices.DeleteFunc(slices.Clone(all), func(p Platform) bool { return p.Info().Experiment != experiment })
 }
 
-// Names are the names of all platforms.
+// Names are the names of the platforms of All.
 func Names() []string {
 	var names []string
 	for _, p := range All() {
@@ -196,7 +203,7 @@ func Names() []string {
 	return names
 }
 
-// Find gives the platform of a name.
+// Find gives the platform of a name, of all that there are.
 func Find(name string) (Platform, error) {
 	for _, p := range all {
 		if p.Info().Name == name {

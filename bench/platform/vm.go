@@ -12,7 +12,6 @@ import (
 
 	"vmctr/container"
 	"vmctr/vm"
-	"vmctr/vm/kernel"
 )
 
 func init() {
@@ -37,6 +36,10 @@ func (p machine) Available(context.Context) error {
 // Prepare makes all that the guests share: the kernel, the initramfs, and disks
 // with the image, if it is not in the initramfs.
 func (p machine) Prepare(ctx context.Context, w Workload) (Prepared, error) {
+	return p.prepare(ctx, w, Boot{})
+}
+
+func (p machine) prepare(ctx context.Context, w Workload, boot Boot) (Prepared, error) {
 	layers, err := w.Image.Unpack(ctx)
 	if err != nil {
 		return nil, err
@@ -45,7 +48,7 @@ func (p machine) Prepare(ctx context.Context, w Workload) (Prepared, error) {
 	spec.Hostname = "machine"
 	config, facts, err := Guest{
 		Spec: spec, Layers: layers, Disks: w.Image.Disks,
-		Dir: w.Dir, Cache: w.Cache, Kernel: w.Kernel, Memory: w.Memory, CPUs: w.CPUs, Network: w.Port != 0,
+		Dir: w.Dir, Cache: w.Cache, Kernel: w.Kernel, Memory: w.Memory, CPUs: w.CPUs, Network: w.Port != 0, Boot: boot,
 	}.Machine(ctx, p.typ)
 	if err != nil {
 		return nil, err
@@ -86,32 +89,6 @@ func Machines() []string {
 		}
 	}
 	return append(names, foreign.Info().Name)
-}
-
-// bootable is the form of a kernel that boots fastest: unpacked ahead, if it can
-// be entered so.
-func bootable(k *kernel.Kernel, cache string) (path, format string, err error) {
-	if k.Arch == "arm64" {
-		path, err = k.Plain(cache)
-		return path, "Image", err
-	}
-	path, err = k.ELF(cache)
-	if err != nil {
-		return "", "", err
-	}
-	elf, err := os.Open(path)
-	if err != nil {
-		return "", "", err
-	}
-	defer elf.Close()
-	pvh, err := kernel.HasPVH(elf)
-	switch {
-	case err != nil:
-		return "", "", err
-	case pvh:
-		return path, "unpacked ELF, entered over PVH", nil
-	}
-	return k.Image, "bzImage: the kernel has no PVH entry", nil
 }
 
 type preparedMachine struct {

@@ -121,6 +121,7 @@ type Platform struct {
 	Name        string            `json:"name"`                  // "process", "container", "vm-q35"
 	Title       string            `json:"title"`                 // for people: "container (bench)"
 	Kind        string            `json:"kind"`                  // "process", "container", "vm" or "nested": a container in a vm
+	Experiment  string            `json:"experiment,omitempty"`  // the only one that it takes part in: a variant of a platform; "" for all
 	Status      Status            `json:"status"`                //
 	Reason      string            `json:"reason,omitempty"`      // why it is not ready
 	Fix         string            `json:"fix,omitempty"`         // what would mend it

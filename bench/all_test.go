@@ -1,0 +1,53 @@
+package main
+
+import (
+	"slices"
+	"testing"
+)
+
+// TestAllChooses: the experiment with a dozen machines of its own is done if asked
+// for, or if there is time and nothing else was said.
+func TestAllChooses(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		c      allCommand
+		matrix bool
+	}{
+		{"quick", allCommand{Profile: "quick"}, false},
+		{"quick, asked for", allCommand{Profile: "quick", Experiments: []string{"startup", "vm-matrix"}}, true},
+		{"standard", allCommand{Profile: "standard"}, true},
+		{"thorough", allCommand{Profile: "thorough"}, true},
+		{"standard, another one", allCommand{Profile: "standard", Experiments: []string{"startup"}}, false},
+		{"standard, on a few platforms", allCommand{Profile: "standard", Platforms: []string{"process"}}, false},
+		{"asked for, on a few platforms", allCommand{Profile: "standard", Platforms: []string{"process"}, Experiments: []string{"vm-matrix"}}, true},
+	} {
+		ch, err := tt.c.validate()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var experiments, variants, others []string
+		for _, e := range ch.experiments {
+			experiments = append(experiments, e.Name)
+		}
+		for _, p := range ch.platforms {
+			if p.Info().Experiment == "vm-matrix" {
+				variants = append(variants, p.Info().Name)
+			} else {
+				others = append(others, p.Info().Name)
+			}
+		}
+		if slices.Contains(experiments, "vm-matrix") != tt.matrix || (len(variants) > 0) != tt.matrix {
+			t.Errorf("%s: experiments %q, variants %q", tt.name, experiments, variants)
+		}
+		if !slices.Contains(experiments, "identity") || !slices.Contains(others, "process") {
+			t.Errorf("%s: experiments %q on %q", tt.name, experiments, others)
+		}
+		for _, e := range ch.experiments {
+			for _, p := range ch.platforms {
+				if takesPart(p, e) != (p.Info().Experiment == "vm-matrix" == (e.Name == "vm-matrix")) {
+					t.Errorf("%s: %s on %s: %v", tt.name, e.Name, p.Info().Name, takesPart(p, e))
+				}
+			}
+		}
+	}
+}

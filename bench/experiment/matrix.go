@@ -1,0 +1,15 @@
+package experiment
+
+import "vmctr/bench/platform"
+
+// matrix is the startup of a virtual machine in each of the ways in which one can
+// boot: machine type, format of the kernel, firmware, and QEMU's own default. Its
+// subjects are variants of the platforms, and it measures what startup does.
+var matrix = Experiment{
+	Name:    platform.Matrix,
+	About:   "startup of a virtual machine: machine type x kernel format x firmware",
+	Weight:  4, // its rounds have a dozen machines each
+	Own:     true,
+	warmups: 1,
+	observe: startup.observe,
+}
