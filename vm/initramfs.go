@@ -44,6 +44,9 @@ type Initramfs struct {
 	// Container has PID 1 start the program as a container, with all of Spec. Its
 	// layers are on Disks.
 	Container bool
+	// Publish is a TCP port of the machine that leads to the same of the container; 0
+	// for none.
+	Publish uint16
 	// Streams and Input say that the workload's standard error goes to the host,
 	// and that its standard input comes from there: the machine has
 	// Config.Streams. Without Input its input is empty.
@@ -163,6 +166,9 @@ func (i Initramfs) config() *specs.Spec {
 	if i.Container {
 		whole := *i.Spec
 		whole.Annotations = map[string]string{wire.Container: ""}
+		if i.Publish != 0 {
+			whole.Annotations[wire.Publish] = strconv.Itoa(int(i.Publish))
+		}
 		s = &whole
 	}
 	if i.Disks > 0 {

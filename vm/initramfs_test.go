@@ -59,8 +59,8 @@ func TestInitramfsConfig(t *testing.T) {
 func TestInitramfsContainer(t *testing.T) {
 	spec := container.DefaultSpec([]string{"program", "x"}, []string{"A=b"}, "/home")
 	want := *spec
-	want.Annotations = map[string]string{wire.Container: "", wire.Layers: "2"}
-	i := Initramfs{Spec: spec, Disks: 2, Container: true}
+	want.Annotations = map[string]string{wire.Container: "", wire.Layers: "2", wire.Publish: "80"}
+	i := Initramfs{Spec: spec, Disks: 2, Container: true, Publish: 80}
 	if diff := cmp.Diff(&want, i.config()); diff != "" {
 		t.Error(diff)
 	}

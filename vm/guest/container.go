@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"path/filepath"
 	"strconv"
@@ -32,6 +33,8 @@ type engine struct {
 	filter  *seccomp.Filter
 	layers  *rootfs.Layers
 	network *network.Network
+	// listener is on the machine's port that leads to the container; nil without one.
+	listener *net.TCPListener
 }
 
 // containerDir is for what belongs to the container alone, and runDir for what the
@@ -82,7 +85,7 @@ func (g *guest) startEngine() (err error) {
 	if g.engine.network, err = network.Open(ctx, "guest", runDir, netip.Prefix{}); err != nil {
 		return fmt.Errorf("making the container's bridge: %w (does the kernel have the modules bridge and veth?)", err)
 	}
-	return nil
+	return g.listen()
 }
 
 // openLayers mounts the layers once more, so that their files belong to the
@@ -110,6 +113,10 @@ func (g *guest) startContainer(cfg container.Config) (*container.Container, erro
 	e, err := g.engine.network.Endpoint()
 	if err != nil {
 		return nil, err
+	}
+	if l := g.engine.listener; l != nil {
+		port := uint16(l.Addr().(*net.TCPAddr).Port)
+		go publish(l, netip.AddrPortFrom(e.Addr().Addr(), port))
 	}
 	cfg.Filter, cfg.Layers, cfg.Dir, cfg.Endpoint = g.engine.filter, g.engine.layers, containerDir, e
 	c, err := container.Start(context.Background(), cfg)

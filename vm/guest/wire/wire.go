@@ -23,6 +23,8 @@ const (
 	// configuration is whole. Its layers are on disks: those in memory could not be
 	// ID-mapped.
 	Container = "bench.container"
+	// Publish is a TCP port of the machine that leads to the container's.
+	Publish = "bench.publish"
 	// Streams names the streams that go to the host, beside the standard output:
 	// StreamError, or both with a space between. The program then has pipes, as
 	// with a container, and PID 1 copies. Without it, it has the port itself,
