@@ -21,6 +21,8 @@ const (
 	roleConsole = "console" // a file: the serial console
 	roleTrace   = "trace"   // a file: what the firmware asks QEMU for
 	roleBoot    = "boot"    // with a boot sector, the file of the disk that it is on
+	roleRAM     = "ram"     // of a template and what is restored from it, the file that is the machine's RAM
+	roleState   = "state"   // of a machine that is restored, a connected socket: the state of its devices
 	roleTap     = "tap"     // with a tap, the file whose other end is a port of a bridge
 	roleVhost   = "vhost"   // with Network.Vhost, the kernel's own end of the card
 )
@@ -33,6 +35,12 @@ func (c Config) descriptors() []string {
 	roles := []string{roleQMP, roleConsole, roleControl, roleOutput, roleTrace}
 	if c.Streams {
 		roles = append(roles, roleError, roleInput)
+	}
+	if c.Template {
+		roles = append(roles, roleRAM)
+	}
+	if c.restored != nil {
+		roles = append(roles, roleState)
 	}
 	if c.Network != nil && c.Network.Tap != nil {
 		roles = append(roles, roleTap)
@@ -110,6 +118,10 @@ func (c Config) command() []string {
 		add("-device", device)
 	}
 	add("-device", "pvpanic-pci")
+	if c.restored != nil {
+		// It waits for the state, and is told first how that comes.
+		add("-incoming", "defer")
+	}
 	return cmd
 }
 
@@ -120,11 +132,23 @@ func (c Config) machine() []string {
 	if !c.Defaults {
 		options = append(options, t.options...)
 	}
+	if c.Template {
+		options = append(options, "memory-backend=ram")
+	}
 	m := []string{"-machine", strings.Join(options, ",")}
 	if cpu := cmp.Or(c.CPU, c.cpu()); !c.Defaults {
 		m = append(m, "-cpu", cpu)
 	}
 	m = append(m, "-smp", strconv.Itoa(c.CPUs), "-m", strconv.FormatInt(c.Memory>>20, 10)+"M")
+	if c.Template {
+		// What a template writes is to be in the file; what is restored from it gets
+		// copies of the pages that it writes (MAP_PRIVATE).
+		share := "on"
+		if c.restored != nil {
+			share = "off"
+		}
+		m = append(m, "-object", fmt.Sprintf("memory-backend-file,id=ram,size=%dM,mem-path=/proc/self/fd/%s,share=%s", c.Memory>>20, c.fd(roleRAM), share))
+	}
 	if c.Firmware != "" {
 		m = append(m, "-bios", t.firmware[c.Firmware])
 	}

@@ -59,6 +59,8 @@ func TestCommand(t *testing.T) {
 			c.Disks = []Disk{{Path: "/images/a.raw"}, {Path: "/images/b,c.qcow2", Format: Qcow2}, {Path: "/images/c.iso", ReadOnly: true}}
 		}},
 		{"boot-sector", func(c *Config) { c.BootSector, c.Kernel, c.Initramfs = SignalSector("x"), "", "" }},
+		{"template", func(c *Config) { c.Template = true }},
+		{"restored", func(c *Config) { c.Template, c.restored, c.Network = true, &Snapshot{}, UserNetwork() }},
 		{"layers", func(c *Config) {
 			c.Streams = true
 			c.Disks = []Disk{{Path: "/images/scratch.raw"}}
@@ -118,6 +120,7 @@ func TestConfigCheck(t *testing.T) {
 		{`kernel: "/cache/vmlinux", and a boot sector`, func(c *Config) { c.BootSector = SignalSector("x") }},
 		{"boot sector: 1 bytes", func(c *Config) { c.BootSector, c.Kernel, c.Initramfs = []byte{0xf4}, "", "" }},
 		{"boot sector: only the BIOS of a PC", func(c *Config) { c.Type, c.BootSector, c.Kernel, c.Initramfs = "microvm", SignalSector("x"), "", "" }},
+		{"disks: what is restored from a template shares them", func(c *Config) { c.Template, c.Disks = true, []Disk{{Path: "/a"}} }},
 		{"CPUs: 0: it needs at least one", func(c *Config) { c.CPUs = 0 }},
 		{"memory: 1048577 bytes are not whole MiB", func(c *Config) { c.Memory = 1<<20 + 1 }},
 		{"memory: -1048576 bytes", func(c *Config) { c.Memory = -1 << 20 }},

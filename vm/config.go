@@ -56,6 +56,10 @@ type Config struct {
 	// it (wire.Serial). At most 136.
 	Layers []string
 	Disks  []Disk // which the guest finds as /dev/vda and so on, before the layers; at most 8
+	// Template is a machine that is booted to be saved (Machine.Save), before it starts
+	// its workload: its RAM is a file in memory. Its initramfs has Template too.
+	Template bool
+	restored *Snapshot // that it comes from
 	// Network is the machine's network card; nil for none.
 	Network *Network
 	// Streams adds ports for the workload's standard error and input.
@@ -121,6 +125,8 @@ func (c Config) check() error {
 		return bad("boot sector", "%d bytes: a sector has %d", len(c.BootSector), sectorSize)
 	case c.BootSector != nil && (c.Type != "pc" && c.Type != "q35" || c.Firmware == Qboot):
 		return bad("boot sector", "only the BIOS of a PC, pc or q35, starts what is on a disk")
+	case c.Template && slices.ContainsFunc(c.Disks, func(d Disk) bool { return !d.ReadOnly }):
+		return bad("disks", "what is restored from a template shares them, so none may be written")
 	case len(c.Layers) > maxLayers:
 		return bad("layers", "%d: it has room for %d disks of layers", len(c.Layers), maxLayers)
 	case c.CPUs < 1:

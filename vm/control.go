@@ -23,6 +23,7 @@ type control struct {
 	sending  sync.Mutex
 	patience time.Duration // with a guest that reads no command
 	torn     bool          // the last command went out in part
+	restored bool          // the guest had booted before, on a clock that stood still since
 
 	mu      sync.Mutex
 	changed chan struct{} // closed and replaced with each report
@@ -183,7 +184,10 @@ func (c *control) marks() []Mark {
 	if c.earliest != 0 && c.earliest <= c.latest {
 		err = c.latest - c.earliest
 	}
-	marks := []Mark{{wire.PhaseKernel, zero, err}}
+	var marks []Mark
+	if !c.restored {
+		marks = append(marks, Mark{wire.PhaseKernel, zero, err})
+	}
 	for _, r := range c.reports {
 		if r.Event == wire.EventPhase {
 			marks = append(marks, Mark{r.Phase, zero + r.At, err})

@@ -9,7 +9,8 @@
 //	disk.go        the host's files as its disks
 //	qcow2.go       an overlay over a disk, which is written instead of it
 //	accelerator.go who runs the guest's instructions: the CPU or an emulator
-//	bootsector.go  the smallest guest there is, which finds that out
+//	bootsector.go  the smallest guest there is, which finds that out, or gives a sign
+//	snapshot.go    a machine that has booted once, and goes on many times
 //	tsc.go         the counter by which an emulated guest tells the time
 //	memory.go      what a machine occupies, and what of it is what
 //	smaps.go       the mappings of a process

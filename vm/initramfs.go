@@ -53,6 +53,9 @@ type Initramfs struct {
 	Streams, Input bool
 	// Network says that the machine has Config.Network.
 	Network bool
+	// Template has PID 1 stop before it starts the workload, until the machine was saved
+	// and is restored (Config.Template).
+	Template bool
 	// Modules are drivers that the workload needs, beside those that PID 1
 	// does; each brings what it depends on.
 	Modules []string
@@ -173,6 +176,9 @@ func (i Initramfs) config() *specs.Spec {
 	}
 	if i.Disks > 0 {
 		s.Annotations[wire.Layers] = strconv.Itoa(i.Disks)
+	}
+	if i.Template {
+		s.Annotations[wire.Template] = "yes"
 	}
 	if i.Streams {
 		s.Annotations[wire.Streams] = wire.StreamError

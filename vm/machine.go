@@ -30,6 +30,8 @@ type Machine struct {
 	input   *os.File
 	console *os.File // in memory: what the guest's kernel printed
 	stderr  *os.File // in memory: what QEMU printed
+	ram     *os.File // in memory: the RAM of a template, until it is saved
+	state   *os.File // of a machine that is restored: where QEMU reads the state of its devices from
 	trace   *os.File // in memory: what the firmware asked QEMU for, and when
 	dir     bool     // cfg.Dir was made
 	marks   []Mark
@@ -40,11 +42,26 @@ type Machine struct {
 // its guest has booted. When it fails, nothing is left.
 //
 // Cancelling ctx aborts a start, and does not end a machine that runs.
-func Start(ctx context.Context, cfg Config) (_ *Machine, err error) {
+func Start(ctx context.Context, cfg Config) (*Machine, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	m := &Machine{cfg: cfg, marks: []Mark{{Phase: "start", Ns: now()}}, wall: wallOffset()}
+	return launched(ctx, cfg, func(m *Machine) error {
+		m.mark(PhaseFirmware)
+		if _, err := m.monitor.Run(ctx, "cont", nil); err != nil {
+			return fmt.Errorf("letting the machine run: %w", err)
+		}
+		return nil
+	})
+}
+
+func (m *Machine) mark(phase string) { m.marks = append(m.marks, Mark{Phase: phase, Ns: now()}) }
+
+// launched starts QEMU, which waits to be told what to do, and does that: to boot, or to
+// go on where another machine was saved.
+func launched(ctx context.Context, cfg Config, then func(*Machine) error) (_ *Machine, err error) {
+	m := &Machine{cfg: cfg, wall: wallOffset()}
+	m.mark("start")
 	defer func() {
 		if err != nil {
 			err = errors.Join(m.explain(err), m.Stop(ctx))
@@ -61,13 +78,12 @@ func Start(ctx context.Context, cfg Config) (_ *Machine, err error) {
 	if err := m.launch(ctx); err != nil {
 		return nil, fmt.Errorf("starting QEMU: %w", err)
 	}
-	m.marks = append(m.marks, Mark{Phase: PhaseQEMU, Ns: now()})
+	m.mark(PhaseQEMU)
 	if m.monitor, err = qmp.Dial(ctx, m.socket()); err != nil {
 		return nil, err
 	}
-	m.marks = append(m.marks, Mark{Phase: PhaseFirmware, Ns: now()})
-	if _, err := m.monitor.Run(ctx, "cont", nil); err != nil {
-		return nil, fmt.Errorf("letting the machine run: %w", err)
+	if err := then(m); err != nil {
+		return nil, err
 	}
 	return m, nil
 }
@@ -125,6 +141,7 @@ func (m *Machine) open(role string) (f *os.File, end bool, err error) {
 		ours, f, err := socketPair(role)
 		if err == nil {
 			m.control = openControl(ours)
+			m.control.restored = m.cfg.restored != nil
 		}
 		return f, true, err
 	case roleOutput:
@@ -144,6 +161,17 @@ func (m *Machine) open(role string) (f *os.File, end bool, err error) {
 		return m.trace, false, err
 	case roleBoot:
 		f, err = bootDisk(m.cfg.BootSector)
+		return f, true, err
+	case roleRAM:
+		if s := m.cfg.restored; s != nil {
+			return s.ram, false, nil
+		}
+		if m.ram, err = memfd(role); err == nil {
+			err = m.ram.Truncate(m.cfg.Memory)
+		}
+		return m.ram, false, err
+	case roleState:
+		m.state, f, err = socketPair(role)
 		return f, true, err
 	case roleTap:
 		return m.cfg.Network.Tap, false, nil
@@ -356,7 +384,7 @@ func (m *Machine) Stop(ctx context.Context) error {
 	if m.control != nil {
 		errs = append(errs, m.control.close())
 	}
-	for _, f := range []*os.File{m.console, m.trace, m.stderr, m.input} {
+	for _, f := range []*os.File{m.console, m.trace, m.stderr, m.input, m.ram} {
 		if f != nil {
 			errs = append(errs, f.Close())
 		}

@@ -25,6 +25,8 @@ const (
 	PhaseQEMU     = "qemu"     // QEMU's program runs: it builds the machine
 	PhaseFirmware = "firmware" // the machine runs: its firmware looks what there is
 	PhaseLoader   = "loader"   // it copies the kernel, the initramfs and the command line to the guest's RAM
+	PhaseRestore  = "restore"  // of a snapshot, in their place: QEMU reads the state of the devices
+	PhaseResume   = "resume"   // the machine runs where it was saved, and is told who it is
 	PhaseEntry    = "entry"    // it has jumped to the kernel, whose first code keeps no time yet
 )
 

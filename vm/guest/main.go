@@ -52,7 +52,7 @@ import (
 const patience = 60 * time.Second
 
 func main() {
-	g := &guest{begin: boottime(), cutPower: cutPower}
+	g := &guest{begin: boottime(), cutPower: cutPower, resumed: make(chan *wire.Renewal, 1)}
 	if os.Getpid() != 1 {
 		fmt.Fprintln(os.Stderr, "guest: this is PID 1 of a virtual machine, and does nothing anywhere else")
 		os.Exit(2)
@@ -74,7 +74,8 @@ type guest struct {
 	spec    specs.Spec
 	modules *moduleDir
 	late    *moduleDir
-	ports   map[string]string // device files by the name of the port
+	resumed chan *wire.Renewal // what CommandResume says
+	ports   map[string]string  // device files by the name of the port
 	streams streams
 	tty     *terminal // nil without one
 	engine  engine    // of a workload that is a container
@@ -102,6 +103,7 @@ func (g *guest) boot() error {
 		{wire.PhasePorts, g.openPorts},
 		{wire.PhaseNetwork, g.network},
 		{"", g.startEngine},
+		{"", g.hold},
 		{wire.PhaseWorkload, g.startWorkload},
 		{wire.PhaseRunning, func() error { return nil }},
 	} {

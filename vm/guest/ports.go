@@ -144,6 +144,11 @@ func (g *guest) obey(control io.Reader) {
 			g.report(wire.Report{Event: wire.EventPong})
 		case wire.CommandStop:
 			g.stop()
+		case wire.CommandResume:
+			select {
+			case g.resumed <- c.Renewal:
+			default: // told twice
+			}
 		case wire.CommandSignal:
 			g.signal(unix.Signal(c.Signal))
 		case wire.CommandResize:

@@ -25,6 +25,10 @@ const (
 	Container = "bench.container"
 	// Publish is a TCP port of the machine that leads to the container's.
 	Publish = "bench.publish"
+	// Template says that PID 1 is to stop before it starts the program, report
+	// EventHeld, and wait for CommandResume: the machine is saved then, and goes on as
+	// often as it is restored.
+	Template = "bench.template"
 	// Streams names the streams that go to the host, beside the standard output:
 	// StreamError, or both with a space between. The program then has pipes, as
 	// with a container, and PID 1 copies. Without it, it has the port itself,
@@ -65,6 +69,8 @@ const (
 	PhasePorts    = "ports"    // it looks for the ports
 	PhaseNetwork  = "network"  // it gives the network card its address
 	PhaseEngine   = "engine"   // with a container: control groups, the bridge, its layers
+	PhaseHold     = "hold"     // of a template: it is ready to be saved
+	PhaseRenew    = "renew"    // restored: it has heard who it is, and becomes that
 	PhaseWorkload = "workload" // it starts the workload: fork and exec
 	PhaseRunning  = "running"  // the workload's execve has succeeded
 
@@ -81,6 +87,7 @@ const (
 	EventPong   = "pong"   // the answer to CommandPing
 	// EventNamespaces tells those of PID 1, once a container runs.
 	EventNamespaces = "namespaces"
+	EventHeld       = "held"    // all is done but to start the workload ([Template])
 	EventMemory     = "memory"  // the answer to CommandMemory
 	EventTouched    = "touched" // the answer to CommandTouch
 )
@@ -111,6 +118,9 @@ const (
 	CommandStop = "stop" // end the workload (SIGTERM, then SIGKILL) and power off
 	// CommandSignal sends the workload a signal.
 	CommandSignal = "signal"
+	// CommandResume tells a machine that was restored to become a machine of its own
+	// (Command.Renewal) and to start the workload.
+	CommandResume = "resume"
 	// CommandResize gives the workload's terminal the size of the window that it is
 	// shown in.
 	CommandResize = "resize"
@@ -125,4 +135,21 @@ type Command struct {
 	Rows    uint16 `json:"rows,omitempty"`   // of CommandResize
 	Columns uint16 `json:"columns,omitempty"`
 	Bytes   int64  `json:"bytes,omitempty"` // of CommandTouch
+
+	Renewal *Renewal `json:"renewal,omitempty"` // of CommandResume
 }
+
+// A Renewal is what machines must not share that were restored from one saved state.
+type Renewal struct {
+	// Seed is SeedBytes of random bytes, for the kernel's random numbers.
+	Seed []byte `json:"seed"`
+	// Time is the wall clock, in nanoseconds since 1970, when the command was sent. The
+	// guest's is late by what that was under way.
+	Time     int64  `json:"time"`
+	Hostname string `json:"hostname,omitempty"` // "" keeps the one that it has
+	Network  string `json:"network,omitempty"`  // for eth0, as NetworkVariable says it; "" keeps what it has
+}
+
+// SeedBytes are as many as the kernel's generator needs to be ready (POOL_READY_BITS,
+// drivers/char/random.c).
+const SeedBytes = 32

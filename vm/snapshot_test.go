@@ -1,0 +1,100 @@
+package vm
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"vmctr/vm/guest/wire"
+)
+
+// TestSnapshot: two machines that were restored from one have nothing in common that
+// must be each one's own.
+func TestSnapshot(t *testing.T) {
+	c := machineWith(t, Initramfs{Template: true, Network: true}, "./testdata/clone", "")
+	c.Template, c.Network = true, UserNetwork()
+	template, _ := start(t, c)
+	s, err := template.Save(within(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if _, err := template.Save(within(t)); err == nil || !strings.Contains(err.Error(), "was saved before") {
+		t.Errorf("saved twice: %v", err)
+	}
+	ram, state, err := s.Size()
+	if err != nil || ram < 16<<20 || ram > c.Memory || state < 10<<10 || state > 4<<20 {
+		t.Errorf("it occupies %d bytes of RAM and %d of state: %v", ram, state, err)
+	}
+	time.Sleep(100 * time.Millisecond) // by which a clock is late that is not set
+
+	type self struct {
+		Random, Hostname, MAC, Address, BootID string
+		Time                                   int64
+	}
+	var machines []*Machine
+	var selves []self
+	for n := range 2 {
+		clone := Clone{Name: "bench-test", Dir: filepath.Join(filepath.Dir(c.Dir), fmt.Sprint("clone", n)), Hostname: fmt.Sprint("clone-", n), Network: UserNetwork()}
+		clone.Network.MAC[5] += byte(n) + 1
+		clone.Network.Address = netip.MustParsePrefix(fmt.Sprintf("10.0.2.%d/24", 20+n))
+		before := time.Now()
+		m, err := s.Restore(within(t), clone)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer stopped(t, m)
+		machines = append(machines, m)
+		lines := bufio.NewScanner(m.Output())
+		var me self
+		if !lines.Scan() || json.Unmarshal(lines.Bytes(), &me) != nil {
+			t.Fatalf("it says %q: %v", lines.Text(), m.Err())
+		}
+		after := time.Now()
+		selves = append(selves, me)
+		if me.Hostname != clone.Hostname || me.MAC != clone.Network.MAC.String() || me.Address != fmt.Sprintf("[%v]", clone.Network.Address) {
+			t.Errorf("it is %+v, and should be %+v, %+v", me, clone, clone.Network)
+		}
+		if at := time.Unix(0, me.Time); at.Before(before.Add(-after.Sub(before))) || at.After(after) {
+			t.Errorf("its clock says %v, between %v and %v", at, before, after)
+		}
+		if !m.Running(within(t)) {
+			t.Fatal(m.Err())
+		}
+		var phases []string
+		marks := m.Timeline()
+		for _, k := range marks {
+			phases = append(phases, k.Phase)
+		}
+		if want := []string{"start", PhaseQEMU, PhaseRestore, PhaseResume, wire.PhaseRenew, wire.PhaseWorkload, wire.PhaseRunning}; !slices.Equal(phases, want) {
+			t.Errorf("phases %q, want %q", phases, want)
+		}
+		for i, k := range marks {
+			if i > 0 && k.Ns < marks[i-1].Ns || k.Ns > now() {
+				t.Errorf("the timeline is out of order: %v", marks)
+			}
+			t.Logf("%-10s %6.1f ms", k.Phase, float64(k.Ns-marks[0].Ns)/1e6)
+		}
+		if d, err := m.Ping(within(t)); err != nil || d <= 0 {
+			t.Errorf("a message there and back took %v: %v", d, err)
+		}
+	}
+	if selves[0].Random == selves[1].Random || selves[0].Random[:32] == selves[1].Random[:32] {
+		t.Errorf("both draw the random bytes %s", selves[0].Random)
+	}
+	// It is drawn when it is first read.
+	if selves[0].BootID == selves[1].BootID {
+		t.Errorf("both have the boot_id %s", selves[0].BootID)
+	}
+	for _, m := range machines {
+		if err := m.Err(); err != nil {
+			t.Errorf("a machine that is well: %v", err)
+		}
+	}
+}
