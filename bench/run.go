@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -37,7 +38,7 @@ type runCommand struct {
 	Memory      string   `short:"m" help:"Limit of its memory." placeholder:"BYTES[k|m|g]"`
 	CPUs        string   `name:"cpus" help:"How many CPUs' time it gets, at most." placeholder:"N[.NN]"`
 	PidsLimit   int64    `help:"How many processes and threads it has, at most." placeholder:"N"`
-	Network     string   `aliases:"net" help:"'bridge': a network of its own with a way to the world, the default of root; 'none': loopback only, that of others; 'host': the host's; 'container:NAME': that of another." placeholder:"NETWORK"`
+	Network     string   `aliases:"net" help:"'bridge': a network of its own with a way to the world, the default of root and of machines; 'none': loopback only, that of others; 'host': the host's; 'container:NAME': that of another." placeholder:"NETWORK"`
 	CapAdd      []string `help:"A capability more than Docker's default; ALL of them." placeholder:"CAP"`
 	CapDrop     []string `help:"A capability less." placeholder:"CAP"`
 	SecurityOpt []string `sep:"none" help:"no-new-privileges; seccomp=unconfined, or a profile's file; apparmor=PROFILE." placeholder:"OPTION"`
@@ -49,7 +50,7 @@ type runCommand struct {
 	Rm          bool     `help:"Accepted, and always so: nothing of a container stays."`
 	Workdir     string   `short:"w" help:"The folder that the program begins in." placeholder:"DIR"`
 	Explain     bool     `help:"Show on the standard error how the container is made: each system call, and the microseconds that it took."`
-	On          string   `help:"Run it in a virtual machine of this kind instead of a container: vm-q35; or vm-virt, an emulated one for images of linux/arm64. It has loopback alone, and -m bytes of memory (512m) with --cpus processors (1)." placeholder:"PLATFORM"`
+	On          string   `help:"Run it in a virtual machine of this kind instead of a container: vm-q35; or vm-virt, an emulated one for images of linux/arm64. It has -m bytes of memory (512m) with --cpus processors (1)." placeholder:"PLATFORM"`
 	Disk        []string `sep:"none" help:"With --on: a disk of the machine, /dev/vda and so on: a file, raw or qcow2, or a block device. 'overlay', the default: what the machine writes is thrown away with it, and several may have the same disk at once; 'rw': it is written; 'ro': it cannot be." placeholder:"FILE[:overlay|:rw|:ro]"`
 	Entrypoint  *string  `help:"The program, in place of the image's." placeholder:"PROGRAM"`
 }
@@ -118,12 +119,7 @@ func (c *runCommand) run(ctx context.Context, s streams) (code int, err error) {
 	if c.Explain {
 		b.trace = &container.Trace{}
 	}
-	defer func() {
-		for i := len(b.undo) - 1; i >= 0; i-- {
-			err = errors.Join(err, b.undo[i]())
-		}
-		err = errors.Join(err, run.Close())
-	}()
+	defer func() { err = errors.Join(err, b.undoAll(), run.Close()) }()
 	if err := b.prepare(ctx, s); err != nil {
 		return 0, err
 	}
@@ -178,7 +174,16 @@ type box struct {
 	cfg   container.Config
 	trace *container.Trace // nil without --explain
 	begin int64            // when the image was there, as after a docker pull
+	card  *vm.Network      // of a machine with a network
 	undo  []func() error   // what was prepared, to be undone in reverse
+}
+
+func (b *box) undoAll() error {
+	var errs []error
+	for _, undo := range slices.Backward(b.undo) {
+		errs = append(errs, undo())
+	}
+	return errors.Join(errs...)
 }
 
 // prepare makes all that the container is started from.
@@ -227,34 +232,14 @@ func (b *box) connect(ctx context.Context) error {
 	name, isOther := strings.CutPrefix(b.Network, "container:")
 	switch {
 	case b.Network == "bridge":
-		at := harness.Now()
-		n, err := network.Open(ctx, b.run.NetworkID(), b.run.Dir, netip.Prefix{})
-		if err != nil {
-			return err
-		}
-		b.undo = append(b.undo, n.Close)
-		b.trace.Add("bridge", "a bridge", fmt.Sprintf("sendto(netlink, [a bridge, with the first address of %s, up])", n.Subnet()), at)
-		at = harness.Now()
-		if err := n.NAT(); err != nil {
-			return err
-		}
-		b.trace.Add("bridge", "address translation", "sendto(netlink, [a table of nftables: masquerade, dnat]), write net.ipv4.ip_forward", at)
-		at = harness.Now()
-		if b.cfg.Endpoint, err = n.Endpoint(); err != nil {
-			return err
-		}
-		b.trace.Add("bridge", "the container's address: "+b.cfg.Endpoint.Addr().String(), "flock, a bit in a shared file", at)
-		if len(b.ports) > 0 {
-			at = harness.Now()
-			if err := b.cfg.Endpoint.Publish(b.ports); err != nil {
-				return err
-			}
-			b.trace.Add("bridge", fmt.Sprintf("published ports: %v", b.ports), "sendto(netlink, [elements of the map of nftables])", at)
-		}
+		return b.connectBridge(ctx)
 	case isOther:
 		dir, err := harness.Named(name)
 		if err != nil {
 			return fmt.Errorf("--network %s: %w", b.Network, err)
+		}
+		if _, err := os.Stat(filepath.Join(dir, machineFolder)); err == nil {
+			return fmt.Errorf("--network %s: it is a virtual machine, whose network is its own kernel's", b.Network)
 		}
 		pid, err := os.ReadFile(filepath.Join(dir, "pid"))
 		if err != nil {
@@ -266,6 +251,36 @@ func (b *box) connect(ctx context.Context) error {
 			}
 		}
 		hostSys(b.spec)
+	}
+	return nil
+}
+
+// connectBridge makes a network with a way to the world, and an endpoint of it, to
+// which the published ports lead.
+func (b *box) connectBridge(ctx context.Context) error {
+	at := harness.Now()
+	n, err := network.Open(ctx, b.run.NetworkID(), b.run.Dir, netip.Prefix{})
+	if err != nil {
+		return err
+	}
+	b.undo = append(b.undo, n.Close)
+	b.trace.Add("bridge", "a bridge", fmt.Sprintf("sendto(netlink, [a bridge, with the first address of %s, up])", n.Subnet()), at)
+	at = harness.Now()
+	if err := n.NAT(); err != nil {
+		return err
+	}
+	b.trace.Add("bridge", "address translation", "sendto(netlink, [a table of nftables: masquerade, dnat]), write net.ipv4.ip_forward", at)
+	at = harness.Now()
+	if b.cfg.Endpoint, err = n.Endpoint(); err != nil {
+		return err
+	}
+	b.trace.Add("bridge", "the container's address: "+b.cfg.Endpoint.Addr().String(), "flock, a bit in a shared file", at)
+	if len(b.ports) > 0 {
+		at = harness.Now()
+		if err := b.cfg.Endpoint.Publish(b.ports); err != nil {
+			return err
+		}
+		b.trace.Add("bridge", fmt.Sprintf("published ports: %v", b.ports), "sendto(netlink, [elements of the map of nftables])", at)
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"vmctr/container"
+	"vmctr/vm"
 )
 
 // config is the container's configuration: the image's, with the flags.
@@ -130,18 +132,21 @@ func environment(image, given []string, hostname, home string, tty bool) []strin
 func (b *box) hostFiles(s streams) (map[string]string, error) {
 	var files = map[string]string{"hostname": b.spec.Hostname + "\n"}
 	hosts := "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::\tip6-localnet\nff00::\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n"
-	if e := b.cfg.Endpoint; e != nil {
-		hosts += e.Addr().Addr().String() + "\t" + b.spec.Hostname + "\n"
+	if a := b.address(); a.IsValid() {
+		hosts += a.String() + "\t" + b.spec.Hostname + "\n"
 	}
 	resolv, err := os.ReadFile("/etc/resolv.conf")
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
-	if b.Network == "host" {
+	switch {
+	case b.Network == "host":
 		if h, err := os.ReadFile("/etc/hosts"); err == nil {
 			hosts = string(h)
 		}
-	} else {
+	case b.card != nil && b.card.Tap == nil:
+		resolv = withServer(resolv, vm.UserDNS)
+	default:
 		var local bool
 		if resolv, local = withoutLocal(resolv); local {
 			// systemd-resolved listens there, and writes whom it asks itself.
@@ -180,6 +185,17 @@ func (b *box) bindFiles(s streams) error {
 		b.spec.Mounts = append(b.spec.Mounts, specs.Mount{Destination: dest, Type: "bind", Source: source, Options: []string{"bind"}})
 	}
 	return nil
+}
+
+// withServer names one name server in the place of all others.
+func withServer(resolv []byte, server netip.Addr) []byte {
+	rest := fmt.Appendf(nil, "nameserver %s\n", server)
+	for line := range strings.Lines(string(resolv)) {
+		if f := strings.Fields(line); len(f) > 0 && f[0] != "nameserver" {
+			rest = append(rest, line...)
+		}
+	}
+	return rest
 }
 
 // withoutLocal leaves out the name servers on the loopback interface, which is

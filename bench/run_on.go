@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -43,8 +44,7 @@ func (c *runCommand) checkOn() error {
 		why   string
 	}{
 		{"--volume", len(c.Volume) > 0, "a machine sees no folder of the host"},
-		{"--publish", len(c.Publish) > 0, "a machine has no network yet, loopback alone"},
-		{"--network", c.Network != "" && c.Network != "none", "a machine has no network yet, loopback alone"},
+		{"--network " + c.Network, !slices.Contains([]string{"", "none", "bridge"}, c.Network), "a machine's network is its own kernel's: bridge, or none"},
 		{"--cap-add", len(c.CapAdd) > 0, "root of a machine of its own has all capabilities"},
 		{"--cap-drop", len(c.CapDrop) > 0, "the walls are the machine's, and its root has all capabilities"},
 		{"--security-opt", len(c.SecurityOpt) > 0, "the walls are the machine's"},
@@ -65,7 +65,7 @@ func (c *runCommand) runOn(ctx context.Context, s streams) (code int, err error)
 	if err := c.checkOn(); err != nil {
 		return 0, err
 	}
-	c.Network = "none"
+	c.Network = cmp.Or(c.Network, "bridge")
 	o, err := c.options()
 	if err != nil {
 		return 0, err
@@ -76,8 +76,8 @@ func (c *runCommand) runOn(ctx context.Context, s streams) (code int, err error)
 	if err != nil {
 		return 0, err
 	}
-	defer func() { err = errors.Join(err, run.Close()) }()
 	b := &box{runCommand: c, options: o, run: run}
+	defer func() { err = errors.Join(err, b.undoAll(), run.Close()) }()
 	if b.Name != "" {
 		if err := run.Claim(b.Name); err != nil {
 			return 0, err
@@ -150,16 +150,22 @@ func (b *box) machine(ctx context.Context, s streams) (cfg vm.Config, err error)
 	if b.TTY {
 		b.spec.Process.ConsoleSize = windowSize()
 	}
+	if err := b.connectMachine(ctx); err != nil {
+		return cfg, err
+	}
 	cover, err := b.cover(s, image)
 	if err != nil {
 		return cfg, err
 	}
 	cfg, _, err = platform.Guest{
 		Spec: b.spec, Layers: image.dirs, Disks: image.disks, Cover: []string{cover}, Streams: true, Input: b.Interactive,
-		Remember: true, Dir: b.run.Dir, Cache: cacheDir(), Kernel: kernelOptions(""), Memory: memory, CPUs: cpus, Modules: driversFor(disks),
+		Remember: true, Dir: b.run.Dir, Cache: cacheDir(), Kernel: kernelOptions(""), Memory: memory, CPUs: cpus, Modules: driversFor(disks), Network: b.card != nil,
 	}.Machine(ctx, typ)
-	cfg.Disks = disks
-	cfg.Name, cfg.Dir = b.run.ID, filepath.Join(b.run.Dir, "machine")
+	cfg.Disks, cfg.Network = disks, b.card
+	if b.card != nil && b.card.Tap != nil {
+		b.card.Vhost = platform.UsesVhost(cfg.Accelerator)
+	}
+	cfg.Name, cfg.Dir = b.run.ID, filepath.Join(b.run.Dir, machineFolder)
 	if isRoot() {
 		cfg.Cgroup = "/" + b.run.ID
 	}

@@ -85,7 +85,7 @@ func TestRunOn(t *testing.T) {
 			if code != tt.code || !strings.Contains(stdout, "again") || stderr != "errors\n" {
 				t.Fatalf("in a container: status %d, want %d; output:\n%s\nerrors:\n%s", code, tt.code, stdout, stderr)
 			}
-			o, e, c := benchRun(t, append([]string{"--on", "vm-q35"}, tt.args...)...)
+			o, e, c := benchRun(t, append([]string{"--network", "none", "--on", "vm-q35"}, tt.args...)...)
 			if withoutTimes(o) != withoutTimes(stdout) || e != stderr || c != code {
 				t.Errorf("in a machine: status %d, in a container %d; output\n%s\nand\n%s\nerrors\n%s\nand\n%s", c, code, o, stdout, e, stderr)
 			}
@@ -169,7 +169,7 @@ func TestRunOnLayers(t *testing.T) {
 			t.Fatalf("in a container there is %s", hidden)
 		}
 	}
-	o, e, c := benchRun(t, append([]string{"--on", "vm-q35"}, args...)...)
+	o, e, c := benchRun(t, append([]string{"--network", "none", "--on", "vm-q35"}, args...)...)
 	if diff := cmp.Diff(stdout, o); diff != "" || e != stderr || c != code {
 		t.Errorf("status %d and %d, errors %q and %q, -container +machine:\n%s", code, c, stderr, e, diff)
 	}
@@ -197,7 +197,7 @@ func TestRunOnDebian(t *testing.T) {
 	if code != 0 || stderr != "" || strings.Count(stdout, "\n") < 1000 || !strings.Contains(stdout, "ID=debian\n") {
 		t.Fatalf("in a container: status %d, %s\n%s", code, stderr, stdout)
 	}
-	o, e, c := benchRun(t, append([]string{"--on", "vm-q35"}, args...)...)
+	o, e, c := benchRun(t, append([]string{"--network", "none", "--on", "vm-q35"}, args...)...)
 	if diff := cmp.Diff(stdout, o); diff != "" || e != stderr || c != code {
 		t.Errorf("status %d, errors %q, -container +machine:\n%s", c, e, diff)
 	}
@@ -263,8 +263,9 @@ func TestRunOnRefuses(t *testing.T) {
 		{"--on container x", "no such virtual machine"},
 		{"--on vm-toaster x", `"vm-q35"`},
 		{"--on vm-q35 -v ./made:/made x", "no folder of the host"},
-		{"--on vm-q35 -p 80 x", "no network yet"},
-		{"--on vm-q35 --network host x", "no network yet"},
+		{"--on vm-q35 --network none -p 80 x", "only a container in the bridge network"},
+		{"--on vm-q35 --network host x", "--network host with --on vm-q35: a machine's network is its own kernel's"},
+		{"--on vm-q35 --network container:x x", "its own kernel's"},
 		{"--on vm-q35 --cap-drop all x", "all capabilities"},
 		{"--on vm-q35 --security-opt no-new-privileges x", "the walls are the machine's"},
 		{"--on vm-q35 --read-only x", "read-only"},

@@ -53,7 +53,7 @@ func (c *runCommand) options() (o options, err error) {
 	if c.Hostname != "" && !validHost.MatchString(c.Hostname) {
 		return bad("hostname", c.Hostname, errors.New("a host name has at most 64 letters, digits, - and dots"))
 	}
-	if !isRoot() && (c.Network == "bridge" || otherNetwork.MatchString(c.Network) || c.Userns == "host") {
+	if c.On == "" && !isRoot() && (c.Network == "bridge" || otherNetwork.MatchString(c.Network) || c.Userns == "host") {
 		return o, errors.New("--network bridge, --network container:NAME and --userns host need root (sudo bench run); an ordinary user's container has the network none or host")
 	}
 	if n := c.Network; n != "" && n != "bridge" && n != "none" && n != "host" && !otherNetwork.MatchString(n) {

@@ -80,7 +80,7 @@ var (
 
 // Drivers are the modules that guests are made of: a kernel that has not each of
 // them, as a file or built in, is no guest's (Options.Needs of package kernel).
-func Drivers() []string { return slices.Concat(modules, diskModules) }
+func Drivers() []string { return slices.Concat(modules, diskModules, networkModules) }
 
 // Write writes the archive to path. When it fails, no file is left.
 func (i Initramfs) Write(path string) (err error) {

@@ -52,7 +52,7 @@ func newPlug(ctx context.Context, w Workload, a vm.Accelerator) (p plug, err err
 	if w.Port == 0 || os.Geteuid() != 0 {
 		return p, nil
 	}
-	p.vhost = a == vm.KVM && vm.HasVhost()
+	p.vhost = UsesVhost(a)
 	p.bridge, err = openNetwork(ctx, w)
 	return p, err
 }
@@ -112,6 +112,10 @@ func Card(e *network.Endpoint) (*vm.Network, error) {
 	}
 	return &vm.Network{MAC: e.MAC(), Address: e.Addr(), Gateway: e.Gateway(), Tap: tap}, nil
 }
+
+// UsesVhost tells whether machines on taps leave the packets to the host's kernel. Beside
+// an emulator it would be of no use.
+func UsesVhost(a vm.Accelerator) bool { return a == vm.KVM && vm.HasVhost() }
 
 // started closes our end of the tap: QEMU has its own, and the interface goes with it.
 func (c *cable) started() {
