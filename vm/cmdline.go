@@ -32,6 +32,9 @@ func (c Config) cmdline() string {
 	if n := c.Network; n != nil && n.Address.IsValid() {
 		words = append(words, wire.NetworkVariable+"="+n.setting())
 	}
+	if c.Vsock {
+		words = append(words, wire.VsockVariable+"="+strconv.FormatUint(uint64(c.vsock.port), 10))
+	}
 	if c.Cmdline != "" {
 		words = append(words, c.Cmdline)
 	}

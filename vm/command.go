@@ -25,6 +25,7 @@ const (
 	roleState   = "state"   // of a machine that is restored, a connected socket: the state of its devices
 	roleTap     = "tap"     // with a tap, the file whose other end is a port of a bridge
 	roleVhost   = "vhost"   // with Network.Vhost, the kernel's own end of the card
+	roleVsock   = "vsock"   // with Vsock, in place of control, the kernel's end of that
 )
 
 // descriptors are the roles of QEMU's descriptors, the first being number 3.
@@ -32,7 +33,11 @@ func (c Config) descriptors() []string {
 	if c.BootSector != nil {
 		return []string{roleQMP, roleOutput, roleTrace, roleBoot}
 	}
-	roles := []string{roleQMP, roleConsole, roleControl, roleOutput, roleTrace}
+	control := roleControl
+	if c.Vsock {
+		control = roleVsock
+	}
+	roles := []string{roleQMP, roleConsole, control, roleOutput, roleTrace}
 	if c.Streams {
 		roles = append(roles, roleError, roleInput)
 	}
@@ -97,6 +102,9 @@ func (c Config) command() []string {
 			add("-chardev", "socket,id="+port.role+",fd="+c.fd(port.role))
 			add("-device", "virtserialport,chardev="+port.role+",name="+port.name)
 		}
+	}
+	if c.Vsock {
+		add("-device", c.vsock.qemu(c.fd(roleVsock)))
 	}
 	for i, disk := range c.Layers {
 		id := "layer" + strconv.Itoa(i)

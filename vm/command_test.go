@@ -53,6 +53,7 @@ func TestCommand(t *testing.T) {
 		}},
 		{"balloon", func(c *Config) { c.Balloon = true }},
 		{"free-page-reporting", func(c *Config) { c.FreePageReporting = true }},
+		{"vsock", func(c *Config) { c.Vsock, c.vsock = true, vsockAddress{cid: 4711, port: 1024} }},
 		{"commas-and-cmdline", func(c *Config) {
 			c.Name, c.Cmdline = "a,accel=kvm", "nokaslr loglevel=7"
 			c.Kernel = "/with,comma/vmlinux"

@@ -64,6 +64,11 @@ type Config struct {
 	Network *Network
 	// Streams adds ports for the workload's standard error and input.
 	Streams bool
+	// Vsock leads the guest's reports and the host's commands over virtio-vsock, where
+	// otherwise a port of virtio-serial does. For a host that has it (CheckVsock), and a
+	// guest with the module VsockModule.
+	Vsock bool
+	vsock vsockAddress // Start chooses it
 	// Balloon adds a balloon (Machine.Balloon), and FreePageReporting one whose driver
 	// tells the host which of the guest's pages are free. The guest needs the module
 	// BalloonModule.

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"sync"
 	"time"
@@ -15,9 +14,9 @@ import (
 	"vmctr/vm/guest/wire"
 )
 
-// control is the port on which PID 1 of the guest reports.
+// control is the host's side of the channel by which PID 1 of the guest reports.
 type control struct {
-	port *os.File
+	port channel
 	done chan struct{} // closed when no more reports come
 
 	sending  sync.Mutex
@@ -54,7 +53,7 @@ const (
 var answers = []string{wire.EventPong, wire.EventMemory, wire.EventTouched}
 
 // openControl reads reports from port, which it owns.
-func openControl(port *os.File) *control {
+func openControl(port channel) *control {
 	c := &control{port: port, patience: 5 * time.Second, done: make(chan struct{}), changed: make(chan struct{})}
 	go c.read()
 	return c
@@ -67,7 +66,7 @@ func noControl() *control {
 	return c
 }
 
-// read ends when QEMU does, which holds the other end, or when close is called.
+// read ends when QEMU does, and so the guest, or when close is called.
 func (c *control) read() {
 	defer close(c.done)
 	fault := func(format string, args ...any) wire.Report {
@@ -201,6 +200,9 @@ func (c *control) send(command wire.Command) error {
 	line, err := json.Marshal(command)
 	if err != nil {
 		return err
+	}
+	if c.port == nil {
+		return errors.New("the machine has no channel")
 	}
 	c.sending.Lock()
 	defer c.sending.Unlock()

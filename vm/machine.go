@@ -34,8 +34,11 @@ type Machine struct {
 	state   *os.File // of a machine that is restored: where QEMU reads the state of its devices from
 	trace   *os.File // in memory: what the firmware asked QEMU for, and when
 	dir     bool     // cfg.Dir was made
-	marks   []Mark
-	wall    offset // at the start
+	// stopListening ends the wait for a guest that is to open the channel; nil if it is
+	// open from the start.
+	stopListening func() error
+	marks         []Mark
+	wall          offset // at the start
 }
 
 // Start starts a machine and returns once its CPUs run, which is long before
@@ -125,6 +128,12 @@ func (m *Machine) launch(ctx context.Context) (err error) {
 		Spec: m.spec(), Stdin: null, Stdout: m.stderr, Stderr: m.stderr,
 		Files: files,
 	})
+	if err == nil && m.stopListening != nil {
+		go func() {
+			<-m.process.Done()
+			m.stopListening() // a guest that has not called will not do so now
+		}()
+	}
 	return err
 }
 
@@ -175,6 +184,14 @@ func (m *Machine) open(role string) (f *os.File, end bool, err error) {
 		return f, true, err
 	case roleTap:
 		return m.cfg.Network.Tap, false, nil
+	case roleVsock:
+		v, err := openVsock()
+		if err != nil {
+			return nil, false, err
+		}
+		m.cfg.vsock, m.stopListening = v.vsockAddress, v.stopListening
+		m.control = openControl(v)
+		return v.device, true, nil
 	case roleVhost:
 		f, err = os.OpenFile(vhostDevice, os.O_RDWR, 0)
 		return f, true, err

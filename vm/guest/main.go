@@ -37,6 +37,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -86,6 +87,11 @@ type guest struct {
 	pending []wire.Report
 	torn    bool   // the last report went out in part
 	last    string // phase
+
+	// With a channel over virtio-vsock: heard is closed once the host has read all,
+	// which is waited for when this machine is leaving.
+	heard   chan struct{}
+	leaving atomic.Bool
 
 	dying    sync.Once
 	cutPower func() // the function, but in tests, which run on a machine that is to stay on
@@ -145,7 +151,10 @@ func (g *guest) fail(err error) {
 // powerOff does not return. It may be called by several goroutines at once: the
 // first one wins.
 func (g *guest) powerOff() {
-	g.dying.Do(g.cutPower)
+	g.dying.Do(func() {
+		g.farewell()
+		g.cutPower()
+	})
 	select {}
 }
 

@@ -30,7 +30,11 @@ const portsDir = "/sys/class/virtio-ports"
 // openPorts waits for all ports. The driver and the device agree on them by
 // messages, after the driver has been loaded: so they come a moment later.
 func (g *guest) openPorts() error {
-	needed := []string{wire.ControlPort, wire.OutputPort}
+	needed := []string{wire.OutputPort}
+	vsock := os.Getenv(wire.VsockVariable)
+	if vsock == "" {
+		needed = append(needed, wire.ControlPort)
+	}
 	for _, s := range []struct{ stream, port string }{{wire.StreamError, wire.ErrorPort}, {wire.StreamInput, wire.InputPort}} {
 		if g.has(s.stream) {
 			needed = append(needed, s.port)
@@ -50,7 +54,7 @@ func (g *guest) openPorts() error {
 	if err := g.openStreams(); err != nil {
 		return err
 	}
-	return g.openControl(g.ports[wire.ControlPort])
+	return g.openControl(vsock)
 }
 
 // findPorts gives the device file of each port by its name.
@@ -71,10 +75,18 @@ func findPorts() map[string]string {
 	return ports
 }
 
-func (g *guest) openControl(port string) error {
-	f, err := os.OpenFile(port, os.O_RDWR, 0)
+// openControl opens the channel of the reports and commands: a port, or a connection to
+// a port of the host over virtio-vsock, if there is one.
+func (g *guest) openControl(vsock string) (err error) {
+	var f *os.File
+	if vsock != "" {
+		g.heard = make(chan struct{})
+		f, err = dialHost(vsock)
+	} else if f, err = os.OpenFile(g.ports[wire.ControlPort], os.O_RDWR, 0); err != nil {
+		err = fmt.Errorf("opening the port %s: %w", wire.ControlPort, err)
+	}
 	if err != nil {
-		return fmt.Errorf("opening the port %s, %s: %w", wire.ControlPort, port, err)
+		return err
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -161,9 +173,13 @@ func (g *guest) obey(control io.Reader) {
 			fmt.Fprintf(os.Stderr, "guest: unknown command %.80q\n", c.Command)
 		}
 	}
+	if g.leaving.Load() {
+		close(g.heard)
+		return
+	}
 	err := lines.Err()
 	if err == nil {
 		err = errors.New("the host has closed it")
 	}
-	g.fail(fmt.Errorf("reading the port %s: %w", wire.ControlPort, err))
+	g.fail(fmt.Errorf("reading the host's commands: %w", err))
 }

@@ -131,7 +131,7 @@ func TestFail(t *testing.T) {
 
 func TestObey(t *testing.T) {
 	pong := wire.Report{Event: wire.EventPong}
-	gone := wire.Report{Event: wire.EventError, Error: "reading the port bench.control: the host has closed it"}
+	gone := wire.Report{Event: wire.EventError, Error: "reading the host's commands: the host has closed it"}
 	for _, tt := range []struct {
 		name, commands string
 		want           []wire.Report
@@ -141,7 +141,7 @@ func TestObey(t *testing.T) {
 		{"ping", `{"command":"ping"}` + "\n" + `{"command":"ping"}` + "\n", []wire.Report{pong, pong, gone}, ""},
 		{"garbage", "\n\x00\xff[\n[]\n{}\n" + `{"command":"ping"}` + "\n", []wire.Report{pong, gone}, `a command that is not JSON: "\x00\xff["`},
 		{"unknown", `{"command":"dance"}` + "\n" + `{"command":"ping"}` + "\n", []wire.Report{pong, gone}, `unknown command "dance"`},
-		{"too long", strings.Repeat("x", bufio.MaxScanTokenSize) + "\n" + `{"command":"ping"}` + "\n", []wire.Report{{Event: wire.EventError, Error: "reading the port bench.control: bufio.Scanner: token too long"}}, "token too long"},
+		{"too long", strings.Repeat("x", bufio.MaxScanTokenSize) + "\n" + `{"command":"ping"}` + "\n", []wire.Report{{Event: wire.EventError, Error: "reading the host's commands: bufio.Scanner: token too long"}}, "token too long"},
 		{"stop before the workload", `{"command":"stop"}` + "\n" + `{"command":"ping"}` + "\n", nil, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -45,6 +45,10 @@ const (
 // MAC,ADDRESS/BITS,GATEWAY, such as 02:42:0a:de:00:02,10.222.0.2/22,10.222.0.1.
 const NetworkVariable = "BENCH_NETWORK"
 
+// VsockVariable is set likewise for a machine whose reports go over virtio-vsock: to the
+// port of the host on which they are waited for.
+const VsockVariable = "BENCH_VSOCK"
+
 // Where things lie in the initramfs.
 const (
 	Init    = "init"              // PID 1
