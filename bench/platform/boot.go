@@ -31,7 +31,11 @@ func (b Boot) kernel(k *kernel.Kernel, cache string) (path, format string, err e
 	case b.Format == formatBzImage:
 		return k.Image, "bzImage", nil
 	}
-	if path, err = k.ELF(cache); err != nil {
+	path, err = k.ELF(cache)
+	if errors.Is(err, kernel.ErrCompression) && b.Format == "" {
+		return k.Image, "bzImage: " + err.Error(), nil
+	}
+	if err != nil {
 		return "", "", err
 	}
 	elf, err := os.Open(path)

@@ -212,25 +212,29 @@ func FuzzWriter(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var out bytes.Buffer
 		w := NewWriter(&out)
-		want := make(map[string]uint32)
+		want := make(map[string]read)
 		for ; len(b) >= 3; b = b[3:] {
 			name := names[int(b[1])%len(names)]
+			e := read{Name: name}
 			var err error
-			var typ uint32
+			perm := uint32(b[2])
 			switch b[0] % 4 {
 			case 0:
-				typ, err = unix.S_IFDIR, w.Dir(name, fs.FileMode(b[2]))
+				e.Mode, err = unix.S_IFDIR|perm, w.Dir(name, fs.FileMode(perm))
 			case 1:
-				typ, err = unix.S_IFREG, w.File(name, fs.FileMode(b[2]), b)
+				e.Mode, e.Content = unix.S_IFREG|perm, string(b)
+				err = w.File(name, fs.FileMode(perm), b)
 			case 2:
-				typ, err = unix.S_IFLNK, w.Symlink(name, string(b))
+				e.Mode, e.Content = unix.S_IFLNK|0o777, string(b)
+				err = w.Symlink(name, e.Content)
 			case 3:
-				typ, err = unix.S_IFCHR, w.Device(name, 0, uint32(b[2]), 1)
+				e.Mode, e.Rdev = unix.S_IFCHR, [2]uint32{perm, 1}
+				err = w.Device(name, 0, perm, 1)
 			}
 			if err != nil {
 				return
 			}
-			want[name] = typ
+			want[name] = e
 		}
 		if err := w.Close(); err != nil {
 			t.Fatal(err)
@@ -239,9 +243,9 @@ func FuzzWriter(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for name, typ := range want {
-			if got[name].Mode&unix.S_IFMT != typ {
-				t.Errorf("%q has mode %o, and should have type %o", name, got[name].Mode, typ)
+		for name, e := range want {
+			if got[name] != e {
+				t.Errorf("%q is %+v, and should be %+v", name, got[name], e)
 			}
 		}
 	})

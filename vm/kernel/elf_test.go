@@ -39,6 +39,19 @@ func TestHasPVH(t *testing.T) {
 	wantError(t, err, "PVH")
 }
 
+func FuzzHasPVH(f *testing.F) {
+	f.Add(vmlinux(note("GNU", 3, 1, 2, 3, 4, 5), note("Xen", 18, 0, 0, 0, 1)))
+	f.Add(vmlinux(note("Xen", 18, 0, 0, 0, 1)[:16]))
+	f.Add(ko("name=virtio"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		pvh, err := HasPVH(bytes.NewReader(b))
+		// What says that it has an entry has its owner's name somewhere.
+		if pvh && (err != nil || !bytes.Contains(b, []byte(noteOwner))) {
+			t.Errorf("%v", err)
+		}
+	})
+}
+
 func TestELF(t *testing.T) {
 	dir, kept := t.TempDir(), filepath.Join(t.TempDir(), "made", "here")
 	write := func(content []byte) *Kernel {

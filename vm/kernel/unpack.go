@@ -36,9 +36,14 @@ var formats = []format{
 	{"lz4", "\x02\x21\x4c\x18", true, decodeLZ4},
 	{"zstd", "\x28\xb5\x2f\xfd", true, decodeZstd},
 	{"lzo", "\x89LZO", true, func([]byte, *output) error {
-		return errors.New("this compression is not supported: use a kernel with another, or boot the bzImage as it is")
+		return ErrCompression
 	}},
 }
+
+// ErrCompression is matched by the error of a kernel that is compressed in a way
+// that is not undone here. There is no well-kept LZO for Go, and no distribution's
+// kernel that needs it; such a kernel boots as the bzImage that it is.
+var ErrCompression = errors.New("this compression is not supported: use a kernel with another, or boot the bzImage as it is")
 
 // Unpack returns the kernel proper, an ELF file, out of a bzImage. On some
 // kernels a list of relocations follows the ELF file's end; who reads ELF does
