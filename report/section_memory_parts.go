@@ -82,7 +82,7 @@ func (m *model) partBlocks() []block {
 	for group := range slices.Chunk(m.with("page_tables_bytes"), 4) {
 		blocks = append(blocks, m.partTable("Memory that PSS does not count", group, besideParts, ""))
 	}
-	for group := range slices.Chunk(m.with("guest_ram_bytes"), 3) {
+	for group := range slices.Chunk(m.with("guest_total_bytes"), 3) {
 		blocks = append(blocks, m.partTable("What the guest's kernel says of its RAM", group, guestParts, ""))
 	}
 	return blocks

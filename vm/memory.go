@@ -137,6 +137,9 @@ func (m *Machine) human(ctx context.Context, line string) (string, error) {
 func (m *Machine) sort(list, ram []mapping) (all Memory, err error) {
 	files := map[string]*Resident{}
 	for path, to := range map[string]*Resident{m.cfg.Kernel: &all.Kernel, m.cfg.Initramfs: &all.Initramfs} {
+		if path == "" { // it boots from a sector
+			continue
+		}
 		if path, err = filepath.Abs(path); err == nil {
 			path, err = filepath.EvalSymlinks(path) // as the host's kernel names it
 		}

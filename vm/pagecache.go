@@ -22,7 +22,9 @@ type CachedFile struct {
 
 // Cached tells it of the machine's kernel, its initramfs, and the disks of its layers.
 func (c Config) Cached() (list []CachedFile, err error) {
-	list = []CachedFile{{Name: "kernel", Path: c.Kernel}, {Name: "initramfs", Path: c.Initramfs}}
+	if c.Kernel != "" {
+		list = []CachedFile{{Name: "kernel", Path: c.Kernel}, {Name: "initramfs", Path: c.Initramfs}}
+	}
 	for i, path := range c.Layers {
 		list = append(list, CachedFile{Name: "layer " + strconv.Itoa(i+1), Path: path})
 	}

@@ -12,9 +12,32 @@ type Parted interface {
 	MemoryParts(ctx context.Context) (map[string]int64, error)
 }
 
-// MemoryParts takes QEMU's memory apart (vm.Memory), and asks the guest for its own
-// account (vm.GuestMemory).
+// MemoryParts asks the guest for its own account too (vm.GuestMemory).
 func (i *machineInstance) MemoryParts(ctx context.Context) (map[string]int64, error) {
+	parts, err := i.hostParts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	guest, err := i.m.GuestMemory(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("asking the guest for its memory: %w", err)
+	}
+	parts["guest_total_bytes"] = guest.Total
+	parts["guest_free_bytes"] = guest.Free
+	parts["guest_available_bytes"] = guest.Available
+	parts["guest_cached_bytes"] = guest.Cached
+	parts["guest_slab_bytes"] = guest.Slab
+	parts["guest_page_tables_bytes"] = guest.PageTables
+	return parts, nil
+}
+
+// MemoryParts of a guest without a system are what the host sees.
+func (i *bareInstance) MemoryParts(ctx context.Context) (map[string]int64, error) {
+	return i.hostParts(ctx)
+}
+
+// hostParts takes QEMU's memory apart (vm.Memory).
+func (i *machineInstance) hostParts(ctx context.Context) (map[string]int64, error) {
 	all, err := i.m.Memory(ctx)
 	if err != nil {
 		return nil, err
@@ -22,10 +45,6 @@ func (i *machineInstance) MemoryParts(ctx context.Context) (map[string]int64, er
 	files, err := i.m.Cached()
 	if err != nil {
 		return nil, err
-	}
-	guest, err := i.m.GuestMemory(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("asking the guest for its memory: %w", err)
 	}
 	parts := map[string]int64{
 		"ram_rss_bytes":          all.RAM.RSS,
@@ -39,13 +58,7 @@ func (i *machineInstance) MemoryParts(ctx context.Context) (map[string]int64, er
 		"program_pss_bytes":      all.Program.PSS,
 		"rest_pss_bytes":         all.Rest.PSS,
 
-		"guest_ram_bytes":         i.m.RAM(),
-		"guest_total_bytes":       guest.Total,
-		"guest_free_bytes":        guest.Free,
-		"guest_available_bytes":   guest.Available,
-		"guest_cached_bytes":      guest.Cached,
-		"guest_slab_bytes":        guest.Slab,
-		"guest_page_tables_bytes": guest.PageTables,
+		"guest_ram_bytes": i.m.RAM(),
 	}
 	// What a host does not count is not shown as nothing.
 	for name, bytes := range map[string]int64{"host_second_page_tables_bytes": all.SecondPageTables, "ksm_merged_bytes": all.Merged} {
