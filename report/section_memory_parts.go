@@ -48,10 +48,13 @@ var guestParts = []memoryPart{
 	{"PageTables", "guest_page_tables_bytes", "of the guest's processes", true},
 }
 
-// memoryMedian is that of a value of the memory experiment; there is none without a sample.
-func (m *model) memoryMedian(p *platform, name string) (float64, bool) {
+// memoryMedian is that of a value of the memory experiment; without a sample it is 0.
+func (m *model) memoryMedian(p *platform, name string) (median float64, ok bool) {
 	s := result.Summarize(m.run.Values("memory", p.Name, name))
-	return s.Median, s.N > 0
+	if s.N == 0 {
+		return 0, false
+	}
+	return s.Median, true
 }
 
 // with are the platforms that have a value of the memory experiment.

@@ -46,7 +46,7 @@ func TestPartWords(t *testing.T) {
 		"hugetlb":            {map[string]float64{"ram_hugetlb_bytes": 128 * mib}, "128 MiB of the RAM of vm-q35 (emulated) is in pages of hugetlbfs", ""},
 		"nothing to give":    {map[string]float64{"guest_free_bytes": 150 * mib}, "calls 150 MiB free.", "not given back"},
 		"no transparent":     {map[string]float64{"ram_thp_bytes": 0}, "94.0 MiB is RAM that its guest has touched, 37% of the 256 MiB", "huge pages"},
-		"nothing of a guest": {map[string]float64{"guest_total_bytes": 0}, "78.0 MiB is QEMU's", "before it ran anything"},
+		"nothing of a guest": {map[string]float64{"guest_total_bytes": -1, "guest_free_bytes": -1}, "78.0 MiB is QEMU's", "before it ran anything"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			run := synthetic{memory: 8, emulated: true}.run()
@@ -54,6 +54,7 @@ func TestPartWords(t *testing.T) {
 			for _, s := range run.Samples {
 				if s.Platform == "vm-q35" && s.Experiment == "memory" {
 					maps.Copy(s.Values, change.values)
+					maps.DeleteFunc(s.Values, func(_ string, v float64) bool { return v < 0 })
 				}
 			}
 			m := newModel(run)
