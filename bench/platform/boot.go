@@ -14,6 +14,7 @@ type Boot struct {
 	Format   string // of the kernel; "" for the one that boots fastest
 	Firmware string // as in vm.Config
 	Defaults bool   // as in vm.Config
+	Template bool   // as in vm.Config
 }
 
 // The formats of an amd64 kernel (package vm/kernel).

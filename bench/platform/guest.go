@@ -86,7 +86,7 @@ func (g Guest) Machine(ctx context.Context, typ string) (cfg vm.Config, facts Fa
 	if err != nil {
 		return cfg, facts, err
 	}
-	i := vm.Initramfs{Guest: guest, Kernel: k, Spec: g.Spec, Streams: g.Streams, Input: g.Input, Container: g.Container, Modules: g.Modules, Network: g.Network, Cache: g.Cache}
+	i := vm.Initramfs{Guest: guest, Kernel: k, Spec: g.Spec, Streams: g.Streams, Input: g.Input, Container: g.Container, Modules: g.Modules, Network: g.Network, Template: g.Boot.Template, Cache: g.Cache}
 	disks, where, err := g.place(ctx, i)
 	if err != nil {
 		return cfg, facts, err
@@ -97,7 +97,7 @@ func (g Guest) Machine(ctx context.Context, typ string) (cfg vm.Config, facts Fa
 		return cfg, facts, err
 	}
 	cfg = vm.Config{
-		QEMU: qemu, Type: typ, Firmware: g.Boot.Firmware, Defaults: g.Boot.Defaults, Accelerator: choice.Accelerator, CPUs: g.CPUs, Memory: g.Memory,
+		QEMU: qemu, Type: typ, Firmware: g.Boot.Firmware, Defaults: g.Boot.Defaults, Template: g.Boot.Template, Accelerator: choice.Accelerator, CPUs: g.CPUs, Memory: g.Memory,
 		Kernel: image, Initramfs: initramfs, Layers: disks, Streams: g.Streams,
 	}
 	if err := cfg.Fits(); err != nil {

@@ -36,10 +36,18 @@ func (p machine) Available(context.Context) error {
 // Prepare makes all that the guests share: the kernel, the initramfs, and disks
 // with the image, if it is not in the initramfs.
 func (p machine) Prepare(ctx context.Context, w Workload) (Prepared, error) {
-	return p.prepare(ctx, w, Boot{})
+	return prepared(p.prepare(ctx, w, Boot{}))
 }
 
-func (p machine) prepare(ctx context.Context, w Workload, boot Boot) (Prepared, error) {
+// prepared makes one that is nil a nil.
+func prepared(p *preparedMachine, err error) (Prepared, error) {
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+func (p machine) prepare(ctx context.Context, w Workload, boot Boot) (*preparedMachine, error) {
 	layers, err := w.Image.Unpack(ctx)
 	if err != nil {
 		return nil, err
@@ -105,9 +113,20 @@ func (p *preparedMachine) Close() error {
 	return errors.Join(os.Remove(p.config.Initramfs), p.plug.close())
 }
 
-func (p *preparedMachine) Start(ctx context.Context) (Instance, error) { return p.start(ctx) }
+func (p *preparedMachine) Start(ctx context.Context) (Instance, error) {
+	i, err := p.start(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return i, nil
+}
 
 func (p *preparedMachine) start(ctx context.Context) (*machineInstance, error) {
+	return p.launch(ctx, func(cfg vm.Config) (*vm.Machine, error) { return vm.Start(ctx, cfg) })
+}
+
+// launch makes what one more instance has for itself, and starts it.
+func (p *preparedMachine) launch(ctx context.Context, start func(vm.Config) (*vm.Machine, error)) (*machineInstance, error) {
 	begin := now()
 	name := "m" + strconv.FormatInt(p.count.Add(1), 10)
 	cfg := p.config
@@ -121,7 +140,7 @@ func (p *preparedMachine) start(ctx context.Context) (*machineInstance, error) {
 		return nil, err
 	}
 	cfg.Network = cable.card
-	m, err := vm.Start(ctx, cfg)
+	m, err := start(cfg)
 	cable.started()
 	if err != nil {
 		return nil, errors.Join(instanceError(err), cable.release())
