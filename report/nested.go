@@ -60,13 +60,25 @@ func (m *model) containerShare(f figureOf) string {
 	return text
 }
 
+// throughMachine is how a container in a machine is reached, "" without one.
+func (m *model) throughMachine() string {
+	for _, f := range m.metric("http_ns").present() {
+		if f.Platform.Kind == "nested" {
+			return " A container in a machine is reached through the machine, where PID 1 takes each connection and makes another."
+		}
+	}
+	return ""
+}
+
 // containerShareError is the error of these figures, "" without one.
 func (m *model) containerShareError() string {
 	for _, p := range m.kind("nested") {
-		if len(m.run.Values("startup", p.Name, "container_ns")) > 0 {
-			return " What the guest tells, the phases and when it was asked for a container, is set on the host's clock by that of its reports which was under way for the shortest time: " +
-				"so all of it is late by that time. It makes the container's share too short, as the way of the program's line makes it too long."
+		errors := m.run.Values("startup", p.Name, "container_error_ns")
+		if len(errors) == 0 {
+			continue
 		}
+		return fmt.Sprintf(" When the guest of %s was asked for its container is known by the guest's clock, which is set by that of its reports that was under way to the host for the shortest time. "+
+			"By this time the container's share is too short: at most %s in the median start, which a question and its answer took there and back.", p.label(), value(result.Summarize(errors).Median, "ns"))
 	}
 	return ""
 }

@@ -40,6 +40,7 @@ func nestedRun() *result.Run {
 		case "identity":
 			s.Identity, s.GuestNamespaces = &inside, namespaces(0)
 		case "startup":
+			values["container_error_ns"] = 310_000
 			values["container_ns"] = math.Round(values["first_instruction_ns"] / 15)
 			s.Phases = phases
 		}

@@ -45,7 +45,7 @@ func (m *model) startupSection() section {
 	}
 	if answered := m.metric("http_ns"); len(answered.present()) > 0 {
 		add(paragraph{"The first answer.", "A program that runs is not one that can be reached. The second end of the same starts is the first HTTP response, over the instance's own network: " +
-			"loopback for the plain process, a veth or a tap into one bridge for containers and machines, and for a machine of an ordinary user a network that QEMU plays. " +
+			"loopback for the plain process, a veth or a tap into one bridge for containers and machines, and for a machine of an ordinary user a network that QEMU plays." + m.throughMachine() + " " +
 			"The client begins to ask when the first instruction has come, and asks again, over a new connection, after every refusal: after 0.1" + nbsp + "ms or a 200th of the time " +
 			"since the request, whichever is longer. " + m.unseen() + " Between the two ends lie the start of the Go runtime, the program's look at where it is, and the way of the packets."})
 		add(m.figureTable([]measured{answered}, "Time to the first HTTP response"))

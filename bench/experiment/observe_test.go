@@ -255,9 +255,9 @@ type inside struct {
 	err error
 }
 
-func (i inside) Asked() (int64, error) {
+func (i inside) Asked() (platform.Mark, error) {
 	at, err := i.Output().FirstInstruction(context.Background())
-	return at - 1234, errors.Join(err, i.err)
+	return platform.Mark{Ns: at - 1234, Error: 5}, errors.Join(err, i.err)
 }
 
 func (i inside) Namespaces(context.Context) (map[string]uint64, error) {
@@ -271,7 +271,7 @@ func TestWithin(t *testing.T) {
 		f := newFake(t, healthy)
 		f.wrap = func(i platform.Instance) platform.Instance { return inside{i, want} }
 		s, _, err := measure(t, startup, f)
-		if share, told := s.Values["container_ns"]; !errors.Is(err, want) || told != (want == nil) || told && share != 1234 {
+		if share, told := s.Values["container_ns"]; !errors.Is(err, want) || told != (want == nil) || told && (share != 1234 || s.Values["container_error_ns"] != 5) {
 			t.Errorf("%v, %v", s.Values, err)
 		}
 		s, _, err = measure(t, identity, f)

@@ -28,26 +28,30 @@ var startup = Experiment{
 			return err
 		}
 		s.Values["first_instruction_ns"] = float64(at - begin)
-		if w, ok := i.(platform.Within); ok {
-			asked, err := w.Asked()
-			if err != nil {
-				return err
-			}
-			s.Values["container_ns"] = float64(at - asked)
-		}
 		address, err := i.Address(ctx)
-		if errors.Is(err, platform.ErrNoNetwork) {
+		if err == nil {
+			var at, unseen int64
+			if at, unseen, err = firstResponse(ctx, address, begin); err == nil {
+				s.Values["http_ns"] = float64(at - begin)
+				s.Values["http_unseen_ns"] = float64(unseen)
+			}
+		}
+		if err != nil && !errors.Is(err, platform.ErrNoNetwork) {
+			return err
+		}
+		// At last: what is asked of a guest takes its time.
+		w, ok := i.(platform.Within)
+		if !ok {
 			return nil
 		}
+		asked, err := w.Asked()
 		if err != nil {
 			return err
 		}
-		at, unseen, err := firstResponse(ctx, address, begin)
-		if err != nil {
-			return err
+		s.Values["container_ns"] = float64(at - asked.Ns)
+		if asked.Error != 0 {
+			s.Values["container_error_ns"] = float64(asked.Error)
 		}
-		s.Values["http_ns"] = float64(at - begin)
-		s.Values["http_unseen_ns"] = float64(unseen)
 		return nil
 	},
 }

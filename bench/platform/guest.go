@@ -35,6 +35,7 @@ type Guest struct {
 	// Container has the program started as a container in the guest, whose layers
 	// are the disks.
 	Container bool
+	Publish   uint16   // a port of the machine that leads to the container's; 0 for none
 	Modules   []string // drivers, as in vm.Initramfs
 
 	Streams, Input bool // as in vm.Initramfs
@@ -86,7 +87,7 @@ func (g Guest) Machine(ctx context.Context, typ string) (cfg vm.Config, facts Fa
 	if err != nil {
 		return cfg, facts, err
 	}
-	i := vm.Initramfs{Guest: guest, Kernel: k, Spec: g.Spec, Streams: g.Streams, Input: g.Input, Container: g.Container, Modules: g.Modules, Network: g.Network, Template: g.Boot.Template, Cache: g.Cache}
+	i := vm.Initramfs{Guest: guest, Kernel: k, Spec: g.Spec, Streams: g.Streams, Input: g.Input, Container: g.Container, Publish: g.Publish, Modules: g.Modules, Network: g.Network, Template: g.Boot.Template, Cache: g.Cache}
 	disks, where, err := g.place(ctx, i)
 	if err != nil {
 		return cfg, facts, err

@@ -31,7 +31,7 @@ func (p nested) Prepare(ctx context.Context, w Workload) (Prepared, error) {
 	spec.Linux.CgroupsPath = "/container"
 	config, facts, err := Guest{
 		Spec: spec, Disks: w.Image.Disks, Container: true,
-		Dir: w.Dir, Cache: w.Cache, Kernel: w.Kernel, Memory: w.Memory, CPUs: w.CPUs,
+		Dir: w.Dir, Cache: w.Cache, Kernel: w.Kernel, Memory: w.Memory, CPUs: w.CPUs, Network: w.Port != 0, Publish: w.Port,
 	}.Machine(ctx, p.typ)
 	if missing, ok := errors.AsType[*kernel.MissingModuleError](err); ok {
 		return nil, &UnavailableError{Reason: missing.Error(), Fix: "take a distribution's kernel, which has what containers need: --kernel FILE"}
@@ -39,21 +39,29 @@ func (p nested) Prepare(ctx context.Context, w Workload) (Prepared, error) {
 	if err != nil {
 		return nil, err
 	}
+	inner := "veth pair into a bridge of the guest"
+	if w.Port != 0 {
+		inner += "; PID 1 takes what comes to the machine's port " + strconv.Itoa(int(w.Port)) + " there"
+	}
 	for k, v := range map[string]string{
 		"container's memory limit": fmt.Sprintf("%d MiB", w.Memory>>20),
 		"container's CPU limit":    strconv.Itoa(w.CPUs),
 		"container's pids limit":   strconv.FormatInt(w.Pids, 10),
-		"container's network":      "veth pair into a bridge of the guest; no way out of the guest",
+		"container's network":      inner,
 		"guest cgroups":            "v2",
 	} {
 		facts.Details[k] = v
 	}
-	return &preparedNested{preparedMachine{w: w, config: config, facts: facts}}, nil
+	m, err := plugged(ctx, w, config, facts)
+	if err != nil {
+		return nil, err
+	}
+	return preparedNested{m}, nil
 }
 
-type preparedNested struct{ preparedMachine }
+type preparedNested struct{ *preparedMachine }
 
-func (p *preparedNested) Start(ctx context.Context) (Instance, error) {
+func (p preparedNested) Start(ctx context.Context) (Instance, error) {
 	i, err := p.start(ctx)
 	if err != nil {
 		return nil, err
@@ -66,21 +74,19 @@ type nestedInstance struct{ *machineInstance }
 // Within is an instance in a system that was started for it: a container in a
 // machine.
 type Within interface {
-	// Asked is when that system, being up, was asked for the instance, in
-	// nanoseconds of CLOCK_MONOTONIC. It is late by what the fastest of the
-	// system's reports was under way (Delay).
-	Asked() (int64, error)
+	// Asked is when that system, being up, was asked for the instance.
+	Asked() (Mark, error)
 	// Namespaces are those that the instance would be in without any of its own.
 	Namespaces(context.Context) (map[string]uint64, error)
 }
 
-func (i nestedInstance) Asked() (int64, error) {
+func (i nestedInstance) Asked() (Mark, error) {
 	for _, m := range i.Timeline() {
 		if m.Phase == wire.PhaseWorkload {
-			return m.Ns, nil
+			return m, nil
 		}
 	}
-	return 0, errors.New("the guest has not told when it was asked for the container")
+	return Mark{}, errors.New("the guest has not told when it was asked for the container")
 }
 
 func (i nestedInstance) Namespaces(ctx context.Context) (map[string]uint64, error) {

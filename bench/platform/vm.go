@@ -61,6 +61,11 @@ func (p machine) prepare(ctx context.Context, w Workload, boot Boot) (*preparedM
 	if err != nil {
 		return nil, err
 	}
+	return plugged(ctx, w, config, facts)
+}
+
+// plugged gives machines a network, and so is the last thing that is prepared.
+func plugged(ctx context.Context, w Workload, config vm.Config, facts Facts) (*preparedMachine, error) {
 	plug, err := newPlug(ctx, w, config.Accelerator)
 	if err != nil {
 		return nil, errors.Join(err, os.Remove(config.Initramfs))
