@@ -285,7 +285,7 @@ func (m *Machine) Resize(rows, columns uint16) error {
 func (m *Machine) Exited() (container.Status, bool) {
 	m.settle()
 	r, ok := m.control.find(func(r wire.Report) bool { return r.Event == wire.EventExited })
-	return container.Status{Code: r.Code, Signal: unix.Signal(r.Signal)}, ok
+	return container.Status{Code: r.Code, Signal: unix.Signal(r.Signal), OutOfMemory: r.OutOfMemory}, ok
 }
 
 // PID is QEMU's.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"vmctr/bench/embedded"
 	"vmctr/container"
@@ -92,7 +93,8 @@ func TestNestedLimits(t *testing.T) {
 
 	spec := container.DefaultSpec([]string{"/bin/sh", "-c", `cd /sys/fs/cgroup; busybox cat memory.max pids.max cpu.max
 		busybox dd if=/dev/zero of=/dev/null bs=100M count=1; echo $?; busybox grep -w oom_kill memory.events
-		(i=0; while [ $i -lt 10 ]; do busybox sleep 60 & i=$((i+1)); done; echo all) 2>/dev/null; [ "$(busybox cat pids.events)" != "max 0" ] && echo refused`}, []string{"PATH=/bin"}, "/")
+		(i=0; while [ $i -lt 10 ]; do busybox sleep 60 & i=$((i+1)); done; echo all) 2>/dev/null; [ "$(busybox cat pids.events)" != "max 0" ] && echo refused
+		exec busybox dd if=/dev/zero of=/dev/null bs=100M count=1`}, []string{"PATH=/bin"}, "/")
 	spec.Mounts = append(spec.Mounts, specs.Mount{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup", Options: []string{"ro", "nosuid", "noexec", "nodev"}})
 	spec.Linux.CgroupsPath = "/container"
 	memory, pids, quota, period := int64(32<<20), int64(8), int64(90_000), uint64(100_000)
@@ -100,11 +102,14 @@ func TestNestedLimits(t *testing.T) {
 		Memory: &specs.LinuxMemory{Limit: &memory}, Pids: &specs.LinuxPids{Limit: &pids}, CPU: &specs.LinuxCPU{Quota: &quota, Period: &period},
 	}
 	dir := t.TempDir()
-	stdout, stderr, _, _ := boot(t, Guest{
+	stdout, stderr, _, status := run(t, Guest{
 		Spec: spec, Layers: []string{layer}, Container: true, Streams: true, Dir: dir, Cache: filepath.Join(dir, "cache"),
 		Kernel: kernel.Options{Caches: []string{cache()}}, Memory: 256 << 20, CPUs: 1,
 	})
 	if want := "33554432\n8\n90000 100000\n137\noom_kill 1\nrefused\n"; stdout != want {
 		t.Errorf("it says\n%s%s\nwant\n%s", stdout, stderr, want)
+	}
+	if want := (container.Status{Signal: unix.SIGKILL, OutOfMemory: true}); status != want {
+		t.Errorf("it ended: %v; want %v", status, want)
 	}
 }

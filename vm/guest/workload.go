@@ -80,7 +80,7 @@ func (g *guest) ended() {
 	<-g.program.Done()
 	status := g.program.Status()
 	g.streams.finish()
-	g.report(wire.Report{Event: wire.EventExited, Code: status.Code, Signal: int(status.Signal)})
+	g.report(wire.Report{Event: wire.EventExited, Code: status.Code, Signal: int(status.Signal), OutOfMemory: status.OutOfMemory})
 	g.powerOff()
 }
 

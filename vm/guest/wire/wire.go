@@ -112,6 +112,10 @@ type Report struct {
 	Error  string `json:"error,omitempty"`  // of EventError; of an answer: why what was asked for was not done
 	Errno  int    `json:"errno,omitempty"`  // of EventError: execve's, if the program could not be executed
 
+	// OutOfMemory, of EventExited: the kernel has killed a process of the workload, a
+	// container with a limit, which was over it.
+	OutOfMemory bool `json:"out_of_memory,omitempty"`
+
 	Namespaces map[string]uint64 `json:"namespaces,omitempty"` // of EventNamespaces: inode numbers by type
 	Text       string            `json:"text,omitempty"`       // of EventMemory: /proc/meminfo
 }
