@@ -159,7 +159,7 @@ func (b *box) machine(ctx context.Context, s streams) (cfg vm.Config, err error)
 	}
 	cfg, _, err = platform.Guest{
 		Spec: b.spec, Layers: image.dirs, Disks: image.disks, Cover: []string{cover}, Streams: true, Input: b.Interactive,
-		Remember: true, Dir: b.run.Dir, Cache: cacheDir(), Kernel: kernelOptions(""), Memory: memory, CPUs: cpus, Modules: driversFor(disks), Network: b.card != nil,
+		Remember: true, Dir: b.run.Dir, Cache: cacheDir(), Kernel: kernelOptions(""), Memory: memory, CPUs: cpus, Modules: driversFor(disks), Network: b.card != nil, Vsock: true,
 	}.Machine(ctx, typ)
 	cfg.Disks, cfg.Network = disks, b.card
 	if b.card != nil && b.card.Tap != nil {

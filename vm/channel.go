@@ -18,6 +18,14 @@ type channel interface {
 	SetWriteDeadline(time.Time) error
 }
 
+// Channel names what carries the reports and commands.
+func (c Config) Channel() string {
+	if c.Vsock {
+		return "virtio-vsock"
+	}
+	return "virtio-serial"
+}
+
 // incoming is a channel that the other side opens: a socket that listens until the
 // right one has called, and then the connection with them. Until then a read waits, and
 // a write fails. One goroutine reads.

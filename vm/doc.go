@@ -6,6 +6,8 @@
 //	cmdline.go     the kernel's command line
 //	machine.go     start, watch, stop
 //	control.go     what the guest reports, on the host's clock
+//	channel.go     what carries that: a port of virtio-serial, or
+//	vsock.go       a connection over virtio-vsock
 //	disk.go        the host's files as its disks
 //	qcow2.go       an overlay over a disk, which is written instead of it
 //	accelerator.go who runs the guest's instructions: the CPU or an emulator
@@ -32,7 +34,8 @@
 // Four descriptors connect it. QMP, by which the host controls QEMU (vm/qmp);
 // two ports of a virtio-serial device, one for the workload's standard output
 // and one for the reports of PID 1 (vm/guest/wire); and a serial console, on
-// which the kernel says why it dies. A machine whose program a user runs (bench run
-// --on) has two ports more, for its standard error and its standard input. A terminal, if the
+// which the kernel says why it dies. The reports go over virtio-vsock in place of their
+// port, if Config.Vsock says so. A machine whose program a user runs (bench run --on)
+// has two ports more, for its standard error and its standard input. A terminal, if the
 // program has one, is the guest's, and these ports carry its bytes (vm/guest/terminal.go).
 package vm

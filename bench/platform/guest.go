@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -40,6 +41,10 @@ type Guest struct {
 
 	Streams, Input bool // as in vm.Initramfs
 	Network        bool // it has a network card
+	// Vsock leads the guest's reports over virtio-vsock, if host and guest have it. Not
+	// where the delay of the workload's output is taken from that of a report: they go
+	// by the same device then.
+	Vsock bool
 
 	// Remember takes the word of an accelerator that was found since the host has
 	// booted. Who measures finds out.
@@ -88,6 +93,14 @@ func (g Guest) Machine(ctx context.Context, typ string) (cfg vm.Config, facts Fa
 		return cfg, facts, err
 	}
 	i := vm.Initramfs{Guest: guest, Kernel: k, Spec: g.Spec, Streams: g.Streams, Input: g.Input, Container: g.Container, Publish: g.Publish, Modules: g.Modules, Network: g.Network, Template: g.Boot.Template, Cache: g.Cache}
+	vsock := g.Vsock && vm.CheckVsock() == nil
+	if vsock {
+		_, err := k.ModuleFiles(vm.VsockModule)
+		vsock = err == nil
+	}
+	if vsock {
+		i.Modules = append(slices.Clip(i.Modules), vm.VsockModule)
+	}
 	disks, where, err := g.place(ctx, i)
 	if err != nil {
 		return cfg, facts, err
@@ -99,7 +112,7 @@ func (g Guest) Machine(ctx context.Context, typ string) (cfg vm.Config, facts Fa
 	}
 	cfg = vm.Config{
 		QEMU: qemu, Type: typ, Firmware: g.Boot.Firmware, Defaults: g.Boot.Defaults, Template: g.Boot.Template, Accelerator: choice.Accelerator, CPUs: g.CPUs, Memory: g.Memory,
-		Kernel: image, Initramfs: initramfs, Layers: disks, Streams: g.Streams,
+		Kernel: image, Initramfs: initramfs, Layers: disks, Streams: g.Streams, Vsock: vsock,
 	}
 	if err := cfg.Fits(); err != nil {
 		return cfg, facts, err
@@ -113,6 +126,7 @@ func (g Guest) Machine(ctx context.Context, typ string) (cfg vm.Config, facts Fa
 			"kernel format": format,
 			"image":         where,
 			"initramfs":     strconv.FormatInt(size.Size(), 10) + " bytes",
+			"guest channel": cfg.Channel(),
 			"guest memory":  fmt.Sprintf("%d MiB", g.Memory>>20),
 			"guest CPUs":    strconv.Itoa(g.CPUs),
 		},
