@@ -33,7 +33,7 @@ type allCommand struct {
 	Out         string   `help:"Folder for the results: the journal, the report, the plots. It must not hold another run. Default: results-DATE-TIME." placeholder:"DIR"`
 	Profile     string   `help:"How long to measure: ${profiles}." default:"quick"`
 	Platforms   []string `help:"On what to measure, of ${platforms}. Default: all, other OCI runtimes if they are installed." placeholder:"NAME"`
-	Experiments []string `help:"What to measure, of ${experiments}. Default: all, but vm-matrix not in the profile quick, nor with --platforms." placeholder:"NAME"`
+	Experiments []string `help:"What to measure, of ${experiments}. Default: all, but vm-matrix and vm-memory not in the profile quick, nor with --platforms." placeholder:"NAME"`
 	Rounds      int      `help:"Rounds of each experiment, at most. Default: as many as the profile's time allows." placeholder:"N"`
 	Seed        *uint64  `help:"Seed of the random order, to run the same order again." placeholder:"N"`
 	Images      []string `help:"Images that the report counts beside the measured one: their layers, what they share, and what they take as disks." placeholder:"NAME"`

@@ -5,6 +5,7 @@
 package experiment
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,13 +36,15 @@ type Experiment struct {
 	Own bool
 	// warmups and most are rounds; most = 0 leaves it to the profile.
 	warmups, most int
+	// deadline is how long a sample may take; 0 for sampleDeadline.
+	deadline time.Duration
 	// observe measures a running instance, which was started at begin, and
 	// writes what it sees into s.
 	observe func(ctx context.Context, i platform.Instance, begin int64, s *result.Sample) error
 }
 
 // All are the experiments, in the order in which they run.
-func All() []Experiment { return []Experiment{identity, startup, memory, matrix} }
+func All() []Experiment { return []Experiment{identity, startup, memory, matrix, vmMemory} }
 
 // Limits are what a profile allows.
 type Limits struct {
@@ -58,7 +61,7 @@ const sampleDeadline = 30 * time.Second
 func (e Experiment) Plan(subjects []Subject, l Limits) harness.Plan {
 	p := harness.Plan{
 		Experiment: e.Name, Warmups: e.warmups, Rounds: l.Rounds,
-		Budget: l.Budget, Settle: l.Settle, Deadline: sampleDeadline,
+		Budget: l.Budget, Settle: l.Settle, Deadline: cmp.Or(e.deadline, sampleDeadline),
 	}
 	if e.most > 0 {
 		p.Rounds = min(p.Rounds, e.most)

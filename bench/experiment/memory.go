@@ -8,6 +8,7 @@ import (
 
 	"github.com/prometheus/procfs"
 
+	"vmctr/bench/harness"
 	"vmctr/bench/platform"
 	"vmctr/report/result"
 )
@@ -24,18 +25,8 @@ var memory = Experiment{
 	About:  "memory of an idle instance: PSS, USS, RSS, and its cgroup's account",
 	Weight: 3, // a round waits until every platform has come to rest
 	observe: func(ctx context.Context, i platform.Instance, _ int64, s *result.Sample) error {
-		if _, err := i.Output().FirstInstruction(ctx); err != nil {
+		if err := rest(ctx, i); err != nil {
 			return err
-		}
-		if _, err := i.Output().Identity(ctx); err != nil && !errors.Is(err, platform.ErrNoSystem) {
-			return err
-		}
-		t := time.NewTimer(idleFor)
-		defer t.Stop()
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-t.C:
 		}
 		pids, err := i.Processes()
 		if err != nil {
@@ -65,6 +56,17 @@ var memory = Experiment{
 		}
 		return nil
 	},
+}
+
+// rest waits until an instance that has come up idles.
+func rest(ctx context.Context, i platform.Instance) error {
+	if _, err := i.Output().FirstInstruction(ctx); err != nil {
+		return err
+	}
+	if _, err := i.Output().Identity(ctx); err != nil && !errors.Is(err, platform.ErrNoSystem) {
+		return err
+	}
+	return harness.Pause(ctx, idleFor)
 }
 
 // addProcesses sums /proc/PID/smaps_rollup (proc_pid_smaps(5)) over processes:

@@ -73,7 +73,7 @@ func (h *Harness) Rounds(ctx context.Context, p Plan) error {
 		h.Rand.Shuffle(len(trials), func(i, j int) { trials[i], trials[j] = trials[j], trials[i] })
 		kept := trials[:0:0]
 		for i, t := range trials {
-			if err := pause(ctx, p.Settle); err != nil {
+			if err := Pause(ctx, p.Settle); err != nil {
 				return err
 			}
 			h.Progress.Step(p.Experiment, t.Platform, round, warmup)
@@ -143,7 +143,7 @@ func (h *Harness) Note(format string, args ...any) error {
 }
 
 // pause waits, but not when ctx has ended.
-func pause(ctx context.Context, d time.Duration) error {
+func Pause(ctx context.Context, d time.Duration) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}

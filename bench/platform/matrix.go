@@ -40,5 +40,5 @@ func (p variant) Info() Info {
 }
 
 func (p variant) Prepare(ctx context.Context, w Workload) (Prepared, error) {
-	return prepared(p.prepare(ctx, w, p.boot))
+	return prepared(p.prepare(ctx, w, Guest{Boot: p.boot}))
 }

@@ -22,7 +22,7 @@ func (p snapshot) Info() Info {
 
 // Prepare also boots a machine and saves it.
 func (p snapshot) Prepare(ctx context.Context, w Workload) (_ Prepared, err error) {
-	m, err := p.prepare(ctx, w, Boot{Template: true})
+	m, err := p.prepare(ctx, w, Guest{Boot: Boot{Template: true}})
 	if err != nil {
 		return nil, err
 	}

@@ -36,7 +36,7 @@ func (p machine) Available(context.Context) error {
 // Prepare makes all that the guests share: the kernel, the initramfs, and disks
 // with the image, if it is not in the initramfs.
 func (p machine) Prepare(ctx context.Context, w Workload) (Prepared, error) {
-	return prepared(p.prepare(ctx, w, Boot{}))
+	return prepared(p.prepare(ctx, w, Guest{}))
 }
 
 // prepared makes one that is nil a nil.
@@ -47,17 +47,18 @@ func prepared(p *preparedMachine, err error) (Prepared, error) {
 	return p, nil
 }
 
-func (p machine) prepare(ctx context.Context, w Workload, boot Boot) (*preparedMachine, error) {
+// prepare is the same for a guest of which something has been said already.
+func (p machine) prepare(ctx context.Context, w Workload, g Guest) (*preparedMachine, error) {
 	layers, err := w.Image.Unpack(ctx)
 	if err != nil {
 		return nil, err
 	}
-	spec := container.DefaultSpec(w.Process.Args, w.Process.Env, w.Process.Cwd)
-	spec.Hostname = "machine"
-	config, facts, err := Guest{
-		Spec: spec, Layers: layers, Disks: w.Image.Disks,
-		Dir: w.Dir, Cache: w.Cache, Kernel: w.Kernel, Memory: w.Memory, CPUs: w.CPUs, Network: w.Port != 0, Boot: boot,
-	}.Machine(ctx, p.typ)
+	g.Spec = container.DefaultSpec(w.Process.Args, w.Process.Env, w.Process.Cwd)
+	g.Spec.Hostname = "machine"
+	g.Layers, g.Disks = layers, w.Image.Disks
+	g.Dir, g.Cache, g.Kernel, g.Memory, g.CPUs = w.Dir, w.Cache, w.Kernel, w.Memory, w.CPUs
+	g.Network = w.Port != 0
+	config, facts, err := g.Machine(ctx, p.typ)
 	if err != nil {
 		return nil, err
 	}
