@@ -44,8 +44,16 @@ func (m *model) alerts() []string {
 	}
 	if e := m.emulated(); len(e) > 0 {
 		var names []string
+		variants := false
 		for _, p := range e {
-			names = append(names, p.Name)
+			if p.Experiment == "" {
+				names = append(names, p.Name)
+			} else {
+				variants = true
+			}
+		}
+		if variants {
+			names = append(names, "the machines of "+m.matrix.Experiment)
 		}
 		add("%s: emulated. %s", strings.Join(names, ", "), strings.TrimPrefix(emulatedMeans, "Emulated: "))
 	}
@@ -77,8 +85,8 @@ func (m *model) unfinished() string {
 // failedSamples counts the samples that gave no value.
 func (m *model) failedSamples() []string {
 	var list []string
-	for _, e := range m.experiments() {
-		for _, p := range m.platforms {
+	for _, e := range append(m.experiments(), m.matrix.Experiment) {
+		for _, p := range m.subjects(e) {
 			failed := m.run.Failures(e, p.Name)
 			if len(failed) == 0 {
 				continue
@@ -150,8 +158,16 @@ func (ms measured) figure(p *platform) figureOf {
 	return figureOf{Platform: p}
 }
 
-// experiments are those that have metrics, in the report's order, and
-// identity, which has none.
+// subjects are the platforms of an experiment.
+func (m *model) subjects(experiment string) []*platform {
+	if experiment == m.matrix.Experiment {
+		return m.matrix.platforms()
+	}
+	return m.platforms
+}
+
+// experiments are those that have metrics of all platforms, in the report's order,
+// and identity, which has none.
 func (m *model) experiments() []string {
 	names := []string{"identity"}
 	for _, mt := range metrics {

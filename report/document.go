@@ -78,7 +78,11 @@ func (m *model) document() *document {
 		Alerts:   m.alerts(),
 		Lecture:  m.lectureTable(),
 	}
-	doc.Sections = append(doc.Sections, m.startupSection(), m.memorySection(), m.placeSection(), m.portabilitySection())
+	doc.Sections = append(doc.Sections, m.startupSection())
+	if s, any := m.matrixSection(); any {
+		doc.Sections = append(doc.Sections, s)
+	}
+	doc.Sections = append(doc.Sections, m.memorySection(), m.placeSection(), m.portabilitySection())
 	doc.Sections = append(doc.Sections, m.appendix()...)
 	return doc
 }

@@ -13,6 +13,7 @@ type model struct {
 	platforms []*platform
 	base      *platform // what ratios compare with: the plain process, or nil
 	metrics   []measured
+	matrix    measured // of vm-matrix, whose platforms are variants that no other experiment has
 }
 
 // platform is one platform of the run and how it is drawn.
@@ -45,6 +46,7 @@ func (m metric) unit() string { return result.Unit(m.Value) }
 // measured is one metric with the figure of every platform, measured or not.
 type measured struct {
 	metric
+	Base    *platform // what its ratios compare with, or nil
 	Figures []figureOf
 }
 
@@ -52,35 +54,48 @@ type measured struct {
 type figureOf struct {
 	Platform *platform
 	Summary  result.Summary
-	Ratio    *result.Ratio // to the plain process; nil for itself, and without one
+	Ratio    *result.Ratio // to the base; nil for itself, and without one
 }
 
 func newModel(run *result.Run) *model {
 	m := &model{run: run}
-	m.addPlatforms()
+	variants := m.addPlatforms()
 	for _, mt := range metrics {
-		ms := measured{metric: mt}
-		for _, p := range m.platforms {
-			f := figureOf{Platform: p, Summary: result.Summarize(m.values(mt, p))}
-			if m.base != nil && p != m.base && f.Summary.N > 0 {
-				r := m.compare(mt, p, m.base)
-				f.Ratio = &r
-			}
-			ms.Figures = append(ms.Figures, f)
-		}
-		m.metrics = append(m.metrics, ms)
+		m.metrics = append(m.metrics, m.measure(mt, m.platforms, m.base))
 	}
+	m.matrix = m.measureMatrix(variants)
 	return m
+}
+
+// measure gives the figures of a metric.
+func (m *model) measure(mt metric, platforms []*platform, base *platform) measured {
+	ms := measured{metric: mt, Base: base}
+	for _, p := range platforms {
+		f := figureOf{Platform: p, Summary: result.Summarize(m.values(mt, p))}
+		if base != nil && p != base && f.Summary.N > 0 {
+			r := m.compare(mt, p, base)
+			f.Ratio = &r
+		}
+		ms.Figures = append(ms.Figures, f)
+	}
+	return ms
 }
 
 // kinds are the kinds of platform, the lightest isolation first.
 var kinds = []string{"process", "container", "vm", "nested"}
 
 // addPlatforms collects the platforms: those that the journal describes, those
-// that were asked for and never reached, and those that only have samples.
-func (m *model) addPlatforms() {
+// that were asked for and never reached, and those that only have samples. Those
+// that take part in one experiment alone are kept apart.
+func (m *model) addPlatforms() (variants []*platform) {
 	add := func(p result.Platform) {
 		p.Name, p.Title, p.Status = cmpOr(clean(p.Name), "unnamed"), clean(p.Title), result.Status(clean(string(p.Status)))
+		if p.Experiment != "" {
+			if !slices.ContainsFunc(variants, func(q *platform) bool { return q.Name == p.Name }) {
+				variants = append(variants, &platform{Platform: p})
+			}
+			return
+		}
 		if !slices.ContainsFunc(m.platforms, func(q *platform) bool { return q.Name == p.Name }) {
 			m.platforms = append(m.platforms, &platform{Platform: p})
 		}
@@ -92,7 +107,11 @@ func (m *model) addPlatforms() {
 		add(result.Platform{Name: name, Kind: kindFromName(name), Reason: "the run ended before it was reached"})
 	}
 	for _, s := range m.run.Samples {
-		add(result.Platform{Name: s.Platform, Kind: kindFromName(s.Platform), Status: result.Ready})
+		p := result.Platform{Name: s.Platform, Kind: kindFromName(s.Platform), Status: result.Ready}
+		if s.Experiment == matrixMetric.Experiment {
+			p.Experiment = s.Experiment
+		}
+		add(p)
 	}
 	rank := func(p *platform) int {
 		if i := slices.Index(kinds, p.Kind); i >= 0 {
@@ -109,6 +128,7 @@ func (m *model) addPlatforms() {
 			m.base = p
 		}
 	}
+	return variants
 }
 
 // kindFromName guesses the kind of a platform that never said it.
@@ -199,10 +219,24 @@ func (m *model) metric(value string) measured {
 // of are the metrics of one experiment.
 func (m *model) of(experiment string) []measured {
 	var list []measured
-	for _, ms := range m.metrics {
+	for _, ms := range m.measured() {
 		if ms.Experiment == experiment {
 			list = append(list, ms)
 		}
+	}
+	return list
+}
+
+// measured are the metrics of all platforms, and that of the variants.
+func (m *model) measured() []measured {
+	return append(m.metrics[:len(m.metrics):len(m.metrics)], m.matrix)
+}
+
+// platforms are those that a metric is of, measured or not.
+func (ms measured) platforms() []*platform {
+	var list []*platform
+	for _, f := range ms.Figures {
+		list = append(list, f.Platform)
 	}
 	return list
 }
@@ -241,10 +275,10 @@ func (ms measured) first(kind string) *figureOf {
 	return found
 }
 
-// emulated are the platforms whose figures are an emulator's.
+// emulated are the platforms whose figures are an emulator's, variants too.
 func (m *model) emulated() []*platform {
 	var list []*platform
-	for _, p := range m.platforms {
+	for _, p := range slices.Concat(m.platforms, m.matrix.platforms()) {
 		if p.Emulated {
 			list = append(list, p)
 		}

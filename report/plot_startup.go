@@ -35,47 +35,63 @@ const (
 
 // startupFigure answers: how long does a start take on each platform, and how
 // much do starts differ? Above, the share of starts that took no longer than a
-// time; below, every start, and the median with its interval.
-func (m *model) startupFigure(ms measured) *figure {
-	figures := ms.present()
-	// Where the curves are across decides how many rows of names there are, and
-	// that how high the plot is.
-	_, _, d, x := startupAxes(draw.Canvas{Rectangle: vg.Rectangle{Max: vg.Point{X: plotWidth, Y: plotWidth}}}, figures, ms.unit())
-	rows, _, _ := placeNames(d, figures, x)
-	top := vg.Length(1+slices.Max(rows))*nameRow + 5*vg.Millimeter
+// time; below, every start, and the median with its interval. Of many platforms the
+// curves would be a tangle: those have the lower part alone.
+func (m *model) startupFigure(ms measured, name string, curves bool) *figure {
+	s := startups{figures: ms.present(), unit: ms.unit(), curves: curves, top: 2 * vg.Millimeter}
+	if curves {
+		// Where the curves are across decides how many rows of names there are, and
+		// that how high the plot is.
+		_, _, d, x := s.axes(draw.Canvas{Rectangle: vg.Rectangle{Max: vg.Point{X: plotWidth, Y: plotWidth}}})
+		rows, _, _ := placeNames(d, s.figures, x)
+		s.top = vg.Length(1+slices.Max(rows))*nameRow + 5*vg.Millimeter + shareHeight
+	}
 	var alt []string
 	points := false
-	for _, f := range figures {
+	for _, f := range s.figures {
 		alt = append(alt, f.Platform.label()+" "+medianAndInterval(f.Summary, ms.unit()))
 		points = points || f.Summary.N <= stripMost
 	}
-	caption := "Startup time on a logarithmic axis. Above: the share of starts that took no longer than the time below it (the empirical distribution, ECDF). "
-	caption += "Below: "
+	caption := "Startup time on a logarithmic axis. "
+	if curves {
+		caption += "Above: the share of starts that took no longer than the time below it (the empirical distribution, ECDF). Below: "
+	} else {
+		caption += "Of each: "
+	}
 	if points {
 		caption += "every start, the first of the run lowest and the last highest, and "
 	}
 	caption += "the median"
-	if slices.ContainsFunc(figures, func(f figureOf) bool { return f.Summary.HasInterval() }) {
+	if slices.ContainsFunc(s.figures, func(f figureOf) bool { return f.Summary.HasInterval() }) {
 		caption += " with its 95% interval"
 	}
 	caption += "."
-	if slices.ContainsFunc(figures, func(f figureOf) bool { return f.Platform.Emulated }) {
+	if slices.ContainsFunc(s.figures, func(f figureOf) bool { return f.Platform.Emulated }) {
 		caption += " Hollow marks: emulated."
 	}
 	return &figure{
-		Name: "startup", Caption: caption, Alt: "Median startup time: " + strings.Join(alt, "; ") + ".",
+		Name: name, Caption: caption, Alt: "Median startup time: " + strings.Join(alt, "; ") + ".",
 		W: plotWidth,
-		H: top + shareHeight + vg.Length(zoneGap)*shareHeight + vg.Length(len(figures))*rowHeight + tickRoom + axisRoom,
+		H: s.top + vg.Length(zoneGap)*shareHeight + vg.Length(len(s.figures))*rowHeight + tickRoom + axisRoom,
 		Draw: func(c draw.Canvas) error {
-			drawStartup(c, figures, ms.unit(), top)
+			s.draw(c)
 			return nil
 		},
 	}
 }
 
-// startupAxes gives the plot without its curves on the canvas c, what of c it is
-// drawn on, the part of that for the curves, and the place of a time across.
-func startupAxes(c draw.Canvas, figures []figureOf, unit string) (p *plot.Plot, inner, d draw.Canvas, x func(float64) vg.Length) {
+// startups are a startup plot.
+type startups struct {
+	figures []figureOf
+	unit    string
+	curves  bool      // above the rows
+	top     vg.Length // what is above the rows
+}
+
+// axes gives the plot without its curves on the canvas c, what of c it is drawn on,
+// the part of that for the curves, and the place of a time across.
+func (s startups) axes(c draw.Canvas) (p *plot.Plot, inner, d draw.Canvas, x func(float64) vg.Length) {
+	figures := s.figures
 	lo, hi := math.Inf(1), math.Inf(-1)
 	for _, f := range figures {
 		lo, hi = min(lo, slices.Min(f.Summary.Values)), max(hi, slices.Max(f.Summary.Values))
@@ -85,11 +101,15 @@ func startupAxes(c draw.Canvas, figures []figureOf, unit string) (p *plot.Plot, 
 	p = newPlot()
 	p.X.Scale = plot.LogScale{}
 	p.X.Min, p.X.Max = logRange(clamp(lo), clamp(hi))
-	p.X.Tick.Marker = plot.ConstantTicks(logTicks(p.X.Min, p.X.Max, unit))
-	p.Y.Min, p.Y.Max = -zoneGap-rowPitch*float64(len(figures)), 1
+	p.X.Tick.Marker = plot.ConstantTicks(logTicks(p.X.Min, p.X.Max, s.unit))
+	p.Y.Min, p.Y.Max = -zoneGap-rowPitch*float64(len(figures)), 0
 	p.Y.Tick.Length = 0
 
-	ticks := []plot.Tick{{Value: 0, Label: "0%"}, {Value: .25, Label: "25%"}, {Value: .5, Label: "50%"}, {Value: .75, Label: "75%"}, {Value: 1, Label: "100%"}}
+	var ticks []plot.Tick
+	if s.curves {
+		p.Y.Max = 1
+		ticks = []plot.Tick{{Value: 0, Label: "0%"}, {Value: .25, Label: "25%"}, {Value: .5, Label: "50%"}, {Value: .75, Label: "75%"}, {Value: 1, Label: "100%"}}
+	}
 	for i, f := range figures {
 		ticks = append(ticks, plot.Tick{Value: rowCentre(i), Label: f.Platform.label()})
 	}
@@ -100,33 +120,44 @@ func startupAxes(c draw.Canvas, figures []figureOf, unit string) (p *plot.Plot, 
 	return p, inner, d, func(v float64) vg.Length { return d.X(p.X.Norm(clamp(v))) }
 }
 
-func drawStartup(c draw.Canvas, figures []figureOf, unit string, top vg.Length) {
-	p, inner, d, x := startupAxes(draw.Crop(c, 0, 0, 0, -top), figures, unit)
+func (s startups) draw(c draw.Canvas) {
+	names := s.top
+	if s.curves {
+		names -= shareHeight
+	}
+	p, inner, d, x := s.axes(draw.Crop(c, 0, 0, 0, -names))
 	axisTitle(d, c.Min.Y, "time from the request to the first instruction (log scale)")
 	y := func(v float64) vg.Length { return d.Y(p.Y.Norm(v)) }
 
 	// The grid lies below all else.
-	for _, t := range logTicks(p.X.Min, p.X.Max, unit) {
+	for _, t := range logTicks(p.X.Min, p.X.Max, s.unit) {
 		colour := faint
 		if t.Label != "" {
 			colour = rule
 		}
 		d.StrokeLine2(draw.LineStyle{Color: colour, Width: vg.Points(0.5)}, x(t.Value), d.Min.Y, x(t.Value), d.Max.Y)
 	}
-	for _, share := range []float64{0.25, 0.5, 0.75, 1} {
-		d.StrokeLine2(draw.LineStyle{Color: rule, Width: vg.Points(0.5)}, d.Min.X, y(share), d.Max.X, y(share))
+	if s.curves {
+		for _, share := range []float64{0.25, 0.5, 0.75, 1} {
+			d.StrokeLine2(draw.LineStyle{Color: rule, Width: vg.Points(0.5)}, d.Min.X, y(share), d.Max.X, y(share))
+		}
 	}
 	p.Draw(inner)
-	d.StrokeLine2(draw.LineStyle{Color: ink, Width: vg.Points(0.6)}, d.Min.X, y(0), d.Max.X, y(0))
-	share := text(9, false, ink, draw.XCenter, draw.YBottom)
-	share.Rotation = math.Pi / 2
-	c.FillText(share, vg.Point{X: d.Min.X - 12*vg.Millimeter, Y: y(0.5)}, "share of starts")
-
-	for i, f := range figures {
-		drawECDF(d, f, x, y)
-		drawRow(d, f, rowCentre(i), unit, x, y)
+	if s.curves {
+		d.StrokeLine2(draw.LineStyle{Color: ink, Width: vg.Points(0.6)}, d.Min.X, y(0), d.Max.X, y(0))
+		share := text(9, false, ink, draw.XCenter, draw.YBottom)
+		share.Rotation = math.Pi / 2
+		c.FillText(share, vg.Point{X: d.Min.X - 12*vg.Millimeter, Y: y(0.5)}, "share of starts")
 	}
-	drawNames(d, figures, x)
+	for i, f := range s.figures {
+		if s.curves {
+			drawECDF(d, f, x, y)
+		}
+		drawRow(d, f, rowCentre(i), s.unit, x, y)
+	}
+	if s.curves {
+		drawNames(d, s.figures, x)
+	}
 }
 
 // rowCentre is the middle of the i-th row below the shares.

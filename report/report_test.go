@@ -104,7 +104,7 @@ func TestBreakName(t *testing.T) {
 
 func TestMarkdown(t *testing.T) {
 	all := runs()
-	for _, name := range []string{"complete", "emulated", "vm-failed", "few-samples", "header-only", "nested"} {
+	for _, name := range []string{"complete", "emulated", "vm-failed", "few-samples", "header-only", "nested", "matrix"} {
 		t.Run(name, func(t *testing.T) {
 			var b bytes.Buffer
 			writeMarkdown(&b, newModel(all[name]).document())
@@ -115,7 +115,7 @@ func TestMarkdown(t *testing.T) {
 
 func TestSVG(t *testing.T) {
 	all := runs()
-	for _, name := range []string{"emulated", "few-samples", "nested"} {
+	for _, name := range []string{"emulated", "few-samples", "nested", "matrix"} {
 		for _, f := range newModel(all[name]).document().figures() {
 			t.Run(name+"/"+f.Name, func(t *testing.T) {
 				svg, err := renderSVG(f)

@@ -25,7 +25,7 @@ func (m *model) startupSection() section {
 		add(m.nothing("startup"))
 		return s
 	}
-	add(m.startupFigure(ms))
+	add(m.startupFigure(ms, "startup", true))
 	var shows points
 	if len(ms.present()) <= many {
 		shows = m.spread(ms)
@@ -40,7 +40,7 @@ func (m *model) startupSection() section {
 		add(paragraph{"Findings.", ""}, shows)
 	}
 	add(m.figureTable([]measured{ms}, "Time to the first instruction"))
-	if t := m.phaseTable(); t != nil {
+	if t := m.phaseTable("startup", "Where the time goes: the start nearest to the median of each platform", ms.present()); t != nil {
 		add(t)
 	}
 	if answered := m.metric("http_ns"); len(answered.present()) > 0 {
@@ -142,7 +142,7 @@ func (m *model) nothing(experiment string) paragraph {
 		return paragraph{"Not measured.", "This run was not asked for it."}
 	}
 	text := "This run has no value of it on any platform."
-	if slices.ContainsFunc(m.platforms, func(p *platform) bool { return !p.ready() }) {
+	if slices.ContainsFunc(m.subjects(experiment), func(p *platform) bool { return !p.ready() }) {
 		text += " The appendix says what became of the platforms."
 	}
 	return paragraph{"Not measured.", text}
@@ -151,7 +151,7 @@ func (m *model) nothing(experiment string) paragraph {
 // statusTable says what became of the platforms where no figure does.
 func (m *model) statusTable() []block {
 	t := &table{Caption: "What became of the platforms", Columns: []column{{Title: "Platform"}, {Title: "State"}, {Title: "Why", Wide: 1}}}
-	for _, p := range m.platforms {
+	for _, p := range slices.Concat(m.platforms, m.matrix.platforms()) {
 		if p.ready() {
 			continue
 		}
@@ -165,15 +165,15 @@ func (m *model) statusTable() []block {
 
 // figureTable is the figures of some metrics, a row for each platform.
 func (m *model) figureTable(list []measured, caption string) *table {
-	t := &table{Caption: caption}
+	t, base := &table{Caption: caption}, list[0].Base
 	many := len(list) > 1
 	if many {
 		t.Columns = append(t.Columns, column{Title: "Account"})
 	}
 	t.Columns = append(t.Columns, column{Title: "Platform"}, column{Title: "n", Right: true}, column{Title: "Median", Right: true},
 		column{Title: "95% interval", Right: true}, column{Title: "Smallest", Right: true}, column{Title: "Largest", Right: true})
-	if m.base != nil {
-		t.Columns = append(t.Columns, column{Title: "Ratio to " + m.base.Name, Right: true})
+	if base != nil {
+		t.Columns = append(t.Columns, column{Title: "Ratio to " + base.Name, Right: true})
 	}
 	if !many {
 		t.Columns = append(t.Columns, column{Title: "Prepared once", Right: true})
@@ -192,12 +192,12 @@ func (m *model) figureTable(list []measured, caption string) *table {
 				row = append(row, f.Platform.label(), fmt.Sprint(s.N), value(s.Median, unit), interval(s, unit),
 					value(slices.Min(s.Values), unit), value(slices.Max(s.Values), unit))
 			}
-			if m.base != nil {
+			if base != nil {
 				r := "–"
 				switch {
 				case f.Ratio != nil:
 					r = ratio(*f.Ratio)
-				case f.Platform == m.base && s.N > 0:
+				case f.Platform == base && s.N > 0:
 					r = "1"
 				}
 				row = append(row, r)
@@ -226,7 +226,7 @@ func (m *model) tableNotes(list []measured) []string {
 		}
 	}
 	notes = append(notes, list[0].warningNotes()...)
-	for _, p := range m.platforms {
+	for _, p := range list[0].platforms() {
 		if !p.ready() {
 			notes = append(notes, fmt.Sprintf("%s: %s; the appendix says why.", p.label(), p.state()))
 		}
@@ -253,16 +253,16 @@ func (ms measured) warningNotes() []string {
 	return texts
 }
 
-// phaseTable is the timeline of the start that is nearest to the median, for
-// each platform: where the time goes.
-func (m *model) phaseTable() *table {
+// phaseTable is the timeline of the start that is nearest to the median, for each
+// figure of an experiment's starts: where the time goes.
+func (m *model) phaseTable(experiment, caption string, figures []figureOf) *table {
 	t := &table{
-		Caption: "Where the time goes: the start nearest to the median of each platform",
+		Caption: caption,
 		Columns: []column{{Title: "Platform"}, {Title: "Phase", Wide: 1}, {Title: "Began at", Right: true}, {Title: "Took", Right: true}, {Title: "Share", Right: true}},
 	}
 	emulated := false
-	for _, f := range m.metric("first_instruction_ns").present() {
-		s := m.median("startup", "first_instruction_ns", f)
+	for _, f := range figures {
+		s := m.median(experiment, "first_instruction_ns", f)
 		if s == nil || len(s.Phases) == 0 {
 			continue
 		}

@@ -207,7 +207,7 @@ func runs() map[string]*result.Run {
 	apart := synthetic{startup: 4, memory: 8, emulated: true}.run()
 	takeApart(apart)
 	return map[string]*result.Run{
-		"machine-memory": apart, "many-platforms": manyPlatforms(), "nested": nestedRun(), "complete": complete, "emulated": emulated, "container-unavailable": noRoot, "vm-failed": failed, "few-samples": few,
+		"machine-memory": apart, "many-platforms": manyPlatforms(), "nested": nestedRun(), "matrix": matrixRun(), "complete": complete, "emulated": emulated, "container-unavailable": noRoot, "vm-failed": failed, "few-samples": few,
 		"interrupted": interrupted, "truncated": truncated, "one-platform": one, "header-only": header, "only-failures": onlyFailures,
 	}
 }

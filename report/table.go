@@ -84,7 +84,7 @@ func Table(w io.Writer, run *result.Run, width int) error {
 		return fmt.Errorf("setting the table: %w", err)
 	}
 	if slices.Contains(columns, ratioColumn) {
-		n.ratio = "Of the median to that of " + m.base.Name + "."
+		n.ratio = m.ratioMeans()
 	}
 	if left := slices.DeleteFunc(slices.Clone(expendable), func(c int) bool {
 		return slices.Contains(columns, c) || empty(rows, c)
@@ -99,10 +99,22 @@ func Table(w io.Writer, run *result.Run, width int) error {
 	return n.write(w, m, width)
 }
 
+// ratioMeans tells what ratios compare with.
+func (m *model) ratioMeans() string {
+	var parts []string
+	if m.base != nil {
+		parts = append(parts, "to that of "+m.base.Name)
+	}
+	if b := m.matrix.Base; b != nil {
+		parts = append(parts, "of a machine's boot to that of "+b.Name)
+	}
+	return "Of the median " + strings.Join(parts, "; ") + "."
+}
+
 // tableRows are the cells of all columns.
 func (m *model) tableRows(n *notes) [][]string {
 	var rows [][]string
-	for _, ms := range m.metrics {
+	for _, ms := range m.measured() {
 		// What no platform has has no place here, but that the first metric speaks for
 		// an experiment that was to be done.
 		if first := m.of(ms.Experiment)[0]; len(ms.present()) == 0 && (!m.asked(ms.Experiment) || first.Value != ms.Value) {
@@ -209,7 +221,7 @@ func tableRow(m *model, ms measured, f figureOf, n *notes) []string {
 	switch {
 	case f.Ratio != nil:
 		r, ri = result.FormatRatio(f.Ratio.Ratio), f.Ratio.FormatInterval()
-	case p == m.base:
+	case p == ms.Base:
 		r = "1"
 	}
 	return []string{name, result.FormatValue(s.Median, unit), s.FormatInterval(unit), r, ri, count}
