@@ -95,6 +95,12 @@ func darker(c color.NRGBA) color.NRGBA {
 	return color.NRGBA{f(c.R), f(c.G), f(c.B), c.A}
 }
 
+// lighter is a colour on which text can be read.
+func lighter(c color.NRGBA) color.NRGBA {
+	mix := func(v uint8) uint8 { return uint8((3*255 + int(v)) / 4) }
+	return color.NRGBA{mix(c.R), mix(c.G), mix(c.B), 0xff}
+}
+
 // draw sets a mark at a point, r is the radius of the circle.
 func (k mark) draw(c vg.Canvas, at vg.Point, r vg.Length, fill, edge color.Color) {
 	p := k.path(at, r)

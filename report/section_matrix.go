@@ -62,8 +62,8 @@ func (m *model) matrixSection() (s section, any bool) {
 	if f := ms.figure(ms.Base); ms.Base != nil && f.Summary.N > 0 && f.Platform != shown[0].Platform {
 		shown = append(shown, f)
 	}
-	if t := m.phaseTable(ms.Experiment, "Where the time goes: the start nearest to the median, of the fastest machine and of QEMU's default", shown); t != nil {
-		add(t)
+	if lines := m.timelines(ms.Experiment, shown); len(lines) > 0 {
+		add(phaseTable("Where the time goes: the start nearest to the median, of the fastest machine and of QEMU's default", lines))
 	}
 	add(paragraph{"How it was measured.", m.roundsText(ms.Experiment) + " The clock is that of the section before. All machines have the same kernel, image, memory and number of processors. " +
 		"Those whose name ends with \"default\" are as QEMU makes them when it is told no more than what to boot: with its default devices, CPU model and kernel parameters. All others have " +

@@ -40,8 +40,9 @@ func (m *model) startupSection() section {
 		add(paragraph{"Findings.", ""}, shows)
 	}
 	add(m.figureTable([]measured{ms}, "Time to the first instruction"))
-	if t := m.phaseTable("startup", "Where the time goes: the start nearest to the median of each platform", ms.present()); t != nil {
-		add(t)
+	lines := m.timelines("startup", ms.present())
+	if len(lines) > 0 {
+		add(m.phasesFigure(lines), phaseTable("Where the time goes: the start nearest to the median of each platform", lines))
 	}
 	if answered := m.metric("http_ns"); len(answered.present()) > 0 {
 		add(paragraph{"The first answer.", "A program that runs is not one that can be reached. The second end of the same starts is the first HTTP response, over the instance's own network: " +
@@ -53,6 +54,9 @@ func (m *model) startupSection() section {
 	add(paragraph{"How it was measured.", m.roundsText("startup") + " The clock is the host's CLOCK_MONOTONIC for all platforms. It starts before the first " +
 		"system call that serves the instance. It stops when a line reaches the host that the program writes as its very first act, from an " +
 		"assembly entry point that runs before the Go runtime starts."})
+	if t := phaseMethod(lines); t != nil {
+		add(t)
+	}
 	add(paragraph{"Its error.", "The time that this line takes from the program to the host is inside every figure. " + m.delays() +
 		m.containerShareError() + " Work that is done once, ahead of all samples, is not in the figures but in the column \"prepared once\"."})
 	add(paragraph{"What others measured.", "The two ends of the clock decide the number, so these are for the order of magnitude only. " +
@@ -253,47 +257,6 @@ func (ms measured) warningNotes() []string {
 	return texts
 }
 
-// phaseTable is the timeline of the start that is nearest to the median, for each
-// figure of an experiment's starts: where the time goes.
-func (m *model) phaseTable(experiment, caption string, figures []figureOf) *table {
-	t := &table{
-		Caption: caption,
-		Columns: []column{{Title: "Platform"}, {Title: "Phase", Wide: 1}, {Title: "Began at", Right: true}, {Title: "Took", Right: true}, {Title: "Share", Right: true}},
-	}
-	emulated := false
-	for _, f := range figures {
-		s := m.median(experiment, "first_instruction_ns", f)
-		if s == nil || len(s.Phases) == 0 {
-			continue
-		}
-		total := s.Values["first_instruction_ns"]
-		name := f.Platform.label()
-		emulated = emulated || f.Platform.Emulated
-		for i, ph := range s.Phases {
-			began := max(0, float64(ph.Ns))
-			if began >= total {
-				break // after the first instruction: no part of the start
-			}
-			end := total
-			if i+1 < len(s.Phases) {
-				end = min(end, max(began, float64(s.Phases[i+1].Ns)))
-			}
-			took := end - began
-			t.Rows = append(t.Rows, []string{name, phaseText(f.Platform.Kind, ph.Name), value(began, "ns"), value(took, "ns"), fmt.Sprintf("%.0f%%", 100*(took/total))})
-			name = ""
-		}
-		t.Rows = append(t.Rows, []string{name, "first instruction", value(total, "ns"), "", ""})
-	}
-	if len(t.Rows) == 0 {
-		return nil
-	}
-	t.Notes = []string{"A phase lasts until the next one begins. The host writes the times down as it comes by; one that it sees late begins late."}
-	if emulated {
-		t.Notes = append(t.Notes, emulatedNote)
-	}
-	return t
-}
-
 // delays tells how long a line is under way from each platform, as measured
 // apart from the starts.
 func (m *model) delays() string {
@@ -346,7 +309,9 @@ var phaseMeans = map[string]map[string]string{
 	"vm": {
 		"start":    "the host starts QEMU",
 		"qemu":     "QEMU builds the machine",
-		"firmware": "the machine runs, until its kernel keeps time",
+		"firmware": "the firmware looks what the machine has",
+		"loader":   "it copies kernel and initramfs to the guest's memory",
+		"entry":    "the kernel unpacks and sets itself up, and keeps no time yet",
 		"kernel":   "the guest's kernel boots",
 		"init":     "PID 1 of the guest starts",
 		"modules":  "it loads drivers",

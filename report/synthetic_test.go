@@ -109,7 +109,8 @@ func (o synthetic) run() *result.Run {
 	phases := map[string][]result.Phase{
 		"process":   {{Name: "start", Ns: 0}, {Name: "exec", Ns: 700_000}},
 		"container": {{Name: "start", Ns: 0}, {Name: "make cgroup", Ns: 120_000}, {Name: "clone", Ns: 900_000}, {Name: "mount", Ns: 1_600_000}, {Name: "pivot_root", Ns: 3_100_000}, {Name: "exec", Ns: 4_000_000}},
-		"vm-q35":    {{Name: "start", Ns: 0}, {Name: "qemu ready", Ns: 61_000_000}, {Name: "guest init", Ns: 240_000_000}},
+		"vm-q35": {{Name: "start", Ns: 0}, {Name: "qemu", Ns: 900_000}, {Name: "firmware", Ns: 61_000_000}, {Name: "loader", Ns: 95_000_000, ErrorNs: 1100},
+			{Name: "entry", Ns: 99_000_000, ErrorNs: 1100}, {Name: "kernel", Ns: 140_000_000, ErrorNs: 600_000}, {Name: "init", Ns: 240_000_000, ErrorNs: 600_000}},
 	}
 	for round := -1; round < o.startup; round++ {
 		for i, p := range []string{"process", "container", "vm-q35"} {

@@ -5,9 +5,13 @@
 //	command.go     the QEMU command line that makes it (qemu-system-x86_64(1))
 //	cmdline.go     the kernel's command line
 //	machine.go     start, watch, stop
-//	control.go     what the guest reports, on the host's clock
+//	phases.go      when each phase of a boot began, on the host's clock
+//	control.go     what the guest reports
 //	channel.go     what carries that: a port of virtio-serial, or
 //	vsock.go       a connection over virtio-vsock
+//	failure.go     what has become of a guest, known by its kind
+//	fits.go        whether a machine has room for what it boots
+//	watch.go       what QEMU does that says nothing
 //	disk.go        the host's files as its disks
 //	qcow2.go       an overlay over a disk, which is written instead of it
 //	accelerator.go who runs the guest's instructions: the CPU or an emulator
@@ -30,6 +34,30 @@
 // them): virtio-blk devices with serial numbers, which PID 1 mounts and joins by an
 // overlay, as package container joins folders. What the guest writes is in memory, but
 // for what it writes to disks of its own.
+//
+// # The phases of a boot
+//
+// Each lasts until the next begins. All times are of the host's CLOCK_MONOTONIC; how
+// they get there, and how far they are off:
+//
+//	phase     it begins when                     known from                      error
+//	start     Start is called                    the host's clock                none
+//	qemu      QEMU has been executed             our process sees it             late by the time in which we are woken: some 10 us
+//	firmware  QMP's greeting is here; the        likewise                        likewise; what QMP's greeting and capabilities take is QEMU's
+//	          machine is let go next
+//	loader    the firmware asks for the          QEMU's trace of fw_cfg          1 us, and that of the difference between the host's two clocks,
+//	          kernel's first item                                                which is measured at both ends of the boot; none if one was set
+//	entry     it has asked for the last one      likewise                        early by what reading that item takes: an address or a command line
+//	                                                                             microseconds, an initramfs (Qboot with a bzImage) milliseconds
+//	kernel    the guest's clock begins           PID 1's reports say when they   late by at most the way there and back of a message less the time
+//	                                             were written, by that clock     in which PID 1 answers (Mark.Error); and late by the ticks that
+//	                                                                             the kernel missed before it took the CPU's counter for a clock
+//	init ...  PID 1 says so                      likewise                        as above, without the ticks: from here on the clock is good
+//	running
+//
+// The workload's first instruction is its own line on the port of its output, stamped
+// when it arrives: late by what the channel takes, of which half a message there and
+// back (Ping) is the measure.
 //
 // Four descriptors connect it. QMP, by which the host controls QEMU (vm/qmp);
 // two ports of a virtio-serial device, one for the workload's standard output
