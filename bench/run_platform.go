@@ -42,7 +42,11 @@ func checkPlatform(img *images.Image) error {
 	name, fixed := interpreter(binfmtMisc, p.Architecture)
 	switch {
 	case name == "":
-		return fmt.Errorf("%w: its programs are made of another processor's instructions; leave --platform out if the image has another, or have QEMU emulate that processor: apt-get install qemu-user-static binfmt-support", err)
+		err = fmt.Errorf("%w: its programs are made of another processor's instructions; leave --platform out if the image has another, or have QEMU emulate that processor: apt-get install qemu-user-static binfmt-support", err)
+		if machine, ok := machineFor(p); ok {
+			err = fmt.Errorf("%w; or run it in a machine with that processor: --on %s", err, machine)
+		}
+		return err
 	case !fixed:
 		return fmt.Errorf("%w: the emulator %s is not found inside a container; one registered with the flag F is (Debian's qemu-user-static)", err, name)
 	}
@@ -57,12 +61,20 @@ func (c *runCommand) checkMachine(img *images.Image) error {
 		return nil
 	}
 	err := fmt.Errorf("the image %s is for %s, and the machine %s has a processor for %s", img.Name, images.FormatPlatform(of), c.On, images.FormatPlatform(has))
-	for _, name := range platform.Machines() {
-		if p := machinePlatform(name); images.Runs(p, of) {
-			return fmt.Errorf("%w: --on %s has one for %s", err, name, images.FormatPlatform(p))
-		}
+	if name, ok := machineFor(of); ok {
+		return fmt.Errorf("%w: --on %s has one for %s", err, name, images.FormatPlatform(machinePlatform(name)))
 	}
 	return err
+}
+
+// machineFor is a virtual machine that executes what is for a platform.
+func machineFor(of v1.Platform) (name string, ok bool) {
+	for _, name := range platform.Machines() {
+		if images.Runs(machinePlatform(name), of) {
+			return name, true
+		}
+	}
+	return "", false
 }
 
 // machinePlatform is what a virtual machine's processor executes.
