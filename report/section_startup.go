@@ -312,6 +312,8 @@ var phaseMeans = map[string]map[string]string{
 		"firmware": "the firmware looks what the machine has",
 		"loader":   "it copies kernel and initramfs to the guest's memory",
 		"entry":    "the kernel unpacks and sets itself up, and keeps no time yet",
+		"restore":  "QEMU reads the saved state of the devices",
+		"resume":   "the machine runs where it was saved, and is told who it is",
 		"kernel":   "the guest's kernel boots",
 		"init":     "PID 1 of the guest starts",
 		"modules":  "it loads drivers",

@@ -7,6 +7,7 @@
 //	machine.go     start, watch, stop
 //	phases.go      when each phase of a boot began, on the host's clock
 //	control.go     what the guest reports
+//	namespaces.go  those of the guest, for a container in it
 //	channel.go     what carries that: a port of virtio-serial, or
 //	vsock.go       a connection over virtio-vsock
 //	failure.go     what has become of a guest, known by its kind
@@ -34,6 +35,10 @@
 // them): virtio-blk devices with serial numbers, which PID 1 mounts and joins by an
 // overlay, as package container joins folders. What the guest writes is in memory, but
 // for what it writes to disks of its own.
+//
+// The process can be a container too ([Initramfs].Container): PID 1 then starts it with
+// all that a container has, as package container does on the host
+// (vm/guest/container.go).
 //
 // # The phases of a boot
 //
