@@ -1,10 +1,12 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"strconv"
 
 	"vmctr/vm/guest/wire"
@@ -19,6 +21,9 @@ func publish(l *net.TCPListener, to netip.AddrPort) {
 	for {
 		outer, err := l.AcceptTCP()
 		if err != nil {
+			if !errors.Is(err, net.ErrClosed) {
+				fmt.Fprintln(os.Stderr, "guest: no connection comes to the container any more:", err)
+			}
 			return
 		}
 		go func() {
