@@ -93,6 +93,8 @@ func (m *model) matrixFindings(ms measured) []string {
 	switch {
 	case len(unknown) == len(figures)-1:
 		out = append(out, "There are too few samples to tell whether another one is as fast.")
+	case len(same) > many:
+		out = append(out, fmt.Sprintf("For %d of the %d others the interval of their ratio to it holds 1: these samples do not show that it is faster than those.", len(same), len(figures)-1))
 	case len(same) > 0:
 		out = append(out, "These samples do not show that it is faster than "+list(same)+".")
 	default:

@@ -23,11 +23,10 @@ var startup = Experiment{
 	Weight:  2,
 	warmups: 1,
 	observe: func(ctx context.Context, i platform.Instance, begin int64, s *result.Sample) error {
-		at, err := i.Output().FirstInstruction(ctx)
+		at, err := firstInstruction(ctx, i, begin, s)
 		if err != nil {
 			return err
 		}
-		s.Values["first_instruction_ns"] = float64(at - begin)
 		address, err := i.Address(ctx)
 		if err == nil {
 			var at, unseen int64
@@ -54,4 +53,12 @@ var startup = Experiment{
 		}
 		return nil
 	},
+}
+
+// firstInstruction waits for the first end.
+func firstInstruction(ctx context.Context, i platform.Instance, begin int64, s *result.Sample) (at int64, err error) {
+	if at, err = i.Output().FirstInstruction(ctx); err == nil {
+		s.Values["first_instruction_ns"] = float64(at - begin)
+	}
+	return at, err
 }
