@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"vmctr/report/result"
@@ -58,6 +59,29 @@ func (m *model) containerShare(f figureOf) string {
 		text += fmt.Sprintf(" It is %s times what %s took on the host.", ratio(r), c.Platform.the())
 	}
 	return text
+}
+
+// containerPart is, in a drawing, all of the start of a container in a machine.
+const containerPart = "container"
+
+// drawn are the phases as a bar has room for them: a container's in a machine are one.
+func (l timeline) drawn() []phaseOf {
+	i := slices.IndexFunc(l.Phases, func(p phaseOf) bool { return p.Name == "workload" })
+	if l.Platform.Kind != "nested" || i < 0 {
+		return l.Phases
+	}
+	part := l.Phases[i]
+	part.Name, part.Took = containerPart, l.Total-part.Began
+	return append(l.Phases[:i:i], part)
+}
+
+func containerPartNote(lines []timeline) string {
+	for _, l := range lines {
+		if l.Platform.Kind == "nested" {
+			return " The last part of " + l.Platform.label() + ", in the colour of containers, is the start of its container, with all of its phases."
+		}
+	}
+	return ""
 }
 
 // throughMachine is how a container in a machine is reached, "" without one.

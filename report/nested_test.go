@@ -100,3 +100,20 @@ func TestContainerShare(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// TestContainerPart: in a drawing the container's phases are one, which ends with
+// the start; of a start that did not come so far, nothing is taken together.
+func TestContainerPart(t *testing.T) {
+	m := newModel(nestedRun())
+	lines := m.timelines("startup", m.metric("first_instruction_ns").present())
+	l := lines[len(lines)-1]
+	drawn := l.drawn()
+	last := drawn[len(drawn)-1]
+	if before := drawn[len(drawn)-2].Name; before != "engine" || last.Name != containerPart || math.Abs(last.Began+last.Took-l.Total) > 1 {
+		t.Errorf("after %s: %+v, of %v", before, last, l.Total)
+	}
+	l.Phases = l.Phases[:3]
+	if got := l.drawn(); len(got) != 3 || got[2].Name != "firmware" {
+		t.Errorf("%+v", got)
+	}
+}

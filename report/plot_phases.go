@@ -23,7 +23,7 @@ func (m *model) phasesFigure(lines []timeline) *figure {
 	var alt []string
 	for _, l := range lines {
 		var shares []string
-		for _, p := range l.Phases {
+		for _, p := range l.drawn() {
 			if s := p.Took / l.Total; s >= 0.01 {
 				shares = append(shares, fmt.Sprintf("%s %.0f%%", p.Name, 100*s))
 			}
@@ -33,7 +33,7 @@ func (m *model) phasesFigure(lines []timeline) *figure {
 	return &figure{
 		Name: "phases",
 		Caption: "Where the time goes: the phases of the start nearest to the median, as shares of it, one after the other. A bar is a whole start, whose length is in figures above it; " +
-			"the table has the phases that are too short for their names.",
+			"the table has the phases that are too short for their names." + containerPartNote(lines),
 		Alt: "Shares of the phases in a start: " + strings.Join(alt, "; ") + ".",
 		W:   plotWidth, H: vg.Length(len(lines))*phasePitch + 2*phaseMargin,
 		Draw: func(c draw.Canvas) error {
@@ -54,12 +54,15 @@ func drawPhases(c draw.Canvas, l timeline, top vg.Length) {
 	high := top - phasePitch + phaseBar + 0.5*vg.Millimeter
 	low := high - phaseBar
 	look := l.Platform.look
-	for i, p := range l.Phases {
+	for i, p := range l.drawn() {
 		from, to := left+vg.Length(p.Began/l.Total)*phaseWidth, left+vg.Length((p.Began+p.Took)/l.Total)*phaseWidth
 		// Neighbours differ in tone, so that also short ones are told apart.
 		fill := white
 		if i%2 == 0 {
 			fill = lighter(look.Fill)
+		}
+		if p.Name == containerPart {
+			fill = lighter(lookOf("container", 0).Fill)
 		}
 		corners := []vg.Point{{X: from, Y: low}, {X: to, Y: low}, {X: to, Y: high}, {X: from, Y: high}, {X: from, Y: low}}
 		c.FillPolygon(fill, corners)
