@@ -48,26 +48,35 @@ func (g *guest) startWorkload() error {
 	return nil
 }
 
-// reap waits for the workload, and for whatever else ends. A process whose parent
-// has ended becomes a child of PID 1, which has to wait for it, or it stays in the
-// process table for ever.
+// reap waits for the workload, and meanwhile for whatever else ends. It does not
+// return.
 func (g *guest) reap() {
+	go g.reapOthers()
+	g.ended()
+}
+
+// reapOthers waits for what is not the workload. A process whose parent has ended
+// becomes a child of PID 1, which has to wait for it, or it stays in the process table
+// for ever. Package container may reap the workload before it is seen here, and others
+// may live on: so this cannot tell that it has ended.
+func (g *guest) reapOthers() {
 	for {
 		// Only a look: the workload itself is for package container to reap.
 		var info unix.Siginfo
-		switch err := unix.Waitid(unix.P_ALL, 0, &info, unix.WEXITED|unix.WNOWAIT, nil); {
-		case errors.Is(err, unix.EINTR):
+		err := unix.Waitid(unix.P_ALL, 0, &info, unix.WEXITED|unix.WNOWAIT, nil)
+		if errors.Is(err, unix.EINTR) {
 			continue
-		case errors.Is(err, unix.ECHILD): // it has been reaped, and was the last
-			g.ended()
-		case err != nil:
-			g.fail(fmt.Errorf("waiting for the workload: %w", err))
 		}
-		if pid := pidOf(&info); pid != g.program.PID() {
+		pid := pidOf(&info)
+		if err != nil || pid == g.program.PID() { // ECHILD: the workload has been reaped, and was the last
+			return
+		}
+		select {
+		case <-g.program.Done():
+			return
+		default:
 			unix.Wait4(pid, nil, 0, nil)
-			continue
 		}
-		g.ended()
 	}
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -96,6 +97,26 @@ func TestReapOthers(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join("/proc", strconv.Itoa(other))); err == nil {
 		t.Errorf("process %d is still there", other)
+	}
+}
+
+// TestReapDaemon: a workload that has left something running has ended all the same.
+func TestReapDaemon(t *testing.T) {
+	daemon := exec.Command("sleep", "100")
+	if err := daemon.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { daemon.Process.Kill(); daemon.Wait() }()
+	g, w := newGuest(t)
+	w.attach(g)
+	if _, err := start(t, g, "/", nil, "sh", "-c", "exit 3"); err != nil {
+		t.Fatal(err)
+	}
+	<-g.program.Done() // it has been reaped
+	go g.reap()
+	reports, _ := w.rest()
+	if diff := cmp.Diff([]wire.Report{{Event: wire.EventExited, Code: 3}}, reports); diff != "" {
+		t.Error(diff)
 	}
 }
 
