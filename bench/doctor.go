@@ -219,7 +219,16 @@ func overlay() finding {
 
 // machine looks at what virtual machines need.
 func machine(ctx context.Context, given string) []finding {
-	return append(emulator(ctx), guestKernel(given), foreignMachine())
+	return append(emulator(ctx), guestKernel(given), guestChannel(), foreignMachine())
+}
+
+// guestChannel looks for what carries messages to and from a guest faster than QEMU does.
+func guestChannel() finding {
+	f := finding{what: "guest channel", ok: true, text: "virtio-vsock (bench run --on), virtio-serial"}
+	if err := vm.CheckVsock(); err != nil {
+		f.text = fmt.Sprintf("virtio-serial; %v", err)
+	}
+	return f
 }
 
 // foreignMachine looks at what a machine with another processor needs.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -349,6 +350,34 @@ func TestRunOnHangUp(t *testing.T) {
 				t.Errorf("status %d, want %d", code, tt.code)
 			}
 		})
+	}
+}
+
+// TestRunOnStubborn: who asks often enough ends a machine that hangs, too.
+func TestRunOnStubborn(t *testing.T) {
+	t.Parallel()
+	cmd, _ := started(t, nil, "--name", "stubborn-in-a-test", "--on", "vm-q35", machineShell(t), "sh", "-c", "echo ready; sleep 1000")
+	dir, err := harness.Named("stubborn-in-a-test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "pid"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	qemu, err := strconv.Atoi(string(text))
+	if err == nil {
+		err = syscall.Kill(qemu, syscall.SIGSTOP)
+	}
+	for range patience {
+		err = errors.Join(err, cmd.Process.Signal(syscall.SIGINT))
+		time.Sleep(100 * time.Millisecond) // one that waits and one that comes are one
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if code := exitCode(t, cmd); code != 128+9 {
+		t.Errorf("status %d, want that of a program that is killed, 137", code)
 	}
 }
 

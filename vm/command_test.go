@@ -125,6 +125,7 @@ func TestConfigCheck(t *testing.T) {
 		{"CPUs: 0: it needs at least one", func(c *Config) { c.CPUs = 0 }},
 		{"memory: 1048577 bytes are not whole MiB", func(c *Config) { c.Memory = 1<<20 + 1 }},
 		{"memory: -1048576 bytes", func(c *Config) { c.Memory = -1 << 20 }},
+		{"vsock: its connection", func(c *Config) { c.Template, c.Vsock = true, true }},
 		{"disks: 9: it has room for 8", func(c *Config) { c.Disks = make([]Disk, 9) }},
 		{`disks: "nbd:localhost:1": not an absolute path`, func(c *Config) { c.Disks = []Disk{{Path: "nbd:localhost:1"}} }},
 		{`disks: /d: the format "vmdk" is none of`, func(c *Config) { c.Disks = []Disk{{Path: "/d", Format: "vmdk"}} }},

@@ -130,6 +130,8 @@ func (c Config) check() error {
 		return bad("boot sector", "%d bytes: a sector has %d", len(c.BootSector), sectorSize)
 	case c.BootSector != nil && (c.Type != "pc" && c.Type != "q35" || c.Firmware == Qboot):
 		return bad("boot sector", "only the BIOS of a PC, pc or q35, starts what is on a disk")
+	case c.Template && c.Vsock:
+		return bad("vsock", "its connection does not outlive a machine that is restored from a template")
 	case c.Template && slices.ContainsFunc(c.Disks, func(d Disk) bool { return !d.ReadOnly }):
 		return bad("disks", "what is restored from a template shares them, so none may be written")
 	case len(c.Layers) > maxLayers:
