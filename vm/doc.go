@@ -15,7 +15,9 @@
 //	watch.go       what QEMU does that says nothing
 //	disk.go        the host's files as its disks
 //	qcow2.go       an overlay over a disk, which is written instead of it
+//	architecture.go what differs between one processor's machines and another's
 //	accelerator.go who runs the guest's instructions: the CPU or an emulator
+//	choose_once.go the same, found out once for each boot of the host
 //	bootsector.go  the smallest guest there is, which finds that out, or gives a sign
 //	snapshot.go    a machine that has booted once, and goes on many times
 //	tsc.go         the counter by which an emulated guest tells the time
@@ -25,6 +27,7 @@
 //	merge.go       the pages of guests' RAM that are equal
 //	balloon.go     RAM that is given back
 //	initramfs.go   what the guest finds in its memory: PID 1, drivers, the image
+//	initramfs_base.go the part of it that is kept (package vm/cache)
 //
 // A machine is a process of the host, QEMU, whose memory is the guest's RAM and
 // whose threads are its CPUs. So it is started as any other process is: by

@@ -160,6 +160,29 @@ func TestString(t *testing.T) {
 	}
 }
 
+// TestFindRunning: a distribution's kernel serves as the host's own too.
+func TestFindRunning(t *testing.T) {
+	k := realKernel(t)
+	root := t.TempDir()
+	boot, modules := filepath.Join(root, "boot"), filepath.Join(root, "lib/modules")
+	if err := errors.Join(os.MkdirAll(boot, 0o755), os.MkdirAll(modules, 0o755),
+		os.Symlink(k.Image, filepath.Join(boot, "vmlinuz-"+k.Release)), os.Symlink(k.Modules, filepath.Join(modules, k.Release))); err != nil {
+		t.Fatal(err)
+	}
+	o := Options{Needs: []string{"virtio_pci", "virtio_console", "virtio_blk", "virtio_net", "erofs", "overlay"}}
+	got, err := host{root: root, release: k.Release}.find(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Source != "host" || got.Release != k.Release || len(got.Passed) > 0 {
+		t.Errorf("%+v", got)
+	}
+	// What it lacks, it is passed over for.
+	o.Needs = append(o.Needs, "not-a-module")
+	_, err = host{root: root, release: k.Release}.find(o)
+	wantError(t, err, "kernel "+k.Release+" has no module not_a_module")
+}
+
 // realKernel finds a real kernel, or skips the test.
 func realKernel(t *testing.T) *Kernel {
 	t.Helper()
