@@ -43,6 +43,7 @@ type descriptors struct {
 	nested   bool               // and in a user namespace that is not the host's
 	keyring  string             // the name of a session keyring of its own, "" for the parent's
 	noPivot  bool
+	hold     bool // it waits before its execve
 }
 
 // powerless tells whether it lacks power over what is the host's alone.
@@ -68,8 +69,12 @@ type gates struct {
 	unshared *step.Checkpoint       // for the network namespace; nil if it is born in it
 	limits   *step.Gate             // for the limits of the process; nil without any
 	ready    *step.Checkpoint       // created, and not started; nil if it starts at once
+	hold     *step.Gate             // for Config.Hold; nil without it
 	listener *listener              // for the descriptor of its filter; nil for none
 }
+
+// holdPatience is how long a child waits for the end of Config.Hold.
+const holdPatience = time.Hour
 
 // compile turns a checked configuration into the calls that the child makes.
 // It is pure: no system call, the same program for the same input.
@@ -206,6 +211,10 @@ func compile(s *specs.Spec, fds descriptors) (*step.Program, gates) {
 	if g.network != nil {
 		p.Step("wait until the bridge forwards", "")
 		g.network.Settle(p)
+	}
+	if fds.hold {
+		p.Step("wait until it may be executed", "")
+		g.hold = p.Gate(holdPatience)
 	}
 	self := fds.self
 	if fds.start != 0 {

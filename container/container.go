@@ -60,6 +60,10 @@ type Config struct {
 	// Init makes the first process a small one that starts the program, sends
 	// its signals on to it and reaps orphans (docker run --init).
 	Init bool
+	// Hold, if it is not nil, is called when all is done but to execute the program: that
+	// is executed once it has returned, and not if it returns an error. The child waits
+	// in a system call meanwhile, so it cannot have a filter of these (linux.seccomp).
+	Hold func() error
 
 	// Trace, if there is one, is filled in with what is done and how long it
 	// takes.

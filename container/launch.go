@@ -123,6 +123,9 @@ func (l *launch) check() (err error) {
 	if cfg.Stdin == nil || cfg.Stdout == nil || cfg.Stderr == nil {
 		return errors.New("a container needs a standard input, output and error: os.DevNull for none")
 	}
+	if cfg.Hold != nil && cfg.Spec.Linux != nil && cfg.Spec.Linux.Seccomp != nil {
+		return errors.New("config.json: linux.seccomp: a container that is held before it executes its program cannot have a filter")
+	}
 	if cfg.Spec.Process.Terminal && cfg.Console == nil {
 		return errors.New("config.json: process.terminal: nobody takes the terminal: a console socket is needed")
 	}
@@ -134,7 +137,7 @@ func (l *launch) open() (err error) {
 	cfg := l.cfg
 	l.fds = descriptors{
 		root: -1, uid: os.Geteuid(), gid: os.Getegid(), rootless: rootless(), nested: rootfs.Nested(),
-		endpoint: cfg.Endpoint, noPivot: cfg.NoPivot, init: cfg.Init,
+		endpoint: cfg.Endpoint, noPivot: cfg.NoPivot, init: cfg.Init, hold: cfg.Hold != nil,
 	}
 	if !cfg.KeepKeyring {
 		l.fds.keyring = keyring(cfg.ID)
@@ -364,6 +367,15 @@ func (l *launch) meet(ctx context.Context, p *step.Program, gates gates, pid int
 			return fmt.Errorf("config.json: %w", err)
 		}
 		gates.limits.Open()
+	}
+	if gates.hold != nil {
+		if err := gates.hold.Await(ctx); err != nil {
+			return err
+		}
+		if err := l.cfg.Hold(); err != nil {
+			return err
+		}
+		gates.hold.Open()
 	}
 	if gates.listener != nil {
 		return gates.listener.hand(ctx, pid, s.Linux.Seccomp, state(&l.cfg, specs.StateCreating, pid))

@@ -79,6 +79,11 @@ func (m *Machine) Save(ctx context.Context) (*Snapshot, error) {
 		err := fmt.Errorf("saving a machine: its guest does not say that it is ready (does its initramfs have Template?): %w", m.Err())
 		return nil, errors.Join(err, context.Cause(ctx))
 	}
+	// PID 1 takes a command once, so that what it does the first time only (Go's package
+	// json then learns of the type) is not done in each machine again.
+	if _, err := m.Ping(ctx); err != nil {
+		return nil, fmt.Errorf("saving a machine: %w", err)
+	}
 	state, err := m.writeState(ctx)
 	if err != nil {
 		return nil, m.explain(fmt.Errorf("saving a machine: %w", err))

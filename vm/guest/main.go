@@ -109,7 +109,6 @@ func (g *guest) boot() error {
 		{wire.PhasePorts, g.openPorts},
 		{wire.PhaseNetwork, g.network},
 		{"", g.startEngine},
-		{"", g.hold},
 		{wire.PhaseWorkload, g.startWorkload},
 		{wire.PhaseRunning, func() error { return nil }},
 	} {

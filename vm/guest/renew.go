@@ -12,24 +12,37 @@ import (
 	"vmctr/vm/guest/wire"
 )
 
-// hold stops a template where it is to be saved, and goes on in each machine that is
-// restored from it. In none of them does time pass in between; so the deadline of a
-// boot is that of the boot and the rest together.
-func (g *guest) hold() error {
+// hold is where a template stops to be saved, and goes on in each machine that is
+// restored from it: the workload's process is there, and has only to execute the
+// program. It is nil in a machine that boots to run. No time passes in between, so the
+// deadline of a boot is that of the boot and the rest together.
+func (g *guest) hold() func() error {
 	if g.spec.Annotations[wire.Template] == "" {
 		return nil
 	}
-	// What would come later comes now, and not in each machine again.
-	g.loadLate()
-	g.late = &moduleDir{}
-	g.phaseAt(wire.PhaseHold, boottime())
-	g.report(wire.Report{Event: wire.EventHeld})
-	r := <-g.resumed
-	g.phaseAt(wire.PhaseRenew, boottime())
-	if r == nil {
-		return errors.New("told to resume, and not as whom")
+	return func() error {
+		// What would come later comes now, and not in each machine again.
+		g.loadLate()
+		g.late = &moduleDir{}
+		g.phaseAt(wire.PhaseHold, boottime())
+		g.report(wire.Report{Event: wire.EventHeld})
+		r := <-g.resumed
+		g.later(wire.PhaseRenew)
+		if r == nil {
+			return errors.New("told to resume, and not as whom")
+		}
+		err := renew(r)
+		g.later(wire.PhaseWorkload)
+		return err
 	}
-	return renew(r)
+}
+
+// later reports a phase with the report that comes next: to tell it costs time.
+func (g *guest) later(phase string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.last = phase
+	g.pending = append(g.pending, wire.Report{Event: wire.EventPhase, Phase: phase, At: boottime()})
 }
 
 // renew makes the machine one of its own: the others that were restored from the same
@@ -61,19 +74,19 @@ func reseed(seed []byte) error {
 	if len(seed) < wire.SeedBytes {
 		return fmt.Errorf("the host gives %d bytes, of %d", len(seed), wire.SeedBytes)
 	}
-	random, err := os.OpenFile("/dev/urandom", os.O_WRONLY, 0)
+	random, err := unix.Open("/dev/urandom", unix.O_WRONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return err
+		return &os.PathError{Op: "open", Path: "/dev/urandom", Err: err}
 	}
-	defer random.Close()
+	defer unix.Close(random)
 	// struct rand_pool_info: how many bits of it count as random, and how many bytes.
 	info := binary.NativeEndian.AppendUint32(nil, uint32(len(seed)*8))
 	info = binary.NativeEndian.AppendUint32(info, uint32(len(seed)))
 	info = append(info, seed...)
-	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, random.Fd(), unix.RNDADDENTROPY, uintptr(unsafe.Pointer(&info[0]))); errno != 0 {
+	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(random), unix.RNDADDENTROPY, uintptr(unsafe.Pointer(&info[0]))); errno != 0 {
 		return os.NewSyscallError("ioctl RNDADDENTROPY", errno)
 	}
-	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, random.Fd(), unix.RNDRESEEDCRNG, 0); errno != 0 {
+	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(random), unix.RNDRESEEDCRNG, 0); errno != 0 {
 		return os.NewSyscallError("ioctl RNDRESEEDCRNG", errno)
 	}
 	return nil

@@ -31,7 +31,7 @@ func (g *guest) startWorkload() error {
 		start = g.startContainer
 	}
 	program, err := start(container.Config{
-		Spec: &g.spec, Stdin: s.theirs[0], Stdout: s.theirs[1], Stderr: s.theirs[2], Console: g.tty.socket(),
+		Spec: &g.spec, Stdin: s.theirs[0], Stdout: s.theirs[1], Stderr: s.theirs[2], Console: g.tty.socket(), Hold: g.hold(),
 	})
 	if err != nil {
 		return err
