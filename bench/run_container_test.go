@@ -375,13 +375,7 @@ func testTerminal(t *testing.T, args ...string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("bench", slices.Concat([]string{"run"}, args, []string{"sh", "-c", "trap 'echo caught' INT; trap 'stty size' WINCH; stty size; echo $TERM on $(tty); echo ready; while read line; do echo got $line; done; while read line; do echo again $line; done; exit 3"})...)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = tty, tty, tty
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() { cmd.Process.Kill(); cmd.Wait() }()
+	cmd := inTerminal(t, tty, append(args, "sh", "-c", "trap 'echo caught' INT; trap 'stty size' WINCH; stty size; echo $TERM on $(tty); echo ready; while read line; do echo got $line; done; while read line; do echo again $line; done; exit 3")...)
 	if out := expect(t, master, "ready"); !strings.Contains(out, "33 77") || !strings.Contains(out, "xterm on /dev/pts/0") {
 		t.Errorf("the window has 33 77, TERM is xterm, and its terminal is the first: %q", out)
 	}
@@ -399,6 +393,19 @@ func testTerminal(t *testing.T, args ...string) {
 	if err != nil || *after != *before {
 		t.Errorf("the terminal was %+v, and is %+v, %v", before, after, err)
 	}
+}
+
+// inTerminal starts bench run as a user does at a terminal.
+func inTerminal(t *testing.T, tty *os.File, args ...string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command("bench", append([]string{"run"}, args...)...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = tty, tty, tty
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+	return cmd
 }
 
 // openPTY makes a terminal (pty(7)).
