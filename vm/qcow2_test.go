@@ -118,6 +118,20 @@ func TestOverlay(t *testing.T) {
 			checkByQEMU(t, path, base, Raw, tt.seen)
 		})
 	}
+	t.Run("over qcow2", func(t *testing.T) {
+		// A disk of zeros, which is based on nothing.
+		c, err := overlay(Disk{Path: "/base"}, 3<<30)
+		if err != nil {
+			t.Fatal(err)
+		}
+		copy(c.head[8:], make([]byte, 8)) // the place of the name of a backing file
+		base := sparseFile(t, "base", c.size, string(c.head))
+		path := filepath.Join(t.TempDir(), "overlay")
+		if _, err := Overlay(path, base); err != nil {
+			t.Fatal(err)
+		}
+		checkByQEMU(t, path, base, Qcow2, 3<<30)
+	})
 	if _, err := overlay(Disk{Path: "/" + strings.Repeat("a", 1023)}, 512); err == nil || !strings.Contains(err.Error(), "room for 1023") {
 		t.Errorf("a path of 1024 bytes: %v", err)
 	}

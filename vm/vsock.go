@@ -87,7 +87,8 @@ func openVsock() (_ *vsock, err error) {
 	if err := unix.Bind(fd, &unix.SockaddrVM{CID: unix.VMADDR_CID_ANY, Port: unix.VMADDR_PORT_ANY}); err != nil {
 		return nil, os.NewSyscallError("bind(AF_VSOCK)", err)
 	}
-	if err := unix.Listen(fd, 1); err != nil {
+	const queue = 16 // who is turned away waits there too
+	if err := unix.Listen(fd, queue); err != nil {
 		return nil, os.NewSyscallError("listen(AF_VSOCK)", err)
 	}
 	address, err := unix.Getsockname(fd)
