@@ -7,6 +7,7 @@
 //	machine.go     start, watch, stop
 //	phases.go      when each phase of a boot began, on the host's clock
 //	control.go     what the guest reports
+//	printed.go     what its kernel and QEMU print
 //	namespaces.go  those of the guest, for a container in it
 //	channel.go     what carries that: a port of virtio-serial, or
 //	vsock.go       a connection over virtio-vsock

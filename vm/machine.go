@@ -128,13 +128,17 @@ func (m *Machine) launch(ctx context.Context) (err error) {
 		Spec: m.spec(), Stdin: null, Stdout: m.stderr, Stderr: m.stderr,
 		Files: files,
 	})
-	if err == nil && m.stopListening != nil {
+	if err != nil {
+		return err
+	}
+	go boundPrinted(m.process.Done(), m.console, m.trace, m.stderr)
+	if m.stopListening != nil {
 		go func() {
 			<-m.process.Done()
 			m.stopListening() // a guest that has not called will not do so now
 		}()
 	}
-	return err
+	return nil
 }
 
 // open makes QEMU's descriptor of a role, and keeps what is ours of it. An end is to
