@@ -3,10 +3,13 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"vmctr/bench/harness"
+	"vmctr/bench/platform"
 	"vmctr/vm"
 	"vmctr/vm/cache"
+	"vmctr/vm/kernel"
 )
 
 type cleanCommand struct{}
@@ -23,8 +26,9 @@ func (cleanCommand) Run(s streams) error {
 	}
 	// What was kept of machines to start the next ones sooner, for too long, or half.
 	kept, _, keptErr := cache.Prune(vm.BaseDir(cacheDir()), vm.BaseLimits, false)
-	swept = append(swept, kept...)
-	err = errors.Join(err, storeErr, keptErr)
+	kernels, _, kernelsErr := cache.Prune(platform.KernelDir(cacheDir()), kernel.Limits, false)
+	swept = slices.Concat(swept, kept, kernels)
+	err = errors.Join(err, storeErr, keptErr, kernelsErr)
 	for _, x := range swept {
 		fmt.Fprintln(s.out, "removed", x)
 	}

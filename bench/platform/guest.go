@@ -58,6 +58,9 @@ type Guest struct {
 	Boot   Boot
 }
 
+// KernelDir is the folder of unpacked kernels, in the folder of a cache.
+func KernelDir(cache string) string { return filepath.Join(cache, "vmlinux") }
+
 // Machine prepares a machine of a QEMU machine type: it finds out who runs the
 // guests' instructions, unpacks the kernel, writes the initramfs, and the image's
 // disks unless it is small. What is left to say is the machine's name and folder.
@@ -81,7 +84,7 @@ func (g Guest) Machine(ctx context.Context, typ string) (cfg vm.Config, facts Fa
 	if err != nil {
 		return cfg, facts, err
 	}
-	image, format, err := g.Boot.kernel(k, filepath.Join(g.Cache, "vmlinux"))
+	image, format, err := g.Boot.kernel(k, KernelDir(g.Cache))
 	if err != nil {
 		return cfg, facts, err
 	}

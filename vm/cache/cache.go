@@ -86,13 +86,17 @@ type Limits struct {
 const partAge = time.Hour
 
 // Prune removes the files of dir that are beyond the limits, and those that a killed
-// process has left half written. It says which these were, and their bytes.
+// process has left half written, and then links that lead nowhere. It says which
+// files these were, and their bytes.
 func Prune(dir string, l Limits, dry bool) (removed []string, bytes int64, err error) {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, 0, nil
 	}
 	var files []fs.FileInfo
+	if !dry {
+		defer removeDangling(dir)
+	}
 	for _, e := range entries {
 		if info, err := e.Info(); err == nil && info.Mode().IsRegular() {
 			files = append(files, info)
@@ -119,4 +123,19 @@ func Prune(dir string, l Limits, dry bool) (removed []string, bytes int64, err e
 		bytes += f.Size()
 	}
 	return removed, bytes, err
+}
+
+// removeDangling removes symbolic links to files that are no more. One that stays
+// does no harm.
+func removeDangling(dir string) {
+	links, err := os.ReadDir(dir)
+	if err != nil {
+		return
+	}
+	for _, e := range links {
+		path := filepath.Join(dir, e.Name())
+		if _, err := os.Stat(path); e.Type() == fs.ModeSymlink && errors.Is(err, fs.ErrNotExist) {
+			os.Remove(path)
+		}
+	}
 }

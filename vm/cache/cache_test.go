@@ -95,6 +95,11 @@ func TestPrune(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	for link, to := range map[string]string{"of-old": "old", "of-new": "new"} {
+		if err := os.Symlink(to, filepath.Join(dir, link)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	// Who has one open reads on.
 	f, err := Open(filepath.Join(dir, "new"))
 	if err != nil {
@@ -120,6 +125,12 @@ func TestPrune(t *testing.T) {
 		if diff := cmp.Diff(want, names(removed), sorted); diff != "" {
 			t.Errorf("dry %v: %s", dry, diff)
 		}
+	}
+	if _, err := os.Lstat(filepath.Join(dir, "of-old")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the link to what was removed: %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "of-new")); err != nil {
+		t.Error(err)
 	}
 	if _, _, err := Prune(dir, Limits{}, false); err != nil {
 		t.Fatal(err)

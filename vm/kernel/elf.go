@@ -9,12 +9,19 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"vmctr/vm/cache"
 )
+
+// Limits are what the folder of unpacked kernels may come to. Each has some 45 MB.
+// One that was used of late stays, since machines that are still to be started boot
+// from it.
+var Limits = cache.Limits{Age: 90 * 24 * time.Hour, Bytes: math.MaxInt64}
 
 // A PVH entry point is announced by an ELF note of this owner and type, whose
 // content is its physical address (xen/include/public/elfnote.h). It is Xen's
@@ -103,9 +110,11 @@ func (k *Kernel) known(cacheDir, prefix string) (path string, ok bool) {
 		return link, false
 	}
 	path = filepath.Join(cacheDir, to)
-	if _, err := os.Stat(path); err != nil {
+	f, err := cache.Open(path)
+	if err != nil {
 		return link, false
 	}
+	f.Close()
 	return path, true
 }
 
@@ -131,8 +140,10 @@ func (k *Kernel) unpacked(cacheDir, prefix string, unpack func([]byte) ([]byte, 
 	}
 	sum := sha256.Sum256(image)
 	path = filepath.Join(cacheDir, prefix+hex.EncodeToString(sum[:]))
-	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
-		return path, err
+	if kept, err := cache.Open(path); err == nil {
+		return path, kept.Close()
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return "", err
 	}
 	plain, err := unpack(image)
 	if err != nil {
