@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"vmctr/report/result"
@@ -44,16 +45,16 @@ func (m *model) alerts() []string {
 	}
 	if e := m.emulated(); len(e) > 0 {
 		var names []string
-		variants := false
+		var variants []string // their experiments
 		for _, p := range e {
 			if p.Experiment == "" {
 				names = append(names, p.Name)
-			} else {
-				variants = true
+			} else if !slices.Contains(variants, p.Experiment) {
+				variants = append(variants, p.Experiment)
 			}
 		}
-		if variants {
-			names = append(names, "the machines of "+m.matrix.Experiment)
+		if len(variants) > 0 {
+			names = append(names, "the machines of "+list(variants))
 		}
 		add("%s: emulated. %s", strings.Join(names, ", "), strings.TrimPrefix(emulatedMeans, "Emulated: "))
 	}
@@ -85,7 +86,7 @@ func (m *model) unfinished() string {
 // failedSamples counts the samples that gave no value.
 func (m *model) failedSamples() []string {
 	var list []string
-	for _, e := range append(m.experiments(), m.matrix.Experiment) {
+	for _, e := range m.allExperiments() {
 		for _, p := range m.subjects(e) {
 			failed := m.run.Failures(e, p.Name)
 			if len(failed) == 0 {
@@ -160,8 +161,10 @@ func (ms measured) figure(p *platform) figureOf {
 
 // subjects are the platforms of an experiment.
 func (m *model) subjects(experiment string) []*platform {
-	if experiment == m.matrix.Experiment {
-		return m.matrix.platforms()
+	for _, ms := range m.ofVariants() {
+		if ms.Experiment == experiment {
+			return ms.platforms()
+		}
 	}
 	return m.platforms
 }
@@ -174,6 +177,15 @@ func (m *model) experiments() []string {
 		if names[len(names)-1] != mt.Experiment {
 			names = append(names, mt.Experiment)
 		}
+	}
+	return names
+}
+
+// allExperiments are these, and those with platforms of their own.
+func (m *model) allExperiments() []string {
+	names := m.experiments()
+	for _, ms := range m.ofVariants() {
+		names = append(names, ms.Experiment)
 	}
 	return names
 }

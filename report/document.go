@@ -82,7 +82,11 @@ func (m *model) document() *document {
 	if s, any := m.matrixSection(); any {
 		doc.Sections = append(doc.Sections, s)
 	}
-	doc.Sections = append(doc.Sections, m.memorySection(), m.placeSection(), m.portabilitySection())
+	doc.Sections = append(doc.Sections, m.memorySection())
+	if s, any := m.elasticSection(); any {
+		doc.Sections = append(doc.Sections, s)
+	}
+	doc.Sections = append(doc.Sections, m.placeSection(), m.portabilitySection())
 	doc.Sections = append(doc.Sections, m.appendix()...)
 	return doc
 }

@@ -13,7 +13,9 @@ type model struct {
 	platforms []*platform
 	base      *platform // what ratios compare with: the plain process, or nil
 	metrics   []measured
-	matrix    measured // of vm-matrix, whose platforms are variants that no other experiment has
+	// Of vm-matrix and vm-memory, whose platforms are variants that no other experiment
+	// has.
+	matrix, elastic measured
 }
 
 // platform is one platform of the run and how it is drawn.
@@ -63,7 +65,7 @@ func newModel(run *result.Run) *model {
 	for _, mt := range metrics {
 		m.metrics = append(m.metrics, m.measure(mt, m.platforms, m.base))
 	}
-	m.matrix = m.measureMatrix(variants)
+	m.matrix, m.elastic = m.measureMatrix(variants[matrixMetric.Experiment]), m.measureElastic(variants[elasticMetric.Experiment])
 	return m
 }
 
@@ -87,12 +89,13 @@ var kinds = []string{"process", "container", "vm", "nested"}
 // addPlatforms collects the platforms: those that the journal describes, those
 // that were asked for and never reached, and those that only have samples. Those
 // that take part in one experiment alone are kept apart.
-func (m *model) addPlatforms() (variants []*platform) {
+func (m *model) addPlatforms() (variants map[string][]*platform) {
+	variants = map[string][]*platform{} // by their experiment
 	add := func(p result.Platform) {
 		p.Name, p.Title, p.Status = cmpOr(clean(p.Name), "unnamed"), clean(p.Title), result.Status(clean(string(p.Status)))
 		if p.Experiment != "" {
-			if !slices.ContainsFunc(variants, func(q *platform) bool { return q.Name == p.Name }) {
-				variants = append(variants, &platform{Platform: p})
+			if list := variants[p.Experiment]; !slices.ContainsFunc(list, func(q *platform) bool { return q.Name == p.Name }) {
+				variants[p.Experiment] = append(list, &platform{Platform: p})
 			}
 			return
 		}
@@ -108,7 +111,7 @@ func (m *model) addPlatforms() (variants []*platform) {
 	}
 	for _, s := range m.run.Samples {
 		p := result.Platform{Name: s.Platform, Kind: kindFromName(s.Platform), Status: result.Ready}
-		if s.Experiment == matrixMetric.Experiment {
+		if s.Experiment == matrixMetric.Experiment || s.Experiment == elasticMetric.Experiment {
 			p.Experiment = s.Experiment
 		}
 		add(p)
@@ -227,9 +230,15 @@ func (m *model) of(experiment string) []measured {
 	return list
 }
 
-// measured are the metrics of all platforms, and that of the variants.
-func (m *model) measured() []measured {
-	return append(m.metrics[:len(m.metrics):len(m.metrics)], m.matrix)
+// measured are the metrics of all platforms, and those of the variants.
+func (m *model) measured() []measured { return slices.Concat(m.metrics, m.ofVariants()) }
+
+// ofVariants are the metrics of experiments that have platforms of their own.
+func (m *model) ofVariants() []measured { return []measured{m.matrix, m.elastic} }
+
+// everyone are all platforms, variants too.
+func (m *model) everyone() []*platform {
+	return slices.Concat(m.platforms, m.matrix.platforms(), m.elastic.platforms())
 }
 
 // platforms are those that a metric is of, measured or not.
@@ -278,7 +287,7 @@ func (ms measured) first(kind string) *figureOf {
 // emulated are the platforms whose figures are an emulator's, variants too.
 func (m *model) emulated() []*platform {
 	var list []*platform
-	for _, p := range slices.Concat(m.platforms, m.matrix.platforms()) {
+	for _, p := range m.everyone() {
 		if p.Emulated {
 			list = append(list, p)
 		}

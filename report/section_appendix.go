@@ -81,7 +81,7 @@ func (m *model) troubles() []block {
 	// The same error a hundred times says no more than once.
 	const most = 8
 	left := 0
-	for _, e := range append(m.experiments(), m.matrix.Experiment) {
+	for _, e := range m.allExperiments() {
 		for _, p := range m.subjects(e) {
 			for i, s := range m.run.Failures(e, p.Name) {
 				if i >= most {

@@ -144,9 +144,8 @@ func (m *model) partWords(machines []*platform) []string {
 			return median
 		}
 		bytes := func(v float64) string { return value(v, "bytes") }
-		percent := func(part, whole float64) string { return fmt.Sprintf("%.0f%%", 100*part/max(1, whole)) }
 		ram, given := v("ram_pss_bytes"), v("guest_ram_bytes")
-		text := fmt.Sprintf("Of the memory of %s, %s is RAM that its guest has touched, %s of the %s that it was given; %s is QEMU's", p.the(), bytes(ram), percent(ram, given), bytes(given), bytes(v("qemu_pss_bytes")))
+		text := fmt.Sprintf("Of the memory of %s, %s is RAM that its guest has touched, %s of the %s that it was given; %s is QEMU's", p.the(), bytes(ram), share(ram, given), bytes(given), bytes(v("qemu_pss_bytes")))
 		files := v("kernel_pss_bytes") + v("initramfs_pss_bytes")
 		var of []string
 		if n := v("translations_pss_bytes"); n > 0 {
@@ -169,7 +168,7 @@ func (m *model) partWords(machines []*platform) []string {
 		if total <= 0 {
 			continue
 		}
-		text = fmt.Sprintf("The kernel in %s has taken %s of its %s before it ran anything (%s), and calls %s free", p.the(), bytes(given-total), bytes(given), percent(given-total, given), bytes(v("guest_free_bytes")))
+		text = fmt.Sprintf("The kernel in %s has taken %s of its %s before it ran anything (%s), and calls %s free", p.the(), bytes(given-total), bytes(given), share(given-total, given), bytes(v("guest_free_bytes")))
 		if _, free := m.ramSplit(p); free > 0 {
 			text += fmt.Sprintf(". But at least %s of what it calls free is memory of the host: touched once, or beside what was touched, and not given back", bytes(free))
 		}

@@ -155,7 +155,7 @@ func (m *model) nothing(experiment string) paragraph {
 // statusTable says what became of the platforms where no figure does.
 func (m *model) statusTable() []block {
 	t := &table{Caption: "What became of the platforms", Columns: []column{{Title: "Platform"}, {Title: "State"}, {Title: "Why", Wide: 1}}}
-	for _, p := range slices.Concat(m.platforms, m.matrix.platforms()) {
+	for _, p := range m.everyone() {
 		if p.ready() {
 			continue
 		}

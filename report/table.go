@@ -108,6 +108,9 @@ func (m *model) ratioMeans() string {
 	if b := m.matrix.Base; b != nil {
 		parts = append(parts, "of a machine's boot to that of "+b.Name)
 	}
+	if b := m.elastic.Base; b != nil {
+		parts = append(parts, "of freed memory to that of "+b.Name)
+	}
 	return "Of the median " + strings.Join(parts, "; ") + "."
 }
 

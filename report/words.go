@@ -50,6 +50,9 @@ func medianAndInterval(s result.Summary, unit string) string {
 	return value(s.Median, unit) + " (" + interval(s, unit) + ", " + n + ")"
 }
 
+// share is a part of a whole as people say it.
+func share(part, whole float64) string { return fmt.Sprintf("%.0f%%", 100*part/max(1, whole)) }
+
 // list joins words as people do: "a, b and c".
 func list(words []string) string {
 	switch n := len(words); n {

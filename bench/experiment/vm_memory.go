@@ -55,12 +55,15 @@ var vmMemory = Experiment{
 		if err := guest.Touch(ctx, touched); err != nil {
 			return err
 		}
+		freed := harness.Now()
+		s.Values["touch_bytes"] = touched
 		if err := look("ram_touched_bytes"); err != nil {
 			return err
 		}
 		if err := harness.Pause(ctx, giveBack); err != nil {
 			return err
 		}
+		s.Values["freed_for_ns"] = float64(harness.Now() - freed)
 		if err := look("ram_freed_bytes"); err != nil {
 			return err
 		}
