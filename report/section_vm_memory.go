@@ -11,8 +11,9 @@ import (
 	"vmctr/report/result"
 )
 
-// elasticMetric is what vm-memory measures first of all, of platforms of its own.
-var elasticMetric = metric{"vm-memory", "ram_freed_bytes", "RAM of a guest that has freed it", "RAM"}
+// elasticMetric is what vm-memory measures first of all, of platforms of its own: what
+// the guest still has when it has freed memory and the host has asked for it as it can.
+var elasticMetric = metric{"vm-memory", "ram_kept_bytes", "RAM kept after freeing", "RAM"}
 
 // ramSteps are the moments at which vm-memory looks at a machine's RAM.
 var ramSteps = []struct{ name, value string }{

@@ -2,6 +2,7 @@ package report
 
 import (
 	"bytes"
+	"cmp"
 	"math"
 	"math/rand/v2"
 	"strings"
@@ -33,6 +34,7 @@ func elasticRun() *result.Run {
 			default:
 				v["ram_freed_bytes"] = noise(96 * mib)
 			}
+			v["ram_kept_bytes"] = min(v["ram_freed_bytes"], cmp.Or(v["ram_balloon_bytes"], v["ram_freed_bytes"]))
 			run.Samples = append(run.Samples, result.Sample{Experiment: elasticMetric.Experiment, Platform: p.Name, Round: round, AtNs: int64(round+1) * 1e9, Values: v})
 		}
 	}
@@ -75,4 +77,14 @@ func TestElasticSection(t *testing.T) {
 	if !strings.Contains(b.String(), "no value of it on any platform") {
 		t.Errorf("without samples:\n%s", b.String())
 	}
+}
+
+// TestElasticTable: on the terminal they stand apart from the other platforms.
+func TestElasticTable(t *testing.T) {
+	var b bytes.Buffer
+	if err := Table(&b, elasticRun(), 80); err != nil {
+		t.Fatal(err)
+	}
+	fits(t, b.String(), 80)
+	golden(t, "table-vm-memory.txt", b.Bytes())
 }

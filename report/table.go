@@ -109,7 +109,7 @@ func (m *model) ratioMeans() string {
 		parts = append(parts, "of a machine's boot to that of "+b.Name)
 	}
 	if b := m.elastic.Base; b != nil {
-		parts = append(parts, "of freed memory to that of "+b.Name)
+		parts = append(parts, "of RAM kept to that of "+b.Name)
 	}
 	return "Of the median " + strings.Join(parts, "; ") + "."
 }

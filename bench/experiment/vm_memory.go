@@ -67,6 +67,7 @@ var vmMemory = Experiment{
 		if err := look("ram_freed_bytes"); err != nil {
 			return err
 		}
+		s.Values["ram_kept_bytes"] = s.Values["ram_freed_bytes"]
 		b, ok := i.(platform.Ballooned)
 		if !ok {
 			return nil
@@ -79,6 +80,7 @@ var vmMemory = Experiment{
 		if err := look("ram_balloon_bytes"); err != nil {
 			return err
 		}
+		s.Values["ram_kept_bytes"] = s.Values["ram_balloon_bytes"]
 		if err := b.Balloon(ctx, 0); err != nil {
 			return err
 		}

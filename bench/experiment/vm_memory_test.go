@@ -64,11 +64,11 @@ func TestVMMemory(t *testing.T) {
 		err  string
 	}{
 		{"reporting", func(g *guest) platform.Instance { return g },
-			map[string]float64{"ram_rest_bytes": ram, "touch_bytes": touched, "ram_touched_bytes": ram + touched, "ram_freed_bytes": ram + touched}, ""},
+			map[string]float64{"ram_rest_bytes": ram, "touch_bytes": touched, "ram_touched_bytes": ram + touched, "ram_freed_bytes": ram + touched, "ram_kept_bytes": ram + touched}, ""},
 		{"balloon", func(g *guest) platform.Instance { return balloonGuest{g} },
-			map[string]float64{"ram_rest_bytes": ram, "touch_bytes": touched, "ram_touched_bytes": ram + touched, "ram_freed_bytes": ram + touched, "ram_balloon_bytes": ram, "ram_again_bytes": ram + touched}, ""},
+			map[string]float64{"ram_rest_bytes": ram, "touch_bytes": touched, "ram_touched_bytes": ram + touched, "ram_freed_bytes": ram + touched, "ram_balloon_bytes": ram, "ram_kept_bytes": ram, "ram_again_bytes": ram + touched}, ""},
 		{"twin", func(g *guest) platform.Instance { return twinGuest{g, second} },
-			map[string]float64{"ram_rest_bytes": ram, "touch_bytes": touched, "ram_touched_bytes": ram + touched, "ram_freed_bytes": ram + touched,
+			map[string]float64{"ram_rest_bytes": ram, "touch_bytes": touched, "ram_touched_bytes": ram + touched, "ram_freed_bytes": ram + touched, "ram_kept_bytes": ram + touched,
 				"mergeable_of_bytes": 100, "mergeable_zero_bytes": 1, "mergeable_within_bytes": 2, "mergeable_across_bytes": 3}, ""},
 		{"no second one", func(g *guest) platform.Instance { return twinGuest{g, dead} }, map[string]float64{"ram_rest_bytes": ram}, "comparing it with a second one: "},
 		{"no memory", func(g *guest) platform.Instance { g.touchErr = errors.New("it has not so much"); return g }, map[string]float64{"ram_rest_bytes": ram}, "it has not so much"},
@@ -91,7 +91,9 @@ func TestVMMemory(t *testing.T) {
 			if (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) {
 				t.Errorf("error %v, want %q", err, tt.err)
 			}
-			maps.DeleteFunc(s.Values, func(name string, _ float64) bool { return slices.Contains([]string{"balloon_ns", "compare_ns", "freed_for_ns"}, name) })
+			maps.DeleteFunc(s.Values, func(name string, _ float64) bool {
+				return slices.Contains([]string{"balloon_ns", "compare_ns", "freed_for_ns"}, name)
+			})
 			if diff := cmp.Diff(tt.want, s.Values); diff != "" {
 				t.Error(diff)
 			}
