@@ -34,6 +34,7 @@ var besideParts = []memoryPart{
 	{"kernel in page cache", "cached_kernel_bytes", "of the guest kernel's file: once for all machines that boot it", false},
 	{"initramfs in page cache", "cached_initramfs_bytes", "likewise", false},
 	{"layers in page cache", "cached_layer_bytes", "of the disks of the image's layers: once for all machines that have them", false},
+	{"snapshot's RAM", "cached_snapshot_bytes", "once for all machines that go on from it: PSS has what they have read of it, and their copies", false},
 	{"merged by KSM", "ksm_merged_bytes", "what KSM found to be there already, and keeps once", false},
 }
 

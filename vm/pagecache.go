@@ -14,7 +14,7 @@ import (
 // page cache: memory of the host that belongs to no process. It is there once, however
 // many machines read the file, and goes when the host needs the room.
 type CachedFile struct {
-	Name   string // what it is to a machine: "kernel", "initramfs", "layer 1"
+	Name   string // what it is to a machine: "kernel", "initramfs", "layer 1", "snapshot"
 	Path   string
 	Size   int64
 	Cached int64 // bytes, whole pages
@@ -37,8 +37,17 @@ func (c Config) Cached() (list []CachedFile, err error) {
 }
 
 // Cached tells how much of the files that this machine has booted from is in the
-// host's page cache.
-func (m *Machine) Cached() ([]CachedFile, error) { return m.cfg.Cached() }
+// host's page cache; and the RAM of the snapshot that it was restored from, which is a
+// file that exists nowhere else.
+func (m *Machine) Cached() ([]CachedFile, error) {
+	list, err := m.cfg.Cached()
+	if s := m.cfg.restored; err == nil && s != nil {
+		ram := CachedFile{Name: "snapshot", Path: s.ram.Name(), Size: m.cfg.Memory}
+		ram.Cached, _, err = s.Size()
+		list = append(list, ram)
+	}
+	return list, err
+}
 
 func (c *CachedFile) look() error {
 	f, err := os.Open(c.Path)

@@ -96,5 +96,15 @@ func TestSnapshot(t *testing.T) {
 		if err := m.Err(); err != nil {
 			t.Errorf("a machine that is well: %v", err)
 		}
+		// It has copies of its own of what it has written, and reads all else of its RAM
+		// where the other reads it.
+		all, err := m.Memory(within(t))
+		if err != nil || all.RAM.USS <= 0 || all.RAM.USS >= all.RAM.RSS || all.RAM.USS > ram {
+			t.Errorf("of a snapshot of %d bytes it has %+v: %v", ram, all.RAM, err)
+		}
+		files, err := m.Cached()
+		if last := files[len(files)-1]; err != nil || last.Name != "snapshot" || last.Cached < ram || last.Cached > last.Size {
+			t.Errorf("the snapshot of %d bytes is told of as %+v: %v", ram, last, err)
+		}
 	}
 }
