@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"gonum.org/v1/plot/vg/vgsvg"
+
 	"vmctr/report/result"
 )
 
@@ -70,5 +72,28 @@ func TestPartWords(t *testing.T) {
 	// A journal of an older bench has no parts, and gets no heading.
 	if got := newModel(synthetic{memory: 8}.run()).partBlocks(); got != nil {
 		t.Errorf("without parts: %v", got)
+	}
+}
+
+// TestTextsInParts draws many machines, some of whose parts are too small for a figure.
+func TestTextsInParts(t *testing.T) {
+	run := manyPlatforms()
+	takeApart(run)
+	for i, s := range run.Samples {
+		if s.Experiment == "memory" && i%2 == 0 {
+			for name := range s.Values {
+				s.Values[name] /= 40
+			}
+		}
+	}
+	m := newModel(run)
+	f := m.partsFigure(m.with("ram_pss_bytes"))
+	c := &texts{Canvas: vgsvg.New(f.W, f.H)}
+	if err := drawFigure(f, c); err != nil {
+		t.Fatal(err)
+	}
+	c.check(t, f)
+	if len(c.boxes) < len(segments)+len(m.with("ram_pss_bytes")) {
+		t.Errorf("%d texts: parts or machines have no name", len(c.boxes))
 	}
 }

@@ -16,8 +16,8 @@ import (
 // what a host could free by keeping one copy, read-only, of pages that are equal. Linux
 // does so if it is switched on (KSM, Documentation/admin-guide/mm/ksm.rst); QEMU allows
 // it for guests' RAM (mem-merge), and a guest that writes to such a page gets its own
-// copy. A kernel of a host does the same for containers without looking for it: they map
-// the same file.
+// copy. Containers need no such search: what they have in common they have from the same
+// kernel, and from the same files.
 //
 // This is the most that KSM could do, at one moment: it passes over pages that change,
 // needs time, and gives up huge pages, of which it merges the parts.
