@@ -13,7 +13,6 @@ type timeline struct {
 	Platform *platform
 	Total    float64 // ns to the first instruction
 	Phases   []phaseOf
-	traced   bool // the firmware's phases are told apart
 }
 
 type phaseOf struct {
@@ -21,7 +20,7 @@ type phaseOf struct {
 	Began, Took float64 // ns
 }
 
-// timelines are those of an experiment's platforms, of which those that have one.
+// timelines are those of the figures of an experiment's starts that have one.
 func (m *model) timelines(experiment string, figures []figureOf) []timeline {
 	var out []timeline
 	for _, f := range figures {
@@ -41,7 +40,6 @@ func (m *model) timelines(experiment string, figures []figureOf) []timeline {
 			}
 			ph.Name = clip(clean(ph.Name), 40)
 			l.Phases = append(l.Phases, phaseOf{ph, began, end - began})
-			l.traced = l.traced || ph.Name == "loader"
 		}
 		out = append(out, l)
 	}
@@ -53,10 +51,10 @@ func (l timeline) has(phase string) bool {
 	return slices.ContainsFunc(l.Phases, func(p phaseOf) bool { return p.Name == phase })
 }
 
-// untraced is a machine's whose firmware's phases QEMU did not tell apart.
-func (l timeline) untraced() bool { return l.has("firmware") && !l.traced }
+// untraced is a machine's with a kernel, where QEMU did not tell what its firmware did.
+func (l timeline) untraced() bool { return l.has("kernel") && !l.has("loader") }
 
-// phaseTable is timelines in figures.
+// phaseTable is the timelines in figures.
 func phaseTable(caption string, lines []timeline) *table {
 	t := &table{
 		Caption: caption,
@@ -103,6 +101,7 @@ func phaseMethod(lines []timeline) *table {
 	if !slices.ContainsFunc(lines, func(l timeline) bool { return l.has("qemu") }) {
 		return nil
 	}
+	const later = "init and later"
 	t := &table{
 		Caption: "How the phases of a machine's start are timed, and how far off they can be",
 		Columns: []column{{Title: "Phase"}, {Title: "Known from", Wide: 1}, {Title: "Error", Wide: 1}},
@@ -110,15 +109,19 @@ func phaseMethod(lines []timeline) *table {
 	for _, r := range []struct{ phase, known, err string }{
 		{"start", "the host's clock", "none"},
 		{"qemu", "the host sees QEMU executed", "late by the time in which our process is woken, some 10" + nbsp + "µs on an idle host"},
-		{"firmware", "QEMU greets over QMP, and is told to let the machine run", "the same; to be told is a part of this phase"},
+		{"firmware", "QEMU greets over QMP, and is told to let the machine run", "as of qemu; to be told is a part of this phase"},
 		{"loader", "QEMU's trace of fw_cfg, the device from which the firmware reads the kernel: its first item", "a trace has microseconds, and the wall clock: its distance to the host's monotonic clock is measured at both ends of the start, and if it changed there is no figure"},
-		{"entry", "the same: the last item of the kernel's", "the same; and early by what it takes to read that item: microseconds for an address or a command line"},
+		{"entry", "the same: the last item of the kernel's", "as of loader; and early by what it takes to read that item: microseconds for an address or a command line"},
+		{"restore", "QEMU greets over QMP", "as of qemu"},
+		{"resume", "QEMU has said that the state is read, and is told to let the machine run", "as of qemu"},
 		{"kernel", "PID 1 of the guest says, with its reports, what the guest's clock shows, which was 0 when the kernel began to keep time", "late by what the fastest report was under way, for which the Error in the table of phases is the bound; and by timer ticks that the kernel missed before it took to the CPU's counter"},
-		{"init and later", "PID 1 writes down its clock", "the same without the ticks; differences between these phases are good to microseconds"},
+		{later, "PID 1 writes down its clock", "as of kernel, without the ticks; differences between these phases are good to microseconds"},
 		{"first instruction", "a line of the program's, stamped when it arrives", "late by what the line was under way: see below"},
 	} {
-		known := slices.ContainsFunc(lines, func(l timeline) bool { return l.has(r.phase) })
-		if known || r.phase == "init and later" || r.phase == "first instruction" {
+		known := slices.ContainsFunc(lines, func(l timeline) bool {
+			return l.has(r.phase) || r.phase == later && (l.has("init") || l.has("renew"))
+		})
+		if known || r.phase == "first instruction" {
 			t.Rows = append(t.Rows, []string{r.phase, r.known, r.err})
 		}
 	}

@@ -320,6 +320,7 @@ var phaseMeans = map[string]map[string]string{
 		"root":     "it enters the image",
 		"ports":    "it finds the channels to the host",
 		"network":  "its address and route, if it has a network card, host name",
+		"renew":    "PID 1 becomes that: random seed, clock, name, address",
 		"workload": "it forks and executes the program",
 		"running":  "the guest's kernel starts the program",
 	},

@@ -69,7 +69,15 @@ type RefusedError struct {
 }
 
 func (e *RefusedError) Error() string {
-	return fmt.Sprintf("QEMU ended: %v: %s (%v)", e.Status, cmp.Or(e.Said, "it said nothing"), e.Err)
+	text := fmt.Sprintf("QEMU did not start: %v", e.Status)
+	if e.Said == "" {
+		return fmt.Sprintf("%s, and it said nothing (%v)", text, e.Err)
+	}
+	text += ": " + e.Said
+	if strings.Contains(e.Said, "Cannot allocate memory") {
+		text += "; give the guest less RAM, or the host more"
+	}
+	return text
 }
 
 func (e *RefusedError) Unwrap() error { return e.Err }

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 )
 
@@ -24,16 +25,23 @@ func Footprint(path string) (end int64, err error) {
 		return 0, err
 	}
 	defer f.Close()
+	if end, err = footprint(f); err != nil {
+		return 0, fmt.Errorf("kernel %s: %w", path, err)
+	}
+	return end, nil
+}
+
+func footprint(f io.ReaderAt) (end int64, err error) {
 	var h [footprintEnd]byte
 	if _, err := f.ReadAt(h[:], 0); err != nil {
-		return 0, fmt.Errorf("kernel %s: %w", path, err)
+		return 0, err
 	}
 	le := binary.LittleEndian
 	switch {
 	case string(h[:len(elf.ELFMAG)]) == elf.ELFMAG:
 		file, err := elf.NewFile(f)
 		if err != nil {
-			return 0, fmt.Errorf("kernel %s: %w", path, err)
+			return 0, err
 		}
 		for _, p := range file.Progs {
 			if p.Type == elf.PT_LOAD {
@@ -43,10 +51,10 @@ func Footprint(path string) (end int64, err error) {
 	case string(h[magicAt:magicAt+4]) == "HdrS" && le.Uint16(h[protocolAt:]) >= 0x20a:
 		end = int64(le.Uint64(h[prefAddressAt:])) + int64(le.Uint32(h[initSizeAt:]))
 	default:
-		return 0, fmt.Errorf("kernel %s: %w", path, errors.ErrUnsupported)
+		return 0, errors.ErrUnsupported
 	}
 	if end <= 0 || end > 1<<40 {
-		return 0, fmt.Errorf("kernel %s: it claims to need memory up to %#x", path, end)
+		return 0, fmt.Errorf("it claims to need memory up to %#x", end)
 	}
 	return end, nil
 }
