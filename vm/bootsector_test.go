@@ -24,8 +24,9 @@ func TestSignalSector(t *testing.T) {
 	if !lines.Scan() || lines.Text() != "first-instruction" {
 		t.Fatalf("it says %q: %v", lines.Text(), m.Err())
 	}
-	if err := m.Err(); err != nil {
-		t.Errorf("a machine that is well: %v", err)
+	begin := time.Now()
+	if err := errors.Join(m.Err(), m.Answers(t.Context())); err != nil || time.Since(begin) > 2*time.Second {
+		t.Errorf("a machine that is well: %v, after %v", err, time.Since(begin))
 	}
 	if m.Running(t.Context()) {
 		t.Error("a workload is said to run, and there is none")

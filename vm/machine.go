@@ -362,8 +362,12 @@ func (m *Machine) query(ctx context.Context, command string, args, into any) err
 // settle waits for the end of a machine that is about to end, and for its last
 // reports.
 func (m *Machine) settle() {
+	reports := m.control.done
+	if m.cfg.BootSector != nil {
+		reports = nil // there were none to come
+	}
 	select { // QEMU's process goes after its connections
-	case <-m.control.done:
+	case <-reports:
 	case <-m.monitor.Done():
 	case <-m.process.Done():
 	default:
