@@ -100,11 +100,12 @@ func (c *runCommand) runOn(ctx context.Context, s streams) (code int, err error)
 	if c.Interactive && !c.TTY {
 		go m.Input(os.Stdin) // for as long as bench runs
 	}
+	why := whyEnded(ctx, m)
 	switch runs, sig := signals.whileBooting(ctx, m); {
 	case sig != 0:
 		return 128 + int(sig), nil
 	case !runs:
-		return 0, m.Err()
+		return 0, why()
 	}
 	resize := func() {}
 	if c.TTY {
@@ -114,7 +115,7 @@ func (c *runCommand) runOn(ctx context.Context, s streams) (code int, err error)
 	}
 	signals.forward(s, stubborn{m}, resize)
 	io.finish()
-	err = m.Err()
+	err = why()
 	status, ok := m.Exited()
 	if !ok {
 		return 0, err
@@ -123,6 +124,24 @@ func (c *runCommand) runOn(ctx context.Context, s streams) (code int, err error)
 		fmt.Fprintln(s.err, "bench:", g.Err)
 	}
 	return status.ExitCode(), nil
+}
+
+// whyEnded ends a machine that QEMU has stopped and that would go on by itself no more,
+// and tells why one has ended.
+func whyEnded(ctx context.Context, m *vm.Machine) func() error {
+	ctx, cancel := context.WithCancel(ctx)
+	halted := make(chan error, 1)
+	go func() {
+		err := m.Halts(ctx)
+		if err != nil {
+			m.Kill()
+		}
+		halted <- err
+	}()
+	return func() error {
+		cancel()
+		return cmp.Or(<-halted, m.Err())
+	}
 }
 
 // machine prepares the machine.

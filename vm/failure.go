@@ -137,6 +137,22 @@ func (m *Machine) Answers(ctx context.Context) error {
 	return m.guestError(kind, "the guest hangs: its PID 1 did not answer for %v; %s", waited.Round(time.Millisecond), doing)
 }
 
+// Halts waits until QEMU has stopped the machine for a reason that it does not get over
+// by itself: an accelerator or a disk that cannot go on. It returns nil when the machine
+// ends first, or ctx does.
+func (m *Machine) Halts(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 1<<62) // longer than any machine: qmp has a short one
+	defer cancel()
+	if _, err := m.monitor.Wait(ctx, "STOP"); err != nil {
+		return nil
+	}
+	if status, err := m.status(); err != nil || status != "internal-error" && status != "io-error" {
+		return nil
+	}
+	kind, doing := m.doing()
+	return m.guestError(kind, "%s", doing)
+}
+
 // progress says how far a start has come.
 func (m *Machine) progress() string {
 	if r, ok := m.control.find(func(r wire.Report) bool { return r.Event == wire.EventPhase }); ok {

@@ -2,6 +2,7 @@ package vm
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -50,6 +51,7 @@ type aScenario struct {
 	Signal  int      // ends it
 	Exit    int      // likewise, with -1 for staying
 	Early   bool     // all of this comes before the greeting
+	Kernel  int64    // is a bzImage that needs memory up to so many MiB; 0 for no file at all
 }
 
 const fakeScenario = "VM_TEST_SCENARIO"
@@ -139,6 +141,15 @@ func played(t *testing.T, s aScenario) Config {
 	c := sample()
 	c.QEMU, c.Accelerator, c.Dir = filepath.Join(dir, "qemu"), TCG, filepath.Join(dir, "m")
 	c.Kernel, c.Initramfs = filepath.Join(dir, "kernel"), filepath.Join(dir, "initramfs")
+	if s.Kernel > 0 {
+		image := make([]byte, 1<<10)
+		copy(image[0x202:], "HdrS")
+		binary.LittleEndian.PutUint16(image[0x206:], 0x20f)
+		binary.LittleEndian.PutUint32(image[0x260:], uint32(s.Kernel<<20))
+		if err := errors.Join(os.WriteFile(c.Kernel, image, 0o600), os.WriteFile(c.Initramfs, nil, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	quoted := "'" + strings.ReplaceAll(string(script), "'", `'\''`) + "'"
 	program := fmt.Sprintf("#!/bin/sh\n%s=%s GORACE=atexit_sleep_ms=0 exec %s\n", fakeScenario, quoted, self)
 	if err := os.WriteFile(c.QEMU, []byte(program), 0o755); err != nil {
@@ -196,6 +207,9 @@ func TestFailures(t *testing.T) {
 		{"paused", aScenario{Status: "paused", Exit: -1}, Stopped, []string{"(paused)"}},
 		{"hang", aScenario{Status: "running", Exit: -1, Reports: []string{`{"event":"phase","phase":"modules","at":1,"now":2}`}}, Hang,
 			[]string{`not ready (it hangs, or is slow): the last phase that its PID 1 has reported is "modules"; the machine runs, and its CPU halts`}},
+		{"a kernel that does not fit goes round in circles", aScenario{Status: "running", Exit: -1, Kernel: 512}, TooSmall, []string{"256 MiB, is too small: its kernel needs the first 512 MiB"}},
+		{"a kernel that does not fit resets the CPU", aScenario{Kernel: 512, Events: []string{shutdown("guest-reset")}}, TooSmall, []string{"is too small", "triple fault"}},
+		{"a kernel that does not fit, and says something else", aScenario{Kernel: 512, Console: panicText, Events: []string{panicked}}, Panic, []string{"Fatal exception"}},
 		{"QEMU hangs", aScenario{Status: "mute", Exit: -1}, Hang, []string{"nothing was heard of its PID 1; QEMU does not answer either"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -246,6 +260,23 @@ func TestAnswers(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	wantKind(t, m.Answers(ctx), Hang, "PID 1 did not answer for 1", "its CPU halts")
+}
+
+// TestHalts: a machine that QEMU stops while its workload runs.
+func TestHalts(t *testing.T) {
+	stop := `{"timestamp": {"seconds": 1, "microseconds": 0}, "event": "STOP"}`
+	m, _ := start(t, played(t, aScenario{Status: "internal-error", Exit: -1, Reports: []string{runningPhase}, Events: []string{stop}}))
+	wantKind(t, m.Halts(within(t)), Stopped, "internal-error")
+	well, _ := start(t, played(t, aScenario{Status: "running", Exit: -1, Reports: []string{runningPhase}}))
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if err := well.Halts(ctx); err != nil {
+		t.Errorf("a machine that runs: %v", err)
+	}
+	ended, _ := start(t, played(t, aScenario{Events: []string{shutdown("guest-shutdown")}}))
+	if err := ended.Halts(within(t)); err != nil {
+		t.Errorf("a machine that ends: %v", err)
+	}
 }
 
 // TestFits: what a kernel needs is computed from its file.
