@@ -121,6 +121,7 @@ func TestConfigCheck(t *testing.T) {
 		{`kernel: "/cache/vmlinux", and a boot sector`, func(c *Config) { c.BootSector = SignalSector("x") }},
 		{"boot sector: 1 bytes", func(c *Config) { c.BootSector, c.Kernel, c.Initramfs = []byte{0xf4}, "", "" }},
 		{"boot sector: only the BIOS of a PC", func(c *Config) { c.Type, c.BootSector, c.Kernel, c.Initramfs = "microvm", SignalSector("x"), "", "" }},
+		{"template: it needs a PID 1", func(c *Config) { c.Template, c.BootSector, c.Kernel, c.Initramfs = true, SignalSector("x"), "", "" }},
 		{"disks: what is restored from a template shares them", func(c *Config) { c.Template, c.Disks = true, []Disk{{Path: "/a"}} }},
 		{"CPUs: 0: it needs at least one", func(c *Config) { c.CPUs = 0 }},
 		{"memory: 1048577 bytes are not whole MiB", func(c *Config) { c.Memory = 1<<20 + 1 }},

@@ -132,6 +132,8 @@ func (c Config) check() error {
 		return bad("boot sector", "only the BIOS of a PC, pc or q35, starts what is on a disk")
 	case c.Template && c.Vsock:
 		return bad("vsock", "its connection does not outlive a machine that is restored from a template")
+	case c.Template && c.BootSector != nil:
+		return bad("template", "it needs a PID 1 that waits to be saved, and a boot sector has none")
 	case c.Template && slices.ContainsFunc(c.Disks, func(d Disk) bool { return !d.ReadOnly }):
 		return bad("disks", "what is restored from a template shares them, so none may be written")
 	case len(c.Layers) > maxLayers:

@@ -264,14 +264,18 @@ func (m *Machine) ErrorOutput() *os.File { return m.errors }
 // ended.
 func (m *Machine) Input(from io.Reader) error {
 	_, err := io.Copy(m.input, from)
-	conn, connErr := m.input.SyscallConn()
-	if connErr != nil {
-		return errors.Join(err, connErr)
+	return errors.Join(err, closeWrite(m.input))
+}
+
+// closeWrite ends what is written to a socket. Only our side of it: when both are gone,
+// QEMU does not read the rest.
+func closeWrite(f *os.File) error {
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return err
 	}
-	// Only our side of it: when both are gone, QEMU does not read the rest.
-	var shutErr error
-	controlErr := conn.Control(func(fd uintptr) { shutErr = unix.Shutdown(int(fd), unix.SHUT_WR) })
-	return errors.Join(err, shutErr, controlErr)
+	controlErr := conn.Control(func(fd uintptr) { err = unix.Shutdown(int(fd), unix.SHUT_WR) })
+	return errors.Join(err, controlErr)
 }
 
 // Signal sends the workload a signal. The guest has to be Running.

@@ -59,7 +59,7 @@ type Clone struct {
 
 // snapshotPatience is the deadline of a save, and of a restore up to the point at which
 // the CPUs run, if their context has none.
-const snapshotPatience = 30 * time.Second
+const snapshotPatience = time.Minute
 
 // maxState bounds the state of the devices. If it is larger, QEMU has not left out the
 // RAM.
@@ -187,7 +187,7 @@ func migrationStatus(reply []byte) (done bool, err error) {
 		if info.Error == "" {
 			info.Error = "QEMU gives no reason"
 		}
-		return false, fmt.Errorf("QEMU's migration has %s: %s", info.Status, info.Error)
+		return false, fmt.Errorf("QEMU's migration is %q: %s", info.Status, info.Error)
 	}
 	return false, nil
 }
@@ -200,6 +200,9 @@ func (s *Snapshot) Restore(ctx context.Context, c Clone) (*Machine, error) {
 	cfg.Name, cfg.Dir, cfg.Cgroup, cfg.Network, cfg.restored = c.Name, c.Dir, c.Cgroup, c.Network, s
 	if (c.Network == nil) != (s.cfg.Network == nil) {
 		return nil, errors.New("restoring a machine: it has to have a network card if its template has one, and none otherwise")
+	}
+	if err := cfg.check(); err != nil {
+		return nil, err
 	}
 	ctx, cancel := limited(ctx)
 	defer cancel()
@@ -237,7 +240,11 @@ func (m *Machine) readState(ctx context.Context) error {
 	if _, err := m.monitor.Run(ctx, "migrate-incoming", map[string]string{"uri": "fd:" + m.cfg.fd(roleState)}); err != nil {
 		return err
 	}
-	if _, err := m.state.Write(m.cfg.restored.state); err != nil {
+	_, err := m.state.Write(m.cfg.restored.state)
+	if err == nil {
+		err = closeWrite(m.state)
+	}
+	if err != nil {
 		return fmt.Errorf("writing the state of the devices to QEMU: %w", cause(ctx, err))
 	}
 	// QEMU closes its end when it has read all, and when it has failed.

@@ -2,9 +2,12 @@ package vm
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -12,6 +15,7 @@ import (
 	"time"
 
 	"vmctr/vm/guest/wire"
+	"vmctr/vm/qmp"
 )
 
 // TestSnapshot: two machines that were restored from one have nothing in common that
@@ -105,6 +109,104 @@ func TestSnapshot(t *testing.T) {
 		files, err := m.Cached()
 		if last := files[len(files)-1]; err != nil || last.Name != "snapshot" || last.Cached < ram || last.Cached > last.Size {
 			t.Errorf("the snapshot of %d bytes is told of as %+v: %v", ram, last, err)
+		}
+	}
+}
+
+// TestSaveFails: what stands in the way of a save is said.
+func TestSaveFails(t *testing.T) {
+	c := signalMachine(t, TCG)
+	m, _ := start(t, c)
+	if _, err := m.Save(within(t)); err == nil || !strings.Contains(err.Error(), "it is not a template") {
+		t.Errorf("a machine that is no template: %v", err)
+	}
+	c = machineWith(t, Initramfs{Template: true}, "./testdata/clone", "")
+	c.Template = true
+	early, _ := start(t, c)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := early.Save(ctx); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "does not say that it is ready") {
+		t.Errorf("a guest that is not ready: %v", err)
+	}
+	// QEMU does not come to the socket.
+	if err := early.monitor.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := early.writeState(within(t)); !errors.Is(err, qmp.ErrClosed) {
+		t.Errorf("a QEMU that cannot be asked: %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(c.Dir, "state")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("its socket is left: %v", err)
+	}
+}
+
+// TestRestoreFails: QEMU's own words are in the error, and nothing is left.
+func TestRestoreFails(t *testing.T) {
+	ram, err := memfd("ram")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := machineWith(t, Initramfs{Template: true}, "./testdata/clone", "")
+	c.Template = true
+	if err := ram.Truncate(c.Memory); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name  string
+		state string
+		clone Clone
+		want  string
+	}{
+		{"no state", "", Clone{Name: "x", Dir: c.Dir}, "load of migration failed"},
+		{"not a state", strings.Repeat("x", 1000), Clone{Name: "x", Dir: c.Dir}, "Not a migration stream"},
+		{"a card that its template has not", "", Clone{Name: "x", Dir: c.Dir, Network: UserNetwork()}, "network card"},
+		{"no name", "", Clone{Dir: c.Dir}, "name: missing"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := &Snapshot{cfg: c, ram: ram, state: []byte(tt.state)}
+			m, err := s.Restore(within(t), tt.clone)
+			if err == nil {
+				stopped(t, m)
+				t.Fatal("it was restored")
+			}
+			if !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("the error lacks %q: %v", tt.want, err)
+			}
+			t.Log(err)
+			if _, err := os.Stat(c.Dir); !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("its folder is left: %v", err)
+			}
+		})
+	}
+	s := &Snapshot{cfg: c, ram: ram}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := s.Restore(within(t), Clone{Name: "x", Dir: c.Dir}); err == nil {
+		t.Error("restored from a snapshot that was closed")
+	} else {
+		t.Log(err)
+	}
+}
+
+func TestMigrationStatus(t *testing.T) {
+	for _, tt := range []struct {
+		reply string
+		done  bool
+		want  string // of the error; "" is none
+	}{
+		{`{"status": "completed", "ram": {"total": 1}}`, true, ""},
+		{`{"status": "active"}`, false, ""},
+		{`{"status": "setup"}`, false, ""},
+		{`{}`, false, ""},
+		{`{"status": "failed", "error-desc": "Unable to write to socket: Broken pipe"}`, false, "QEMU's migration is \"failed\": Unable to write to socket: Broken pipe"},
+		{`{"status": "failed"}`, false, "QEMU gives no reason"},
+		{`{"status": "cancelled"}`, false, "cancelled"},
+		{`"x"`, false, "the reply to query-migrate"},
+	} {
+		done, err := migrationStatus([]byte(tt.reply))
+		if done != tt.done || (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: %v, %v", tt.reply, done, err)
 		}
 	}
 }
