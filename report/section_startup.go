@@ -314,7 +314,6 @@ var phaseMeans = map[string]map[string]string{
 		"entry":    "the kernel unpacks and sets itself up, and keeps no time yet",
 		"restore":  "QEMU reads the saved state of the devices",
 		"resume":   "the machine runs where it was saved, and is told who it is",
-		"renew":    "PID 1 renews what no two machines may share",
 		"kernel":   "the guest's kernel boots",
 		"init":     "PID 1 of the guest starts",
 		"modules":  "it loads drivers",

@@ -189,7 +189,14 @@ func For(experiment string) []Platform {
 	kinds := []string{"process", "container", "vm", "nested"}
 	slices.SortFunc(all, func(a, b Platform) int {
 		x, y := a.Info(), b.Info()
-		return cmp.Or(slices.Index(kinds, x.Kind)-slices.Index(kinds, y.Kind), cmp.Compare(x.Name, y.Name))
+		// What has no system stands for no kind: a report compares the first of each.
+		last := func(i Info) int {
+			if i.NoSystem {
+				return 1
+			}
+			return 0
+		}
+		return cmp.Or(slices.Index(kinds, x.Kind)-slices.Index(kinds, y.Kind), last(x)-last(y), cmp.Compare(x.Name, y.Name))
 	})
 	return slices.DeleteFunc(slices.Clone(all), func(p Platform) bool { return p.Info().Experiment != experiment })
 }
