@@ -137,9 +137,11 @@ func (m *model) ramSplit(p *platform) (used, free float64) {
 	return used, ram - used
 }
 
+// partWords tell of two machines at most: those of more differ little, and the tables
+// have them all.
 func (m *model) partWords(machines []*platform) []string {
 	var out, thp []string
-	for _, p := range machines[:min(len(machines), many)] {
+	for _, p := range machines[:min(len(machines), 2)] {
 		v := func(name string) float64 {
 			median, _ := m.memoryMedian(p, name)
 			return median
@@ -159,9 +161,6 @@ func (m *model) partWords(machines []*platform) []string {
 			text += ". Of that, " + strings.Join(of, ", and ") + "; what remains for QEMU itself is " + bytes(v("program_pss_bytes")+v("rest_pss_bytes"))
 		}
 		out = append(out, text+".")
-		if n := v("ram_thp_bytes"); n > 0 {
-			thp = append(thp, bytes(n)+" of that of "+p.the())
-		}
 		if huge := v("ram_hugetlb_bytes"); huge > 0 {
 			out = append(out, fmt.Sprintf("%s of the RAM of %s is in pages of hugetlbfs, which RSS and PSS do not show.", bytes(huge), p.the()))
 		}
@@ -174,6 +173,11 @@ func (m *model) partWords(machines []*platform) []string {
 			text += fmt.Sprintf(". But at least %s of what it calls free is memory of the host: touched once, or beside what was touched, and not given back", bytes(free))
 		}
 		out = append(out, text+".")
+	}
+	for _, p := range machines {
+		if n, _ := m.memoryMedian(p, "ram_thp_bytes"); n > 0 {
+			thp = append(thp, value(n, "bytes")+" of that of "+p.the())
+		}
 	}
 	if len(thp) > 0 {
 		out = append(out, "The host backs RAM by huge pages of 2"+nbsp+"MiB where it can, here "+list(thp)+": the guest need not have touched the whole of each.")
