@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"vmctr/vm"
 )
 
 // answers tells whether the workload at an address answers, and if not, why; it may
@@ -110,5 +112,47 @@ func TestOneBridge(t *testing.T) {
 	}
 	if bridge := netip.PrefixFrom(at["vm"].Addr(), 22).Masked(); !bridge.Contains(at["container"].Addr()) {
 		t.Errorf("the container is at %v, and the machine at %v", at["container"], at["vm"])
+	}
+}
+
+// TestNothingLeft: of a machine that does not start no port of the bridge is left, nor
+// its address.
+func TestNothingLeft(t *testing.T) {
+	if os.Geteuid() != 0 {
+		if required("root") {
+			t.Fatal("BENCH_REQUIRE holds root, and this is not root")
+		}
+		t.Skip("makes a bridge; run as root: sudo scripts/test")
+	}
+	prepared, w := prepare(t, machine{"q35"}, "serve", ":8080")
+	p := prepared.(*preparedMachine)
+	for _, tt := range []struct {
+		name  string
+		spoil func(*vm.Config)
+		want  string
+	}{
+		{"no QEMU", func(c *vm.Config) { c.QEMU = "/nowhere/qemu" }, "no such file"},
+		{"no kernel", func(c *vm.Config) { c.Kernel = "/nowhere/vmlinux" }, "/nowhere/vmlinux"},
+		{"no CPU", func(c *vm.Config) { c.CPUs = 0 }, "CPUs"},
+	} {
+		good := p.config
+		tt.spoil(&p.config)
+		i, err := prepared.Start(t.Context())
+		p.config = good
+		if err == nil {
+			i.Stop(t.Context())
+		}
+		if err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+		noPorts(t, w.NetworkID)
+	}
+	// An address of theirs is nobody's.
+	for host := byte(2); host < 5; host++ {
+		a := p.plug.bridge.Subnet().Addr().As4()
+		a[3] = host
+		if e, err := p.plug.bridge.At(netip.AddrFrom4(a)); err == nil {
+			t.Errorf("the address %v is taken still", e.Addr())
+		}
 	}
 }
