@@ -49,7 +49,7 @@ type profile struct {
 }
 
 var profiles = []profile{
-	{quick, 2 * time.Minute, 30, 100 * time.Millisecond},
+	{quick, 4 * time.Minute, 30, 100 * time.Millisecond},
 	{"standard", 15 * time.Minute, 200, 200 * time.Millisecond},
 	{"thorough", 60 * time.Minute, 1000, 200 * time.Millisecond},
 }

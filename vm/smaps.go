@@ -37,8 +37,6 @@ type mapping struct {
 	hugetlb     int64 // bytes in pages of hugetlbfs, which RSS does not count
 }
 
-func (m mapping) size() int64 { return int64(m.end - m.start) }
-
 // readMappings reads those of a process.
 func readMappings(pid int) ([]mapping, error) {
 	f, err := os.Open("/proc/" + strconv.Itoa(pid) + "/smaps")
