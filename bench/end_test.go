@@ -205,7 +205,7 @@ func TestKilled(t *testing.T) {
 // TestQEMUKilled: a machine that somebody kills in the middle is that platform's
 // failure, and the run goes on.
 func TestQEMUKilled(t *testing.T) {
-	cmd, out, stderr := begun(t, "--rounds", "3", "--experiments", "startup")
+	cmd, out, stderr := begun(t, "--platforms", "process,container,vm-q35", "--rounds", "3", "--experiments", "startup")
 	var killed int
 	waitFor(t, time.Minute, func() bool {
 		for _, pid := range children(t, cmd.Process.Pid) {
