@@ -22,12 +22,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vmctr/container/cgroup"
+	"vmctr/container/cgroup/cgrouptest"
 	"vmctr/container/rootfs"
 	"vmctr/container/step"
 )
 
 // groupPrefix begins the names of all cgroups of this process of tests.
-var groupPrefix = fmt.Sprintf("benchtest-%d-", os.Getpid())
+var groupPrefix = cgrouptest.Prefix(os.Getpid())
 
 var temp string // for what all tests share
 
@@ -41,6 +42,9 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+	if err := cgrouptest.Sweep(); err != nil {
+		fmt.Fprintln(os.Stderr, "what tests that were killed have left:", err)
+	}
 	code := m.Run()
 	if left, err := sweepGroups(os.Getpid()); err != nil || len(left) > 0 {
 		fmt.Fprintln(os.Stderr, "left behind:", left, err)
@@ -51,7 +55,7 @@ func TestMain(m *testing.M) {
 }
 
 func sweepGroups(pid int) ([]string, error) {
-	return cgroup.Sweep(context.Background(), func(name string) bool { return strings.HasPrefix(name, fmt.Sprintf("benchtest-%d-", pid)) })
+	return cgroup.Sweep(context.Background(), func(name string) bool { return strings.HasPrefix(name, cgrouptest.Prefix(pid)) })
 }
 
 // needRoot skips a test that makes real containers, unless BENCH_REQUIRE asks

@@ -18,7 +18,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
-	"vmctr/container/cgroup"
+	"vmctr/container/cgroup/cgrouptest"
 	"vmctr/vm/kernel"
 )
 
@@ -367,10 +367,7 @@ func TestHostMemory(t *testing.T) {
 	}
 	c := machineOf(t, "./testdata/fail", "./testdata/fail")
 	c.Cmdline = "-- spin"
-	c.Cgroup = fmt.Sprintf("/benchtest-%d/small", os.Getpid())
-	t.Cleanup(func() {
-		cgroup.Sweep(context.Background(), func(name string) bool { return "/"+name == filepath.Dir(c.Cgroup) })
-	})
+	c.Cgroup = cgrouptest.Group(t) + "/small"
 	m, _ := start(t, c)
 	limit := int64(96 << 20) // more than it has now, less than its guest will want
 	if err := m.Cgroup().Update(&specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: &limit}}); err != nil {

@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vmctr/container"
-	"vmctr/container/cgroup"
+	"vmctr/container/cgroup/cgrouptest"
 	"vmctr/vm/guest/wire"
 	"vmctr/vm/kernel"
 )
@@ -132,10 +132,7 @@ func within(t *testing.T) context.Context {
 func TestMachine(t *testing.T) {
 	c := machineOf(t, "vmctr/bench/workload", "", "idle")
 	if os.Geteuid() == 0 {
-		c.Cgroup = "/benchtest-" + strconv.Itoa(os.Getpid()) + "/m"
-		t.Cleanup(func() {
-			cgroup.Sweep(context.Background(), func(name string) bool { return "/"+name == filepath.Dir(c.Cgroup) })
-		})
+		c.Cgroup = cgrouptest.Group(t) + "/m"
 	}
 	begin := now()
 	m, lines := start(t, c)

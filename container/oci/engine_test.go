@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vmctr/container/cgroup"
+	"vmctr/container/cgroup/cgrouptest"
 )
 
 // The engines of these tests run on an island: in PID, mount and network
@@ -62,7 +63,7 @@ func newIsland(t *testing.T, engine string, programs ...string) *island {
 			t.Skip(err, "; sudo scripts/test installs it")
 		}
 	}
-	l := &island{t: t, dir: t.TempDir(), group: fmt.Sprintf("benchtest-oci-%s-%d", t.Name(), os.Getpid())}
+	l := &island{t: t, dir: t.TempDir(), group: strings.TrimPrefix(cgrouptest.Group(t), "/")}
 	l.first = exec.Command("sh", "-c", makeIsland)
 	l.first.SysProcAttr = &unix.SysProcAttr{Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWNET}
 	in, err := l.first.StdinPipe()

@@ -1,9 +1,7 @@
 package peer
 
 import (
-	"context"
 	"encoding/json"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,7 +10,7 @@ import (
 	"testing"
 
 	"vmctr/container"
-	"vmctr/container/cgroup"
+	"vmctr/container/cgroup/cgrouptest"
 	"vmctr/container/seccomp"
 )
 
@@ -78,19 +76,7 @@ func furnished(t *testing.T, unified bool, args ...string) (*Room, *Config, stri
 	if err != nil {
 		t.Fatal(err)
 	}
-	group := fmt.Sprintf("benchtest-peer-%d", os.Getpid())
-	t.Cleanup(func() {
-		left, err := cgroup.Sweep(context.Background(), func(name string) bool { return name == group })
-		for _, l := range left {
-			if filepath.Base(l) != group {
-				t.Errorf("left behind: %s", l)
-			}
-		}
-		if err != nil {
-			t.Error(err)
-		}
-	})
-	return r, c, "/" + group + "/c"
+	return r, c, cgrouptest.Group(t) + "/c"
 }
 
 // TestRun: every runtime runs the bundle in a folder that others cannot reach,
