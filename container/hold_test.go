@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -15,12 +16,17 @@ import (
 // ends it.
 func TestHold(t *testing.T) {
 	dev := null(t)
+	layer, err := probeLayer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	args := []string{filepath.Join(layer, "probe"), "exit 0"}
 	refused := errors.New("not now")
 	for _, want := range []error{nil, refused} {
 		var tasks string
 		s := &specs.Spec{
 			Version: specs.Version, Root: &specs.Root{Path: "/"},
-			Process: &specs.Process{Args: []string{"/bin/true"}, Cwd: "/", User: specs.User{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid())}},
+			Process: &specs.Process{Args: args, Cwd: "/", User: specs.User{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid())}},
 		}
 		before := children(t)
 		c, err := Start(t.Context(), Config{Spec: s, Stdin: dev, Stdout: dev, Stderr: dev, Hold: func() error {
@@ -46,8 +52,8 @@ func TestHold(t *testing.T) {
 			t.Errorf("children afterwards: %q, before %q", after, before)
 		}
 	}
-	_, err := Start(t.Context(), Config{
-		Spec:  &specs.Spec{Version: specs.Version, Root: &specs.Root{Path: "/"}, Process: &specs.Process{Args: []string{"/bin/true"}, Cwd: "/"}, Linux: &specs.Linux{Seccomp: &specs.LinuxSeccomp{DefaultAction: specs.ActAllow}}},
+	_, err = Start(t.Context(), Config{
+		Spec:  &specs.Spec{Version: specs.Version, Root: &specs.Root{Path: "/"}, Process: &specs.Process{Args: args, Cwd: "/"}, Linux: &specs.Linux{Seccomp: &specs.LinuxSeccomp{DefaultAction: specs.ActAllow}}},
 		Stdin: dev, Stdout: dev, Stderr: dev, Hold: func() error { return nil },
 	})
 	if err == nil || !strings.Contains(err.Error(), "linux.seccomp") {

@@ -80,6 +80,23 @@ func needRoot(t testing.TB) {
 	})
 }
 
+// ownNamespace moves a test into a network namespace of its own, in which ip_forward is
+// off: on the host, networks of other packages' tests turn it on and off meanwhile.
+func ownNamespace(t testing.TB) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		return // needRoot says so
+	}
+	runtime.LockOSThread() // and never unlock: the thread ends with the test
+	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+		t.Fatal(os.NewSyscallError("unshare", err))
+	}
+	// A new namespace takes it from the host's (net.core.devconf_inherit_init_net).
+	if err := sysctl("ipv4/ip_forward", "0"); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // footprint is what a test could leave in the host's namespace.
 func footprint(t testing.TB) []string {
 	t.Helper()

@@ -177,6 +177,7 @@ func TestGuard(t *testing.T) {
 // TestForwarding: ip_forward is off again when the last network goes that needs
 // it, and stays on if it was on.
 func TestForwarding(t *testing.T) {
+	ownNamespace(t)
 	needRoot(t)
 	one, two := open(t, "fone", ""), open(t, "ftwo", "")
 	if one.subnet == two.subnet {
