@@ -45,19 +45,21 @@ func (m *model) memoryFigure(list []measured) *figure {
 		}
 		alt = append(alt, p.label()+": "+strings.Join(accounts, ", "))
 	}
-	caption := "Memory of one idle instance on the host, on a linear axis that begins at zero: medians"
+	return barsFigure("memory", "Memory of one idle instance on the host", "Median memory of an idle instance", alt, bars)
+}
+
+// barsFigure is bars of bytes, of which what says what they are.
+func barsFigure(name, what, short string, alt []string, bars []bar) *figure {
+	caption := what + ", on a linear axis that begins at zero: medians"
 	if slices.ContainsFunc(bars, func(b bar) bool { return b.summary.HasInterval() }) {
 		caption += " with 95% intervals"
 	}
 	caption += "."
-	for _, p := range m.emulated() {
-		if list[0].figure(p).Summary.N > 0 {
-			caption += " Hatched: emulated."
-			break
-		}
+	if slices.ContainsFunc(bars, func(b bar) bool { return b.platform.Emulated }) {
+		caption += " Hatched: emulated."
 	}
 	return &figure{
-		Name: "memory", Caption: caption, Alt: "Median memory of an idle instance. " + strings.Join(alt, "; ") + ".",
+		Name: name, Caption: caption, Alt: short + ". " + strings.Join(alt, "; ") + ".",
 		W: plotWidth, H: vg.Length(len(bars))*barPitch(len(bars)) + 4*vg.Millimeter + tickRoom + axisRoom,
 		Draw: func(c draw.Canvas) error {
 			drawMemory(c, bars)
@@ -76,30 +78,15 @@ func drawMemory(c draw.Canvas, bars []bar) {
 			}
 		}
 	}
-	ticks := byteTicks(most)
-	p := newPlot()
-	p.X.Min, p.X.Max = 0, ticks[len(ticks)-1].Value
-	p.X.Tick.Marker = plot.ConstantTicks(ticks)
-	p.Y.Min, p.Y.Max = -float64(len(bars)), 0
-	p.Y.Tick.Length = 0
 	var names []plot.Tick
 	for i, b := range bars {
 		if b.name != "" {
 			names = append(names, plot.Tick{Value: -float64(i) - 0.5, Label: b.name})
 		}
 	}
-	p.Y.Tick.Marker = plot.ConstantTicks(names)
-
-	const right = 40 * vg.Millimeter // for the figure of the longest bar
-	bottom := c.Min.Y
-	c = draw.Crop(c, 1*vg.Millimeter, -right, axisRoom, -3*vg.Millimeter)
-	d := p.DataCanvas(c)
-	axisTitle(d, bottom, "memory on the host")
-	x := func(v float64) vg.Length { return d.X(p.X.Norm(min(max(v, p.X.Min), p.X.Max))) }
+	const right, top = 40 * vg.Millimeter, 3 * vg.Millimeter // room for the figure of the longest bar
+	p, c, d, x := byteAxis(c, most, len(bars), names, right, top, "memory on the host")
 	y := func(v float64) vg.Length { return d.Y(p.Y.Norm(v)) }
-	for _, t := range ticks[1:] {
-		d.StrokeLine2(draw.LineStyle{Color: rule, Width: vg.Points(0.5)}, x(t.Value), d.Min.Y, x(t.Value), d.Max.Y)
-	}
 	for i, b := range bars {
 		middle := y(-float64(i) - 0.5)
 		if b.name == "" {
@@ -110,6 +97,27 @@ func drawMemory(c draw.Canvas, bars []bar) {
 		drawBar(d, b, middle, barPitch(len(bars))*0.38, x)
 	}
 	p.Draw(c)
+}
+
+// byteAxis begins a plot of rows, with a linear axis of bytes below them, from zero to
+// the most or a little more, and room beside and above them. It gives the canvas of the
+// plot, on which it is to be drawn last, that of the rows, and the place of a value.
+func byteAxis(whole draw.Canvas, most float64, rows int, names []plot.Tick, right, top vg.Length, title string) (p *plot.Plot, c, d draw.Canvas, x func(float64) vg.Length) {
+	ticks := byteTicks(most)
+	p = newPlot()
+	p.X.Min, p.X.Max = 0, ticks[len(ticks)-1].Value
+	p.X.Tick.Marker = plot.ConstantTicks(ticks)
+	p.Y.Min, p.Y.Max = -float64(rows), 0
+	p.Y.Tick.Length = 0
+	p.Y.Tick.Marker = plot.ConstantTicks(names)
+	c = draw.Crop(whole, 1*vg.Millimeter, -right, axisRoom, -top)
+	d = p.DataCanvas(c)
+	axisTitle(d, whole.Min.Y, title)
+	x = func(v float64) vg.Length { return d.X(p.X.Norm(min(max(v, p.X.Min), p.X.Max))) }
+	for _, t := range ticks[1:] {
+		d.StrokeLine2(draw.LineStyle{Color: rule, Width: vg.Points(0.5)}, x(t.Value), d.Min.Y, x(t.Value), d.Max.Y)
+	}
+	return p, c, d, x
 }
 
 func drawBar(d draw.Canvas, b bar, middle, half vg.Length, x func(float64) vg.Length) {

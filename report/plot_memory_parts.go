@@ -4,7 +4,6 @@ import (
 	"image/color"
 	"strings"
 
-	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 
@@ -100,23 +99,8 @@ func (m *model) drawParts(c draw.Canvas, machines []*platform) {
 		}
 		most = max(most, sum)
 	}
-	ticks := byteTicks(most)
-	p := newPlot()
-	p.X.Min, p.X.Max = 0, ticks[len(ticks)-1].Value
-	p.X.Tick.Marker = plot.ConstantTicks(ticks)
-	p.Y.Min, p.Y.Max = -float64(len(machines)), 0
-	p.Y.Tick.Length = 0
-	p.Y.Tick.Marker = plot.ConstantTicks(nil)
-
-	const right = 20 * vg.Millimeter // for the whole of the longest bar
-	bottom := c.Min.Y
-	c = draw.Crop(c, 1*vg.Millimeter, -right, axisRoom, -1*vg.Millimeter)
-	d := p.DataCanvas(c)
-	axisTitle(d, bottom, "memory of QEMU on the host (PSS)")
-	x := func(v float64) vg.Length { return d.X(p.X.Norm(min(max(v, p.X.Min), p.X.Max))) }
-	for _, t := range ticks[1:] {
-		d.StrokeLine2(draw.LineStyle{Color: rule, Width: vg.Points(0.5)}, x(t.Value), d.Min.Y, x(t.Value), d.Max.Y)
-	}
+	const right, above = 20 * vg.Millimeter, 1 * vg.Millimeter // room for the whole of the longest bar
+	p, c, d, x := byteAxis(c, most, len(machines), nil, right, above, "memory of QEMU on the host (PSS)")
 	inside := text(8, true, white, draw.XCenter, yMiddle)
 	for i, q := range machines {
 		top := d.Y(p.Y.Norm(-float64(i)))

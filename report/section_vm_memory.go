@@ -5,8 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	"gonum.org/v1/plot/vg"
-	"gonum.org/v1/plot/vg/draw"
 
 	"vmctr/report/result"
 )
@@ -79,7 +77,6 @@ func (m *model) elasticSection() (s section, any bool) {
 func (m *model) elasticFigure(list []*platform) *figure {
 	var bars []bar
 	var alt []string
-	emulated := false
 	for _, p := range list {
 		var steps []string
 		for _, step := range ramSteps {
@@ -94,24 +91,8 @@ func (m *model) elasticFigure(list []*platform) *figure {
 			steps = append(steps, step.name+" "+value(s.Median, "bytes"))
 		}
 		alt = append(alt, p.label()+": "+strings.Join(steps, ", "))
-		emulated = emulated || p.Emulated
 	}
-	caption := "RAM of a guest that the host has given, on a linear axis that begins at zero: medians"
-	if slices.ContainsFunc(bars, func(b bar) bool { return b.summary.HasInterval() }) {
-		caption += " with 95% intervals"
-	}
-	caption += "."
-	if emulated {
-		caption += " Hatched: emulated."
-	}
-	return &figure{
-		Name: "vm-memory", Caption: caption, Alt: "Median RAM of guests on the host. " + strings.Join(alt, "; ") + ".",
-		W: plotWidth, H: vg.Length(len(bars))*barPitch(len(bars)) + 4*vg.Millimeter + tickRoom + axisRoom,
-		Draw: func(c draw.Canvas) error {
-			drawMemory(c, bars)
-			return nil
-		},
-	}
+	return barsFigure("vm-memory", "RAM of a guest that the host has given", "Median RAM of guests on the host", alt, bars)
 }
 
 func (m *model) elasticTable(list []*platform) *table {

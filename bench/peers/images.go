@@ -249,16 +249,7 @@ func imagesMain(args []string) int {
 		flags.PrintDefaults()
 	}
 	flags.Parse(args)
-	ctx, stop := signalContext()
-	defer stop()
-	failed, err := measureImages(ctx, o, os.Stdout)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "peers:", err)
-	}
-	if err != nil || failed > 0 {
-		return 1
-	}
-	return 0
+	return status(func(ctx context.Context) (int, error) { return measureImages(ctx, o, os.Stdout) })
 }
 
 // measureImages does all, and tells how many samples failed.

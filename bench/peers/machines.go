@@ -74,16 +74,7 @@ func machinesMain(args []string) int {
 		fmt.Fprintln(os.Stderr, "peers: rounds and tens are numbers, and there are no arguments; try: scripts/peers machines -h")
 		return 2
 	}
-	ctx, stop := signalContext()
-	defer stop()
-	failed, err := measureMachines(ctx, o, os.Stdout)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "peers:", err)
-	}
-	if err != nil || failed > 0 {
-		return 1
-	}
-	return 0
+	return status(func(ctx context.Context) (int, error) { return measureMachines(ctx, o, os.Stdout) })
 }
 
 // machines are the prepared platforms of a comparison.

@@ -111,19 +111,22 @@ func main() {
 		os.Exit(1)
 	}
 	o.programs = filepath.Dir(exe)
-	ctx, stop := signalContext()
-	failed, err := measure(ctx, o, os.Stdout)
-	stop()
+	os.Exit(status(func(ctx context.Context) (int, error) { return measure(ctx, o, os.Stdout) }))
+}
+
+// status makes a comparison, until a signal ends it, and gives the exit status: 1 if it
+// failed, or some of its samples did.
+func status(measure func(context.Context) (failed int, err error)) int {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	failed, err := measure(ctx)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "peers:", err)
 	}
 	if err != nil || failed > 0 {
-		os.Exit(1)
+		return 1
 	}
-}
-
-func signalContext() (context.Context, context.CancelFunc) {
-	return signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	return 0
 }
 
 // newRun begins a run, after what an earlier one has left is removed.

@@ -1,9 +1,7 @@
 package platform
 
 import (
-	"context"
 	"testing"
-	"time"
 )
 
 // TestElastic: the variants are there for their experiment, and are what they are called.
@@ -24,17 +22,7 @@ func TestElastic(t *testing.T) {
 			if p.(elastic).reporting {
 				return // that a guest reports its free pages, package vm tests
 			}
-			prepared, _ := prepare(t, p)
-			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-			defer cancel()
-			i, err := prepared.Start(ctx)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer i.Stop(context.Background())
-			if _, err := i.Output().FirstInstruction(ctx); err != nil {
-				t.Fatal(err)
-			}
+			ctx, i := runs(t, p)
 			ram := func() int64 {
 				t.Helper()
 				n, err := i.(GuestRAM).RAM(ctx)

@@ -24,19 +24,7 @@ import (
 // and keep what an initramfs cannot say: owners, times, attributes, hard links.
 // Which disk is which is no luck: there are more than slots of the bus.
 func TestGuestLayers(t *testing.T) {
-	busybox, err := exec.LookPath("busybox")
-	if err == nil {
-		_, err = embedded.Guest("amd64")
-	}
-	if err == nil {
-		err = machine{"q35"}.Available(t.Context())
-	}
-	if err != nil {
-		if required("qemu") {
-			t.Fatal(err)
-		}
-		t.Skip(err, "; sudo scripts/test installs it (busybox-static)")
-	}
+	busybox := busyboxGuest(t)
 	if os.Geteuid() != 0 {
 		t.Skip("gives files to others: run as root (sudo scripts/test)")
 	}
@@ -55,9 +43,7 @@ func TestGuestLayers(t *testing.T) {
 	}
 
 	begin()
-	program, err := os.ReadFile(busybox)
-	must(t, err)
-	write("bin/busybox", string(program))
+	write("bin/busybox", string(busybox))
 	must(t, os.Chmod(layer+"/bin/busybox", 0o755))
 	must(t, os.Symlink("busybox", layer+"/bin/sh"))
 	write("data/gone", "hidden by a whiteout")
@@ -105,6 +91,27 @@ func TestGuestLayers(t *testing.T) {
 	if stdout != "lowest" || stderr != "" || !strings.HasPrefix(facts.Details["image"], "in the initramfs, ") {
 		t.Errorf("it says %q, %q; the image is %q", stdout, stderr, facts.Details["image"])
 	}
+}
+
+// busyboxGuest skips a test that runs a static busybox in a guest, or gives its program.
+func busyboxGuest(t *testing.T) []byte {
+	t.Helper()
+	path, err := exec.LookPath("busybox")
+	if err == nil {
+		_, err = embedded.Guest("amd64")
+	}
+	if err == nil {
+		err = machine{"q35"}.Available(t.Context())
+	}
+	if err != nil {
+		if required("qemu") {
+			t.Fatal(err)
+		}
+		t.Skip(err, "; sudo scripts/test installs it (busybox-static)")
+	}
+	program, err := os.ReadFile(path)
+	must(t, err)
+	return program
 }
 
 func must(t *testing.T, err error) {

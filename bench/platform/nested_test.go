@@ -3,7 +3,6 @@ package platform
 import (
 	"context"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -12,7 +11,6 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
-	"vmctr/bench/embedded"
 	"vmctr/container"
 	"vmctr/vm/guest/wire"
 	"vmctr/vm/kernel"
@@ -71,22 +69,8 @@ func TestNestedIdentity(t *testing.T) {
 
 // TestNestedLimits: the guest's kernel holds the container to its limits.
 func TestNestedLimits(t *testing.T) {
-	busybox, err := exec.LookPath("busybox")
-	if err == nil {
-		_, err = embedded.Guest("amd64")
-	}
-	if err == nil {
-		err = machine{"q35"}.Available(t.Context())
-	}
-	if err != nil {
-		if required("qemu") {
-			t.Fatal(err)
-		}
-		t.Skip(err, "; sudo scripts/test installs it (busybox-static)")
-	}
+	program := busyboxGuest(t)
 	layer := t.TempDir()
-	program, err := os.ReadFile(busybox)
-	must(t, err)
 	must(t, os.Mkdir(filepath.Join(layer, "bin"), 0o755))
 	must(t, os.WriteFile(filepath.Join(layer, "bin/busybox"), program, 0o755))
 	must(t, os.Symlink("busybox", filepath.Join(layer, "bin/sh")))

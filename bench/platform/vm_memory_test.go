@@ -6,22 +6,29 @@ import (
 	"time"
 )
 
+// runs is an instance that has executed its first instruction, and is stopped with the test.
+func runs(t *testing.T, p Platform) (context.Context, Instance) {
+	t.Helper()
+	prepared, _ := prepare(t, p)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	t.Cleanup(cancel)
+	i, err := prepared.Start(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { i.Stop(context.Background()) })
+	if _, err := i.Output().FirstInstruction(ctx); err != nil {
+		t.Fatal(err)
+	}
+	return ctx, i
+}
+
 // TestMemoryParts: a machine's memory is all accounted for, and so is that of one without
 // a guest who could be asked.
 func TestMemoryParts(t *testing.T) {
 	for _, p := range []Platform{machine{"q35"}, bare{}} {
 		t.Run(p.Info().Name, func(t *testing.T) {
-			prepared, _ := prepare(t, p)
-			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-			defer cancel()
-			i, err := prepared.Start(ctx)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer i.Stop(context.Background())
-			if _, err := i.Output().FirstInstruction(ctx); err != nil {
-				t.Fatal(err)
-			}
+			ctx, i := runs(t, p)
 			v, err := i.(Parted).MemoryParts(ctx)
 			if err != nil {
 				t.Fatal(err)
