@@ -1,0 +1,332 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	randv2 "math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"vmctr/bench/embedded"
+	"vmctr/bench/experiment"
+	"vmctr/bench/harness"
+	"vmctr/bench/platform"
+	"vmctr/images"
+	"vmctr/report/result"
+	"vmctr/vm"
+	"vmctr/vm/kernel"
+)
+
+// runner is one execution of `bench all`.
+type runner struct {
+	streams
+	cmd     *allCommand
+	choice  choice
+	begin   time.Time
+	samples string   // path of the journal, once there is one
+	missing []string // platforms that were not measured, or not without failures
+
+	harness *harness.Harness
+	states  []*state
+}
+
+// state is one platform in this run.
+type state struct {
+	platform platform.Platform
+	record   result.Platform
+	prepared platform.Prepared
+}
+
+func (r *runner) run(ctx context.Context) (err error) {
+	start := harness.Now()
+	run, err := newRun(ctx, r.streams)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if closeErr := run.Close(); closeErr != nil {
+			err = errors.Join(err, fmt.Errorf("cleaning up: %w", closeErr))
+		}
+	}()
+
+	image, err := workload(ctx)
+	if err != nil {
+		return err
+	}
+	header, warnings, err := r.header(ctx, run, image)
+	if err != nil {
+		return err
+	}
+	_, err = os.Stat(r.cmd.Out)
+	made := errors.Is(err, fs.ErrNotExist)
+	journal, err := result.Create(r.cmd.Out, header)
+	if err != nil {
+		return err
+	}
+	r.samples = journal.Path()
+	giveToUser(r.cmd.Out, made)
+	progress := harness.NewProgress(r.err, isTerminal(r.err), r.choice.profile.total)
+	r.harness = &harness.Harness{
+		Journal: journal, Progress: progress, Start: start,
+		Rand: randv2.New(randv2.NewPCG(r.choice.seed, 0)),
+	}
+	err = r.measure(ctx, run, image, warnings)
+	progress.Close()
+	err = errors.Join(err, r.close(ctx))
+	end := "complete"
+	switch {
+	case errors.Is(err, harness.ErrInterrupted):
+		end = "interrupted"
+	case err != nil:
+		end = "error: " + err.Error()
+	}
+	err = errors.Join(err, journal.Append(result.Record{End: &result.End{AtNs: harness.Now() - start, Reason: end}}), journal.Close())
+	if err != nil {
+		return err
+	}
+	return r.report()
+}
+
+// newRun sweeps what dead runs left and starts a run. What cannot be swept is
+// no reason not to measure.
+func newRun(ctx context.Context, s streams) (*harness.Run, error) {
+	swept, err := harness.Sweep(ctx)
+	for _, what := range swept {
+		fmt.Fprintf(s.err, "bench: removed what an earlier run left: %s\n", what)
+	}
+	if err != nil {
+		fmt.Fprintf(s.err, "bench: an earlier run left something that cannot be removed: %v\n", err)
+	}
+	return harness.NewRun()
+}
+
+// workload is the image that is measured, in the store.
+func workload(ctx context.Context) (*images.Image, error) { return workloadOn(ctx, v1.Platform{}) }
+
+// workloadOn is the same for a platform, of which the zero one is this host's.
+func workloadOn(ctx context.Context, p v1.Platform) (*images.Image, error) {
+	programs, err := embedded.Workloads()
+	if err != nil {
+		return nil, err
+	}
+	store, err := openStore()
+	if err != nil {
+		return nil, err
+	}
+	if err := store.PutWorkload(ctx, programs); err != nil {
+		return nil, err
+	}
+	return store.Image(images.WorkloadName, p)
+}
+
+func workloadFor(run *harness.Run, p platform.Platform, image *images.Image, process images.Process, givenKernel string) platform.Workload {
+	return platform.Workload{
+		Image: image, Process: process,
+		RunID: run.ID, NetworkID: run.NetworkID(), NetworkDir: run.Dir, Dir: filepath.Join(run.Dir, p.Info().Name), Cache: cacheDir(), Kernel: kernelOptions(givenKernel),
+		Memory: instanceMemory, CPUs: instanceCPUs, Pids: instancePids,
+	}
+}
+
+// kernelOptions say where guests' kernels are: the one that the user gave, else the
+// host's own or one in the caches, of which the system's is there for all users.
+func kernelOptions(given string) kernel.Options {
+	o := kernel.Options{Path: given, Caches: []string{cacheDir()}, Needs: vm.Drivers()}
+	if os.Getenv("BENCH_CACHE") == "" && cacheDir() != systemCache {
+		o.Caches = append(o.Caches, systemCache)
+	}
+	return o
+}
+
+// systemCache is the cache of root, which scripts/setup fills.
+const systemCache = "/var/cache/bench"
+
+// cacheDir is where what outlives a run is kept: images, guest kernels.
+func cacheDir() string {
+	if d := os.Getenv("BENCH_CACHE"); d != "" {
+		if abs, err := filepath.Abs(d); err == nil {
+			return abs // what is started from it has another working directory
+		}
+		return d
+	}
+	if os.Geteuid() == 0 {
+		return systemCache
+	}
+	if d, err := os.UserCacheDir(); err == nil {
+		return filepath.Join(d, "bench")
+	}
+	return filepath.Join(os.TempDir(), "bench-cache-"+strconv.Itoa(os.Geteuid()))
+}
+
+func (r *runner) header(ctx context.Context, run *harness.Run, image *images.Image) (result.Header, []string, error) {
+	host, warnings, err := harness.Host()
+	if err != nil {
+		return result.Header{}, nil, err
+	}
+	size, err := image.Size(ctx)
+	if err != nil {
+		return result.Header{}, nil, err
+	}
+	h := result.Header{
+		ID: run.ID, Time: time.Now().UTC().Truncate(time.Second), Command: append([]string{"bench"}, os.Args[1:]...), Version: buildVersion(),
+		Profile: r.choice.profile.name, Seed: r.choice.seed, Host: host,
+		Image: result.Image{Name: image.Name, Digest: image.Digest, Layers: image.DiffIDs(), Bytes: size},
+	}
+	for _, p := range r.choice.platforms {
+		if p.Info().Experiment == "" {
+			h.Platforms = append(h.Platforms, p.Info().Name)
+		}
+	}
+	for _, e := range r.choice.experiments {
+		h.Experiments = append(h.Experiments, e.Name)
+	}
+	return h, warnings, nil
+}
+
+// measure prepares the platforms and runs the experiments on those that are
+// ready.
+func (r *runner) measure(ctx context.Context, run *harness.Run, image *images.Image, warnings []string) error {
+	for _, w := range warnings {
+		if err := r.harness.Note("%s", w); err != nil {
+			return err
+		}
+	}
+	if err := r.recordImages(ctx, image); err != nil {
+		return err
+	}
+	process, err := image.Process([]string{"serve", fmt.Sprintf(":%d", servePort)})
+	if err != nil {
+		return err
+	}
+	for _, p := range r.choice.platforms {
+		st := &state{platform: p}
+		r.states = append(r.states, st)
+		w := workloadFor(run, p, image, process, r.cmd.Kernel)
+		w.Port = servePort
+		if err := r.prepare(ctx, st, w); err != nil {
+			return err
+		}
+	}
+	weights := 0
+	for _, e := range r.choice.experiments {
+		weights += e.Weight
+	}
+	for _, e := range r.choice.experiments {
+		var subjects []experiment.Subject
+		for _, st := range r.states {
+			if st.record.Status == result.Ready && takesPart(st.platform, e) {
+				subjects = append(subjects, experiment.Subject{Name: st.record.Name, Prepared: st.prepared})
+			}
+		}
+		l := experiment.Limits{Rounds: r.choice.profile.rounds, Settle: r.choice.profile.settle}
+		if e.Weight > 0 {
+			// What is left is shared anew each time, so that what one
+			// experiment does not need goes to those after it.
+			left := r.choice.profile.total - reserve - time.Since(r.begin)
+			l.Budget = max(left*time.Duration(e.Weight)/time.Duration(weights), 1)
+			weights -= e.Weight
+		}
+		if err := r.harness.Rounds(ctx, e.Plan(subjects, l)); err != nil {
+			return err
+		}
+		if e.Always {
+			// A platform on which the workload does not come up is not tried
+			// again: each try could cost its whole deadline.
+			for _, st := range r.states {
+				if errs := r.harness.Failures(st.record.Name); len(errs) > 0 && st.record.Status == result.Ready {
+					if err := r.fail(st, errs[0].Error()); err != nil {
+						return err
+					}
+				}
+			}
+		}
+	}
+	for _, st := range r.states {
+		if errs := r.harness.Failures(st.record.Name); len(errs) > 0 && st.record.Status == result.Ready {
+			reason := fmt.Sprintf("%d of its instances failed; the first: %v", len(errs), errs[0])
+			if err := r.fail(st, reason); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// takesPart tells whether a platform is a subject of an experiment: one that has
+// platforms of its own has no others.
+func takesPart(p platform.Platform, e experiment.Experiment) bool {
+	if e.Own {
+		return p.Info().Experiment == e.Name
+	}
+	return p.Info().Experiment == ""
+}
+
+// prepare makes a platform ready, or says why it is not.
+func (r *runner) prepare(ctx context.Context, st *state, w platform.Workload) error {
+	info := st.platform.Info()
+	st.record = result.Platform{Name: info.Name, Title: info.Title, Kind: info.Kind, Experiment: info.Experiment, Status: result.Ready}
+	if err := os.MkdirAll(w.Dir, 0o700); err != nil {
+		return err
+	}
+	begin := harness.Now()
+	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("it was not ready within a minute"))
+	defer cancel()
+	err := st.platform.Available(ctx)
+	var prepared platform.Prepared
+	if err == nil {
+		prepared, err = st.platform.Prepare(ctx, w)
+	}
+	if u, ok := errors.AsType[*platform.UnavailableError](err); ok {
+		st.record.Status, st.record.Reason, st.record.Fix = result.Unavailable, u.Reason, u.Fix
+		if info.Experiment == "" { // which variants there are on a host is what such an experiment finds out
+			r.missing = append(r.missing, info.Name+" (unavailable)")
+		}
+		r.harness.Progress.Say("%s is not available here: %v", info.Name, u)
+		return r.write(st)
+	}
+	if err != nil {
+		if errors.Is(context.Cause(ctx), harness.ErrInterrupted) {
+			return context.Cause(ctx)
+		}
+		return r.fail(st, fmt.Sprintf("preparing it failed: %v", err))
+	}
+	st.record.PrepareNs = harness.Now() - begin
+	st.prepared = prepared
+	f := prepared.Facts()
+	st.record.Accelerator, st.record.Emulated, st.record.Details = f.Accelerator, f.Emulated, f.Details
+	for _, p := range f.Parts {
+		st.record.Parts = append(st.record.Parts, result.Part{Name: p.Name, Bytes: p.Bytes, WithImage: p.WithImage})
+	}
+	return r.write(st)
+}
+
+func (r *runner) fail(st *state, reason string) error {
+	st.record.Status, st.record.Reason = result.Failed, reason
+	r.missing = append(r.missing, st.record.Name+" (failed)")
+	r.harness.Progress.Say("%s failed: %s", st.record.Name, reason)
+	return r.write(st)
+}
+
+func (r *runner) write(st *state) error {
+	return r.harness.Journal.Append(result.Record{Platform: &st.record})
+}
+
+func (r *runner) close(ctx context.Context) error {
+	var errs []error
+	for _, st := range r.states {
+		if st.prepared != nil {
+			if err := st.prepared.Close(); err != nil {
+				errs = append(errs, fmt.Errorf("closing %s: %w", st.record.Name, err))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// report renders what the journal holds, as `bench report` does.
+func (r *runner) report() error { return render(r.cmd.Out, r.streams) }
