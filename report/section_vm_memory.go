@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 
-
 	"vmctr/report/result"
 )
 
