@@ -140,7 +140,7 @@ func (c Config) machine() []string {
 	if !c.Defaults {
 		options = append(options, t.options...)
 	}
-	if c.Template {
+	if c.Template || c.SmallPages {
 		options = append(options, "memory-backend=ram")
 	}
 	m := []string{"-machine", strings.Join(options, ",")}
@@ -156,6 +156,9 @@ func (c Config) machine() []string {
 			share = "off"
 		}
 		m = append(m, "-object", fmt.Sprintf("memory-backend-file,id=ram,size=%dM,mem-path=/proc/self/fd/%s,share=%s", c.Memory>>20, c.fd(roleRAM), share))
+	}
+	if c.SmallPages {
+		m = append(m, "-object", fmt.Sprintf("memory-backend-memfd,id=ram,size=%dM,share=on", c.Memory>>20))
 	}
 	if c.Firmware != "" {
 		m = append(m, "-bios", t.firmware[c.Firmware])

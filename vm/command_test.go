@@ -61,6 +61,7 @@ func TestCommand(t *testing.T) {
 		}},
 		{"boot-sector", func(c *Config) { c.BootSector, c.Kernel, c.Initramfs = SignalSector("x"), "", "" }},
 		{"template", func(c *Config) { c.Template = true }},
+		{"small-pages", func(c *Config) { c.SmallPages = true }},
 		{"restored", func(c *Config) { c.Template, c.restored, c.Network = true, &Snapshot{}, UserNetwork() }},
 		{"layers", func(c *Config) {
 			c.Streams = true
@@ -126,6 +127,7 @@ func TestConfigCheck(t *testing.T) {
 		{"CPUs: 0: it needs at least one", func(c *Config) { c.CPUs = 0 }},
 		{"memory: 1048577 bytes are not whole MiB", func(c *Config) { c.Memory = 1<<20 + 1 }},
 		{"memory: -1048576 bytes", func(c *Config) { c.Memory = -1 << 20 }},
+		{"template: its RAM is a file of its own", func(c *Config) { c.Template, c.SmallPages = true, true }},
 		{"vsock: its connection", func(c *Config) { c.Template, c.Vsock = true, true }},
 		{"disks: 9: it has room for 8", func(c *Config) { c.Disks = make([]Disk, 9) }},
 		{`disks: "nbd:localhost:1": not an absolute path`, func(c *Config) { c.Disks = []Disk{{Path: "nbd:localhost:1"}} }},

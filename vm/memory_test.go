@@ -14,7 +14,17 @@ import (
 // TestMemory takes a machine that stands still apart, then one that runs, and asks
 // the guest.
 func TestMemory(t *testing.T) {
-	m, _ := start(t, machineOf(t, "vmctr/bench/workload", "", "idle"))
+	for name, small := range map[string]bool{"huge": false, "small": true} {
+		t.Run(name, func(t *testing.T) {
+			c := machineOf(t, "vmctr/bench/workload", "", "idle")
+			c.SmallPages = small
+			takeApart(t, c)
+		})
+	}
+}
+
+func takeApart(t *testing.T, c Config) {
+	m, _ := start(t, c)
 	if !m.Running(within(t)) {
 		t.Fatal(m.Err())
 	}
@@ -65,6 +75,9 @@ func TestMemory(t *testing.T) {
 	// The guest has touched at least what it does not call free.
 	if used := guest.Total - guest.Free; all.RAM.RSS < used/2 || all.RAM.RSS > m.cfg.Memory {
 		t.Errorf("%d bytes of RAM are touched, and the guest uses %d of %d", all.RAM.RSS, used, m.cfg.Memory)
+	}
+	if c.SmallPages && all.RAMTransparent != 0 {
+		t.Errorf("%d bytes of RAM are in huge pages", all.RAMTransparent)
 	}
 	if all.RAMHugetlb != 0 || all.SecondPageTables < -1 {
 		t.Errorf("%+v", all)

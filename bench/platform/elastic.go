@@ -48,6 +48,7 @@ func (p elastic) Prepare(ctx context.Context, w Workload) (Prepared, error) {
 	if err != nil {
 		return nil, err
 	}
+	m.config.SmallPages = false // what KSM could merge is asked, and that is not what is shared
 	m.config.Balloon, m.config.FreePageReporting = p.balloon, p.reporting
 	return &preparedElastic{m, p}, nil
 }

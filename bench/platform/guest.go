@@ -116,6 +116,7 @@ func (g Guest) Machine(ctx context.Context, typ string) (cfg vm.Config, facts Fa
 	cfg = vm.Config{
 		QEMU: qemu, Type: typ, Firmware: g.Boot.Firmware, Defaults: g.Boot.Defaults, Template: g.Boot.Template, Accelerator: choice.Accelerator, CPUs: g.CPUs, Memory: g.Memory,
 		Kernel: image, Initramfs: initramfs, Layers: disks, Streams: g.Streams, Vsock: vsock,
+		SmallPages: choice.Accelerator == vm.TCG && !g.Boot.Template && !g.Boot.Defaults,
 	}
 	if err := cfg.Fits(); err != nil {
 		return cfg, facts, err
