@@ -62,7 +62,7 @@ func machinesMain(args []string) int {
 	var o machineOptions
 	flags := flag.NewFlagSet("peers machines", flag.ExitOnError)
 	flags.IntVar(&o.rounds, "rounds", 20, "rounds")
-	flags.IntVar(&o.tens, "tens", 4, "how often ten machines are started at once, and in turn; 0 to leave it out")
+	flags.IntVar(&o.tens, "tens", 6, "how often ten machines are started at once, and in turn; 0 to leave it out")
 	flags.Uint64Var(&o.seed, "seed", uint64(time.Now().UnixNano())&(1<<32-1), "seed of the random order")
 	flags.StringVar(&o.out, "out", "results-peers-machines-"+time.Now().Format("20060102-150405"), "folder for the raw samples and the tables")
 	flags.Usage = func() {
