@@ -40,7 +40,47 @@ type runner struct {
 type state struct {
 	platform platform.Platform
 	record   result.Platform
+	workload platform.Workload
 	prepared platform.Prepared
+	variants map[string]platform.Prepared // of the experiment that runs
+	folders  int                          // of variants, so far
+}
+
+// variant is an experiment.Subject's.
+func (st *state) variant(ctx context.Context, name string, change func(*platform.Workload) error) (platform.Prepared, error) {
+	if p := st.variants[name]; p != nil {
+		return p, nil
+	}
+	w := st.workload
+	w.Dir = filepath.Join(w.Dir, "variant-"+strconv.Itoa(st.folders))
+	st.folders++
+	if err := change(&w); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(w.Dir, 0o700); err != nil {
+		return nil, err
+	}
+	p, err := st.platform.Prepare(ctx, w)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("preparing %s, %s: %w", st.record.Name, name, err), os.RemoveAll(w.Dir))
+	}
+	if st.variants == nil {
+		st.variants = map[string]platform.Prepared{}
+	}
+	st.variants[name] = p
+	return p, nil
+}
+
+// closeVariants ends what an experiment has prepared.
+func (st *state) closeVariants() error {
+	var errs []error
+	for name, p := range st.variants {
+		if err := p.Close(); err != nil {
+			errs = append(errs, fmt.Errorf("closing %s, %s: %w", st.record.Name, name, err))
+		}
+	}
+	st.variants = nil
+	return errors.Join(errs...)
 }
 
 func (r *runner) run(ctx context.Context) (err error) {
@@ -204,11 +244,10 @@ func (r *runner) measure(ctx context.Context, run *harness.Run, image *images.Im
 		return err
 	}
 	for _, p := range r.choice.platforms {
-		st := &state{platform: p}
+		st := &state{platform: p, workload: workloadFor(run, p, image, process, r.cmd.Kernel)}
 		r.states = append(r.states, st)
-		w := workloadFor(run, p, image, process, r.cmd.Kernel)
-		w.Port = servePort
-		if err := r.prepare(ctx, st, w); err != nil {
+		st.workload.Port = servePort
+		if err := r.prepare(ctx, st); err != nil {
 			return err
 		}
 	}
@@ -220,7 +259,7 @@ func (r *runner) measure(ctx context.Context, run *harness.Run, image *images.Im
 		var subjects []experiment.Subject
 		for _, st := range r.states {
 			if st.record.Status == result.Ready && takesPart(st.platform, e) {
-				subjects = append(subjects, experiment.Subject{Name: st.record.Name, Prepared: st.prepared})
+				subjects = append(subjects, experiment.Subject{Name: st.record.Name, Prepared: st.prepared, Variant: st.variant})
 			}
 		}
 		l := experiment.Limits{Rounds: r.choice.profile.rounds, Settle: r.choice.profile.settle}
@@ -231,7 +270,11 @@ func (r *runner) measure(ctx context.Context, run *harness.Run, image *images.Im
 			l.Budget = max(left*time.Duration(e.Weight)/time.Duration(weights), 1)
 			weights -= e.Weight
 		}
-		if err := r.harness.Rounds(ctx, e.Plan(subjects, l)); err != nil {
+		err := r.harness.Rounds(ctx, e.Plan(subjects, l))
+		for _, st := range r.states {
+			err = errors.Join(err, st.closeVariants())
+		}
+		if err != nil {
 			return err
 		}
 		if e.Always {
@@ -267,7 +310,8 @@ func takesPart(p platform.Platform, e experiment.Experiment) bool {
 }
 
 // prepare makes a platform ready, or says why it is not.
-func (r *runner) prepare(ctx context.Context, st *state, w platform.Workload) error {
+func (r *runner) prepare(ctx context.Context, st *state) error {
+	w := st.workload
 	info := st.platform.Info()
 	st.record = result.Platform{Name: info.Name, Title: info.Title, Kind: info.Kind, Experiment: info.Experiment, Status: result.Ready}
 	if err := os.MkdirAll(w.Dir, 0o700); err != nil {

@@ -20,6 +20,10 @@ import (
 type Subject struct {
 	Name     string
 	Prepared platform.Prepared
+	// Variant prepares the platform for another workload, which change makes of that
+	// of Prepared: with other limits, of another image. The same name gives the same
+	// one again. All are closed when the experiment has ended.
+	Variant func(ctx context.Context, name string, change func(*platform.Workload) error) (platform.Prepared, error)
 }
 
 // An Experiment observes one instance at a time.
@@ -41,6 +45,9 @@ type Experiment struct {
 	// observe measures a running instance, which was started at begin, and
 	// writes what it sees into s.
 	observe func(ctx context.Context, i platform.Instance, begin int64, s *result.Sample) error
+	// trials are those of one subject, where there is more to do than to observe one
+	// instance: its series, and its numbers.
+	trials func(s Subject, l Limits) []harness.Trial
 }
 
 // All are the experiments, in the order in which they run.
@@ -67,18 +74,24 @@ func (e Experiment) Plan(subjects []Subject, l Limits) harness.Plan {
 		p.Rounds = min(p.Rounds, e.most)
 	}
 	for _, s := range subjects {
-		p.Trials = append(p.Trials, harness.Trial{
-			Platform: s.Name,
-			Measure:  func(ctx context.Context) (result.Sample, error) { return e.measure(ctx, s.Prepared) },
-			Fault: func(err error) result.Fault {
-				if platform.IsInstanceFault(err) {
-					return result.InstanceFault
-				}
-				return result.HarnessFault
-			},
-		})
+		trials := []harness.Trial{{Measure: func(ctx context.Context) (result.Sample, error) { return e.measure(ctx, s.Prepared) }}}
+		if e.trials != nil {
+			trials = e.trials(s, l)
+		}
+		for _, t := range trials {
+			t.Platform, t.Fault = s.Name, fault
+			p.Trials = append(p.Trials, t)
+		}
 	}
 	return p
+}
+
+// fault says whose an error is.
+func fault(err error) result.Fault {
+	if platform.IsInstanceFault(err) {
+		return result.InstanceFault
+	}
+	return result.HarnessFault
 }
 
 // measure starts an instance, observes it and stops it.

@@ -20,8 +20,8 @@ func TestAll(t *testing.T) {
 	seen := map[string]bool{}
 	for _, e := range All() {
 		names = append(names, e.Name)
-		if seen[e.Name] || e.About == "" || strings.Contains(e.About, "\n") || e.observe == nil {
-			t.Errorf("%q: named twice, or without a line of help, or without something to observe", e.Name)
+		if seen[e.Name] || e.About == "" || strings.Contains(e.About, "\n") || (e.observe == nil) == (e.trials == nil) {
+			t.Errorf("%q: named twice, or without a line of help, or without the one thing that it does", e.Name)
 		}
 		seen[e.Name] = true
 		// What is part of every run has its time before the others share theirs.
@@ -72,7 +72,7 @@ func TestPlan(t *testing.T) {
 // TestPlanKeepsSubjectsApart: each trial measures its own subject.
 func TestPlanKeepsSubjectsApart(t *testing.T) {
 	one, two := errors.New("the first"), errors.New("the second")
-	p := startup.Plan([]Subject{{"one", &fake{startErr: one}}, {"two", &fake{startErr: two}}}, Limits{Rounds: 1})
+	p := startup.Plan([]Subject{{Name: "one", Prepared: &fake{startErr: one}}, {Name: "two", Prepared: &fake{startErr: two}}}, Limits{Rounds: 1})
 	for i, want := range []error{one, two} {
 		if _, err := p.Trials[i].Measure(t.Context()); !errors.Is(err, want) {
 			t.Errorf("trial %d: error %v, want %v", i, err, want)

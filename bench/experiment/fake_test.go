@@ -174,7 +174,7 @@ func measure(t *testing.T, e Experiment, f *fake) (result.Sample, result.Fault, 
 }
 
 func measureIn(ctx context.Context, e Experiment, f *fake) (result.Sample, result.Fault, error) {
-	trial := e.Plan([]Subject{{"fake", f}}, Limits{Rounds: 1}).Trials[0]
+	trial := e.Plan([]Subject{{Name: "fake", Prepared: f}}, Limits{Rounds: 1}).Trials[0]
 	s, err := trial.Measure(ctx)
 	return s, trial.Fault(err), err
 }

@@ -14,6 +14,9 @@ import (
 // A Trial measures one thing once, for one platform.
 type Trial struct {
 	Platform string
+	// Series and N are those of its samples (result.Sample).
+	Series string
+	N      int
 	// Measure starts an instance, measures it and stops it. What it has
 	// measured before an error stays in the sample.
 	Measure func(ctx context.Context) (result.Sample, error)
@@ -58,7 +61,7 @@ func (h *Harness) Rounds(ctx context.Context, p Plan) error {
 		h.failures = map[string][]error{}
 	}
 	begin := time.Now()
-	inARow := map[string]int{}
+	inARow := map[result.Key]int{}
 	trials := append([]Trial(nil), p.Trials...)
 	var longest time.Duration
 	for n := 0; n < p.Warmups+p.Rounds && len(trials) > 0; n++ {
@@ -82,18 +85,20 @@ func (h *Harness) Rounds(ctx context.Context, p Plan) error {
 				// A sample that the end of the run cut short is not one.
 				return context.Cause(ctx)
 			}
-			s.Experiment, s.Platform, s.Round, s.Position, s.Warmup = p.Experiment, t.Platform, round, i, warmup
+			s.Experiment, s.Platform, s.Series, s.N = p.Experiment, t.Platform, t.Series, t.N
+			s.Round, s.Position, s.Warmup = round, i, warmup
+			key := s.Key()
 			if err := h.Journal.Append(result.Record{Sample: &s}); err != nil {
 				return err
 			}
 			if err != nil {
 				h.failures[t.Platform] = append(h.failures[t.Platform], err)
 				h.Progress.Say("%s: %s: %v", p.Experiment, t.Platform, err)
-				inARow[t.Platform]++
+				inARow[key]++
 			} else {
-				inARow[t.Platform] = 0
+				inARow[key] = 0
 			}
-			if inARow[t.Platform] < maxFailures {
+			if inARow[key] < maxFailures {
 				kept = append(kept, t)
 			} else if err := h.Note("%s: %s failed %d times in a row and is no longer tried", p.Experiment, t.Platform, maxFailures); err != nil {
 				return err

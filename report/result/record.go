@@ -144,10 +144,14 @@ type Part struct {
 type Sample struct {
 	Experiment string `json:"experiment"` // "startup", "memory", "identity"
 	Platform   string `json:"platform"`
-	Round      int    `json:"round"`            // from 0; warm-ups count from 0 as well
-	Position   int    `json:"position"`         // place in the round's random order, from 0
-	Warmup     bool   `json:"warmup,omitempty"` // journalled, never counted
-	AtNs       int64  `json:"at_ns"`            // when the sample began, since the run started
+	// Series and N tell samples of one experiment and platform apart that are not to be
+	// mixed: "cold", "redis"; with 8 instances running. "" and 0 where there is but one kind.
+	Series   string `json:"series,omitempty"`
+	N        int    `json:"n,omitempty"`
+	Round    int    `json:"round"`            // from 0; warm-ups count from 0 as well
+	Position int    `json:"position"`         // place in the round's random order, from 0
+	Warmup   bool   `json:"warmup,omitempty"` // journalled, never counted
+	AtNs     int64  `json:"at_ns"`            // when the sample began, since the run started
 
 	// Values are what was measured: "first_instruction_ns", "pss_bytes".
 	Values map[string]float64 `json:"values,omitempty"`

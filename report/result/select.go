@@ -2,13 +2,41 @@ package result
 
 import "vmctr/report/result/identity"
 
-// Values are the counted values of one name, in the order taken: those of
+// A Key is what samples have in common that are values of one thing.
+type Key struct {
+	Experiment, Platform, Series string
+	N                            int
+}
+
+// Key is the sample's.
+func (s *Sample) Key() Key { return Key{s.Experiment, s.Platform, s.Series, s.N} }
+
+// Keys are those of an experiment's samples, in the order of their first ones.
+func (r *Run) Keys(experiment string) []Key {
+	var keys []Key
+	seen := map[Key]bool{}
+	for i := range r.Samples {
+		if k := r.Samples[i].Key(); k.Experiment == experiment && !seen[k] {
+			seen[k] = true
+			keys = append(keys, k)
+		}
+	}
+	return keys
+}
+
+// Values are the counted values of one name of an experiment that has no series.
+func (r *Run) Values(experiment, platform, value string) []float64 {
+	return r.ValuesOf(Key{Experiment: experiment, Platform: platform}, value)
+}
+
+// ValuesOf are the counted values of one name, in the order taken: those of
 // warm-ups and of failed samples are left out. It is empty, not an error, when
 // there are none.
-func (r *Run) Values(experiment, platform, value string) []float64 {
+func (r *Run) ValuesOf(k Key, value string) []float64 {
 	var values []float64
-	for _, s := range r.Samples {
-		if s.Experiment != experiment || s.Platform != platform || s.Warmup || s.Error != "" {
+	for i := range r.Samples {
+		s := &r.Samples[i]
+		if s.Key() != k || s.Warmup || s.Error != "" {
 			continue
 		}
 		if v, ok := s.Values[value]; ok {
