@@ -225,7 +225,11 @@ func (m *model) portability(p *platform) string {
 	line += fmt.Sprintf(" (%s to send, %s unpacked)", value(float64(blobs), "bytes"), value(float64(archives), "bytes"))
 	switch _, besides := p.parts(img); {
 	case besides > 0:
-		line += fmt.Sprintf(", and needed %s of kernel and initramfs besides", value(float64(besides), "bytes"))
+		var names []string
+		for _, part := range p.Parts {
+			names = append(names, clean(part.Name))
+		}
+		line += fmt.Sprintf(", and needed %s of %s besides", value(float64(besides), "bytes"), list(names))
 	case m.kernelOf(id) == kernelOwn:
 		line += ", and needed a kernel besides"
 	}
