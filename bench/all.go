@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/binary"
@@ -22,7 +23,7 @@ type allCommand struct {
 	Out         string   `help:"Folder for the results: the journal, the report, the plots. It must not hold another run. Default: results-DATE-TIME." placeholder:"DIR"`
 	Profile     string   `help:"How long to measure: ${profiles}." default:"quick"`
 	Platforms   []string `help:"On what to measure, of ${platforms}. Default: all, other OCI runtimes if they are installed." placeholder:"NAME"`
-	Experiments []string `help:"What to measure, of ${experiments}. Default: all, but vm-matrix and vm-memory not in the profile quick, nor with --platforms." placeholder:"NAME"`
+	Experiments []string `help:"What to measure, of ${experiments}. Default: those that the profile has time for (${longer}); with --platforms, none that has platforms of its own." placeholder:"NAME"`
 	Rounds      int      `help:"Rounds of each experiment, at most. Default: as many as the profile's time allows." placeholder:"N"`
 	Seed        *uint64  `help:"Seed of the random order, to run the same order again." placeholder:"N"`
 	Images      []string `help:"Images that the report counts beside the measured one: their layers, what they share, and what they take as disks." placeholder:"NAME"`
@@ -45,6 +46,14 @@ var profiles = []profile{
 
 // quick is the shortest profile, and the default.
 const quick = "quick"
+
+// does tells whether a run of the profile does an experiment that nobody has named.
+func (p profile) does(e experiment.Experiment) bool {
+	place := func(name string) int {
+		return slices.IndexFunc(profiles, func(p profile) bool { return p.name == name })
+	}
+	return place(cmp.Or(e.From, quick)) <= place(p.name)
+}
 
 // reserve is what a run keeps of its time for the report.
 const reserve = 10 * time.Second
@@ -119,8 +128,10 @@ func (c *allCommand) validate() (choice, error) {
 	if err != nil {
 		return ch, err
 	}
-	if len(c.Experiments) == 0 && (c.Profile == quick || len(c.Platforms) > 0) {
-		experiments = slices.DeleteFunc(experiments, func(e experiment.Experiment) bool { return e.Own })
+	if len(c.Experiments) == 0 {
+		experiments = slices.DeleteFunc(experiments, func(e experiment.Experiment) bool {
+			return !ch.profile.does(e) || e.Own && len(c.Platforms) > 0
+		})
 	}
 	for _, e := range experiment.All() {
 		if e.Always || slices.ContainsFunc(experiments, func(x experiment.Experiment) bool { return x.Name == e.Name }) {
@@ -185,6 +196,23 @@ func experimentNames() string {
 		names = append(names, e.Name)
 	}
 	return strings.Join(names, ", ")
+}
+
+// longerNames are the experiments that the shortest profile leaves out.
+func longerNames() string {
+	var parts []string
+	for _, p := range profiles {
+		var names []string
+		for _, e := range experiment.All() {
+			if p.name != quick && e.From == p.name {
+				names = append(names, e.Name)
+			}
+		}
+		if len(names) > 0 {
+			parts = append(parts, fmt.Sprintf("from %s on also %s", p.name, strings.Join(names, ", ")))
+		}
+	}
+	return strings.Join(parts, "; ")
 }
 
 func profileNames() string {

@@ -4,7 +4,27 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"vmctr/bench/experiment"
 )
+
+// TestProfileDoes: a longer profile does what a shorter one does, and more.
+func TestProfileDoes(t *testing.T) {
+	for _, tt := range []struct {
+		from string
+		does []bool // in quick, standard, thorough
+	}{
+		{"", []bool{true, true, true}},
+		{"standard", []bool{false, true, true}},
+		{"thorough", []bool{false, false, true}},
+	} {
+		for i, p := range profiles {
+			if got := p.does(experiment.Experiment{From: tt.from}); got != tt.does[i] {
+				t.Errorf("%s does an experiment from %q on: %v", p.name, tt.from, got)
+			}
+		}
+	}
+}
 
 // TestAllChooses: the experiment with a dozen machines of its own is done if asked
 // for, or if there is time and nothing else was said.

@@ -35,8 +35,11 @@ type Experiment struct {
 	Weight int
 	// Always says that it belongs to every run.
 	Always bool
-	// Own says that its subjects are platforms of its own (platform.For). They are
-	// many: a short run does it only if asked.
+	// From is the shortest profile that does it: "standard", "thorough", or "" for the
+	// shortest of all. A run that is asked for it by name does it in any profile.
+	From string
+	// Own says that its subjects are platforms of its own (platform.For), and no others.
+	// A run on platforms that are named does it only if it is named too.
 	Own bool
 	// warmups and most are rounds; most = 0 leaves it to the profile.
 	warmups, most int

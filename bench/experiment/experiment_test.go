@@ -3,6 +3,7 @@ package experiment
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -24,6 +25,9 @@ func TestAll(t *testing.T) {
 			t.Errorf("%q: named twice, or without a line of help, or without the one thing that it does", e.Name)
 		}
 		seen[e.Name] = true
+		if !slices.Contains([]string{"", "standard", "thorough"}, e.From) || e.Always && e.From != "" {
+			t.Errorf("%s: from profile %q", e.Name, e.From)
+		}
 		// What is part of every run has its time before the others share theirs.
 		if e.Always != (e.Weight == 0) {
 			t.Errorf("%s: always %v, weight %d", e.Name, e.Always, e.Weight)

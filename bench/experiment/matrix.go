@@ -15,6 +15,7 @@ var matrix = Experiment{
 	About:   "startup of a virtual machine: machine type x kernel format x firmware",
 	Weight:  4, // its rounds have a dozen machines each
 	Own:     true,
+	From:    "standard",
 	warmups: 1,
 	observe: func(ctx context.Context, i platform.Instance, begin int64, s *result.Sample) error {
 		_, err := firstInstruction(ctx, i, begin, s)

@@ -29,6 +29,7 @@ var vmMemory = Experiment{
 	About:    "RAM that a guest has freed: balloon, free-page reporting, and what KSM could merge",
 	Weight:   4, // a sample takes some ten seconds
 	Own:      true,
+	From:     "standard",
 	most:     6, // enough for an interval
 	deadline: time.Minute,
 	observe: func(ctx context.Context, i platform.Instance, _ int64, s *result.Sample) error {
