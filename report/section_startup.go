@@ -245,10 +245,10 @@ func (ms measured) warningNotes() []string {
 	names := map[string][]string{}
 	for _, f := range ms.present() {
 		for _, w := range f.Summary.Warnings {
-			if len(names[w]) == 0 {
-				texts = append(texts, w)
+			if len(names[w.Text]) == 0 {
+				texts = append(texts, w.Text)
 			}
-			names[w] = append(names[w], f.Platform.label())
+			names[w.Text] = append(names[w.Text], f.Platform.label())
 		}
 	}
 	for i, w := range texts {

@@ -218,7 +218,7 @@ func tableRow(m *model, ms measured, f figureOf, n *notes) []string {
 	}
 	count := fmt.Sprint(s.N)
 	for _, warning := range s.Warnings {
-		name += n.mark(sentence(warning))
+		name += n.mark(sentence(warning.Text))
 	}
 	r, ri := "", ""
 	switch {

@@ -10,7 +10,7 @@ import (
 type Ratio struct {
 	Ratio     float64 // NaN when it cannot be formed
 	Low, High float64 // 95% confidence interval; NaN when there is none
-	Warnings  []string
+	Warnings  []Warning
 }
 
 // resamples is how many times [Compare] draws: enough that another seed moves
@@ -36,27 +36,27 @@ const resamples = 5000
 func Compare(values, base []float64, seed uint64) Ratio {
 	r := Ratio{Ratio: math.NaN(), Low: math.NaN(), High: math.NaN()}
 	if len(values) == 0 || len(base) == 0 {
-		r.Warnings = []string{"no samples to compare"}
+		r.Warnings = []Warning{{NoSamples, "no samples to compare"}}
 		return r
 	}
 	if slices.ContainsFunc(values, math.IsNaN) || slices.ContainsFunc(base, math.IsNaN) {
-		r.Warnings = []string{"a sample is not a number"}
+		r.Warnings = []Warning{{NotANumber, "a sample is not a number"}}
 		return r
 	}
 	values, base = slices.Sorted(slices.Values(values)), slices.Sorted(slices.Values(base))
 	denominator := median(base)
 	if !(denominator > 0) {
-		r.Warnings = []string{"a ratio needs a base above zero"}
+		r.Warnings = []Warning{{NoRatio, "a ratio needs a base above zero"}}
 		return r
 	}
 	r.Ratio = median(values) / denominator
 	switch {
 	case len(values) < minSamples || len(base) < minSamples:
-		r.Warnings = []string{"need >= 6 samples on each side for a 95% interval"}
+		r.Warnings = []Warning{{FewSamples, "need >= 6 samples on each side for a 95% interval"}}
 		return r
 	case base[0] <= 0:
 		// A resampled median of the base could be zero or change its sign.
-		r.Warnings = []string{"a base with values that are not above zero has no interval of its ratio"}
+		r.Warnings = []Warning{{NoInterval, "a base with values that are not above zero has no interval of its ratio"}}
 		return r
 	}
 	rng := rand.New(rand.NewPCG(seed, 0))

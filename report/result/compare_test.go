@@ -47,7 +47,7 @@ func TestCompare(t *testing.T) {
 			if !cmp.Equal(got, want, cmpopts.EquateNaNs()) {
 				t.Errorf("ratio, low, high = %v, want %v", got, want)
 			}
-			if got := strings.Join(r.Warnings, "; "); (tt.warning == "") != (got == "") || !strings.Contains(got, tt.warning) {
+			if got := texts(r.Warnings); (tt.warning == "") != (got == "") || !strings.Contains(got, tt.warning) {
 				t.Errorf("warnings = %q, want %q", got, tt.warning)
 			}
 		})

@@ -55,7 +55,7 @@ type Summary struct {
 	Median     float64 // NaN when there is no value
 	Low, High  float64 // 95% confidence interval of the median; NaN when there is none
 	Confidence float64 // what the interval attains, at least 0.95; 0 when there is none
-	Warnings   []string
+	Warnings   []Warning
 	Values     []float64 // in the order taken
 }
 
@@ -71,11 +71,11 @@ type Summary struct {
 func Summarize(values []float64) Summary {
 	s := Summary{N: len(values), Median: math.NaN(), Low: math.NaN(), High: math.NaN(), Values: slices.Clone(values)}
 	if s.N == 0 {
-		s.Warnings = []string{"no samples"}
+		s.Warnings = []Warning{{NoSamples, "no samples"}}
 		return s
 	}
 	if slices.ContainsFunc(values, math.IsNaN) {
-		s.Warnings = []string{"a sample is not a number"}
+		s.Warnings = []Warning{{NotANumber, "a sample is not a number"}}
 		return s
 	}
 	// NewSample sorts what it is given.
@@ -85,12 +85,12 @@ func Summarize(values []float64) Summary {
 	if s.N < minSamples {
 		// One end of benchmath's can be finite here: five values go from -Inf
 		// to their largest. Half an interval would be read as a whole one.
-		s.Warnings = []string{"need >= 6 samples for a 95% interval"}
+		s.Warnings = []Warning{{FewSamples, "need >= 6 samples for a 95% interval"}}
 		return s
 	}
 	s.Low, s.High, s.Confidence = sum.Lo, sum.Hi, sum.Confidence
 	for _, w := range sum.Warnings {
-		s.Warnings = append(s.Warnings, w.Error())
+		s.Warnings = append(s.Warnings, Warning{Statistics, w.Error()})
 	}
 	return s
 }

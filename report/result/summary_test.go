@@ -72,7 +72,7 @@ func TestSummarize(t *testing.T) {
 			if !cmp.Equal(got, want, same, cmpopts.EquateApprox(0, 1e-9)) {
 				t.Errorf("median, low, high, confidence = %v, want %v", got, want)
 			}
-			if got := strings.Join(s.Warnings, "; "); (tt.warning == "") != (got == "") || !strings.Contains(got, tt.warning) {
+			if got := texts(s.Warnings); (tt.warning == "") != (got == "") || !strings.Contains(got, tt.warning) {
 				t.Errorf("warnings = %q, want %q", got, tt.warning)
 			}
 			if s.HasInterval() != (tt.sure > 0) {
