@@ -75,8 +75,7 @@ func (p other) Prepare(ctx context.Context, w Workload) (_ Prepared, err error) 
 	brief, process := *spec, *spec.Process
 	process.Args = []string{process.Args[0], "exit"}
 	brief.Process = &process
-	trial, err := peer.NewConfig(&brief, owner)
-	if err != nil {
+	if pr.brief, err = peer.NewConfig(&brief, owner); err != nil {
 		return nil, err
 	}
 	for _, pr.unified = range []bool{true, false} {
@@ -84,7 +83,7 @@ func (p other) Prepare(ctx context.Context, w Workload) (_ Prepared, err error) 
 			return nil, err
 		}
 		if err = pr.room.Layers(dirs, ns); err == nil {
-			err = pr.try(ctx, trial)
+			err = pr.try(ctx)
 		}
 		if err == nil {
 			return pr, nil
@@ -102,14 +101,15 @@ type preparedOther struct {
 	runtime peer.Runtime
 	version string
 	config  *peer.Config
+	brief   *peer.Config // its program ends at once
 	room    *peer.Room
 	unified bool
 	count   atomic.Int64
 }
 
 // try runs a container that ends by itself.
-func (p *preparedOther) try(ctx context.Context, c *peer.Config) error {
-	b, err := p.room.Bundle("try", "/"+p.w.RunID+"/try", c)
+func (p *preparedOther) try(ctx context.Context) error {
+	b, err := p.room.Bundle("try", "/"+p.w.RunID+"/try", p.brief)
 	if err != nil {
 		return err
 	}

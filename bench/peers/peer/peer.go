@@ -58,7 +58,7 @@ func (r Runtime) Version(ctx context.Context) (string, error) {
 // container, and removes what there is when that has ended.
 func (r Runtime) Run(room *Room, b *Bundle, stdin, stdout, stderr *os.File) (p *os.Process, err error) {
 	err = room.Do(func() error {
-		p, err = os.StartProcess(r.Path, []string{r.Path, "--root", room.state(), "run", "--bundle", b.path, b.name}, &os.ProcAttr{
+		p, err = os.StartProcess(r.Path, r.Command(room, b), &os.ProcAttr{
 			Dir: "/", Env: os.Environ(), Files: []*os.File{stdin, stdout, stderr},
 			Sys: &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGTERM},
 		})
@@ -68,6 +68,11 @@ func (r Runtime) Run(room *Room, b *Bundle, stdin, stdout, stderr *os.File) (p *
 		return nil, fmt.Errorf("starting %s: %w", r.Name, err)
 	}
 	return p, nil
+}
+
+// Command is the command line of Run, for a process in the room.
+func (r Runtime) Command(room *Room, b *Bundle) []string {
+	return []string{r.Path, "--root", room.state(), "run", "--bundle", b.path, b.name}
 }
 
 // Delete removes what a runtime that was killed has left of a container.

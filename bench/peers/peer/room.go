@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -159,7 +160,7 @@ func (r *Room) Do(f func() error) (err error) {
 // Close ends the room; what is mounted in it goes with the last process in it.
 func (r *Room) Close() error {
 	close(r.work)
-	return errors.Join(os.RemoveAll(filepath.Join(r.dir, "layers")), os.RemoveAll(filepath.Join(r.dir, "state")))
+	return errors.Join(os.RemoveAll(filepath.Join(r.dir, "layers")), os.RemoveAll(filepath.Join(r.dir, "null")), os.RemoveAll(filepath.Join(r.dir, "state")))
 }
 
 // state is where runtimes keep what they know of their containers.
@@ -198,6 +199,35 @@ func attach(fd int, at string, userns *os.File) error {
 		return os.NewSyscallError("mount_setattr", err)
 	}
 	return os.NewSyscallError("move_mount", unix.MoveMount(fd, "", unix.AT_FDCWD, at, unix.MOVE_MOUNT_F_EMPTY_PATH))
+}
+
+// Null gives the room a null device of its own. Where a container's standard streams are
+// /dev/null, crun 1.8 gives that to the container's user; so it is not the host's.
+func (r *Room) Null() error {
+	const name = "null"
+	if err := os.Mkdir(filepath.Join(r.dir, name), 0o755); errors.Is(err, fs.ErrExist) {
+		return nil // it has one
+	} else if err != nil {
+		return err
+	}
+	at := filepath.Join(r.at, name)
+	device := filepath.Join(at, name)
+	return r.Do(func() error {
+		// A mount of its own: that of the folder may allow no devices (mount(8), nodev).
+		if err := unix.Mount("tmpfs", at, "tmpfs", unix.MS_NOSUID|unix.MS_NOEXEC, "size=64k,mode=755"); err != nil {
+			return &os.PathError{Op: "mount", Path: at, Err: err}
+		}
+		if err := unix.Mknod(device, unix.S_IFCHR|0o666, int(unix.Mkdev(1, 3))); err != nil { // null(4)
+			return &os.PathError{Op: "mknod", Path: device, Err: err}
+		}
+		if err := os.Chmod(device, 0o666); err != nil { // whatever the umask is
+			return err
+		}
+		if err := unix.Mount(device, os.DevNull, "", unix.MS_BIND, ""); err != nil {
+			return &os.PathError{Op: "mount", Path: os.DevNull, Err: err}
+		}
+		return nil
+	})
 }
 
 // Lowerdir is the layers' mounts, as the option of an overlay.
