@@ -61,6 +61,9 @@ func (m *model) alerts() []string {
 	out = append(out, m.failedSamples()...)
 	out = append(out, m.thin()...)
 	for _, n := range m.run.Notes {
+		if n.Experiment != "" {
+			continue // of a trial that was out of reach: its section says so
+		}
 		out = append(out, sentence(n.Text))
 	}
 	return out

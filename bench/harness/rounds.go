@@ -20,9 +20,20 @@ type Trial struct {
 	// Measure starts an instance, measures it and stops it. What it has
 	// measured before an error stays in the sample.
 	Measure func(ctx context.Context) (result.Sample, error)
+	// Times is how many samples are taken in a row in each round; 0 stands for 1.
+	Times int
+	// Enter makes what these samples have in common, and Leave removes it, also after an
+	// Enter that failed; nil for nothing. Neither is part of a sample.
+	Enter, Leave func(ctx context.Context) error
 	// Fault says whose fault an error of Measure is.
 	Fault func(error) result.Fault
 }
+
+// OutOfReach is what Enter gives of a trial that there is no room or no time for on
+// this host. That is no failure: it is noted, and the trial not tried again.
+type OutOfReach struct{ Reason string }
+
+func (e *OutOfReach) Error() string { return e.Reason }
 
 // A Plan is one experiment: its trials, and when it ends.
 type Plan struct {
@@ -76,38 +87,90 @@ func (h *Harness) Rounds(ctx context.Context, p Plan) error {
 		h.Rand.Shuffle(len(trials), func(i, j int) { trials[i], trials[j] = trials[j], trials[i] })
 		kept := trials[:0:0]
 		for i, t := range trials {
-			if err := Pause(ctx, p.Settle); err != nil {
-				return err
-			}
-			h.Progress.Step(p.Experiment, t.Platform, round, warmup)
-			s, err := h.measure(ctx, p, t)
-			if ctx.Err() != nil {
-				// A sample that the end of the run cut short is not one.
-				return context.Cause(ctx)
-			}
-			s.Experiment, s.Platform, s.Series, s.N = p.Experiment, t.Platform, t.Series, t.N
-			s.Round, s.Position, s.Warmup = round, i, warmup
-			key := s.Key()
-			if err := h.Journal.Append(result.Record{Sample: &s}); err != nil {
-				return err
-			}
+			again, err := h.visit(ctx, p, t, result.Sample{Round: round, Position: i, Warmup: warmup}, inARow)
 			if err != nil {
-				h.failures[t.Platform] = append(h.failures[t.Platform], err)
-				h.Progress.Say("%s: %s: %v", p.Experiment, t.Platform, err)
-				inARow[key]++
-			} else {
-				inARow[key] = 0
-			}
-			if inARow[key] < maxFailures {
-				kept = append(kept, t)
-			} else if err := h.Note("%s: %s failed %d times in a row and is no longer tried", p.Experiment, t.Platform, maxFailures); err != nil {
 				return err
+			}
+			if again {
+				kept = append(kept, t)
 			}
 		}
 		trials = kept
 		longest = max(longest, time.Since(roundBegin))
 	}
 	return nil
+}
+
+// visit takes a trial's samples in one round, whose place is at, and tells whether it
+// is to be tried again.
+func (h *Harness) visit(ctx context.Context, p Plan, t Trial, at result.Sample, inARow map[result.Key]int) (again bool, err error) {
+	at.Experiment, at.Platform, at.Series, at.N = p.Experiment, t.Platform, t.Series, t.N
+	record := func(s result.Sample, err error) error {
+		s.Experiment, s.Platform, s.Series, s.N, s.Round, s.Position, s.Warmup = at.Experiment, at.Platform, at.Series, at.N, at.Round, at.Position, at.Warmup
+		if failed := h.Journal.Append(result.Record{Sample: &s}); failed != nil {
+			return failed
+		}
+		if err == nil {
+			inARow[at.Key()] = 0
+			return nil
+		}
+		h.failures[t.Platform] = append(h.failures[t.Platform], err)
+		h.Progress.Say("%s: %s: %v", p.Experiment, t.Platform, err)
+		inARow[at.Key()]++
+		return nil
+	}
+	if t.Leave != nil {
+		defer func() {
+			if failed := t.Leave(context.WithoutCancel(ctx)); failed != nil {
+				err = errors.Join(err, fmt.Errorf("%s: %s: %w", p.Experiment, t.Platform, failed))
+			}
+		}()
+	}
+	if t.Enter != nil {
+		h.Progress.Step(p.Experiment, t.Platform, at.Round, at.Warmup)
+		began := Now() - h.Start
+		err := t.Enter(ctx)
+		var far *OutOfReach
+		switch {
+		case ctx.Err() != nil:
+			return false, context.Cause(ctx)
+		case errors.As(err, &far):
+			return false, h.note(result.Note{Text: fmt.Sprintf("%s: %s: %s", p.Experiment, t.Platform, far.Reason), Experiment: p.Experiment, Platform: t.Platform, Series: t.Series, N: t.N})
+		case err != nil:
+			s := result.Sample{AtNs: began}
+			fail(&s, t, err)
+			if err := record(s, err); err != nil {
+				return false, err
+			}
+			return inARow[at.Key()] < maxFailures, h.giveUp(p, t, inARow[at.Key()])
+		}
+	}
+	for range max(1, t.Times) {
+		if err := Pause(ctx, p.Settle); err != nil {
+			return false, err
+		}
+		h.Progress.Step(p.Experiment, t.Platform, at.Round, at.Warmup)
+		s, err := h.measure(ctx, p, t)
+		if ctx.Err() != nil {
+			// A sample that the end of the run cut short is not one.
+			return false, context.Cause(ctx)
+		}
+		if err := record(s, err); err != nil {
+			return false, err
+		}
+		if inARow[at.Key()] >= maxFailures {
+			break
+		}
+	}
+	return inARow[at.Key()] < maxFailures, h.giveUp(p, t, inARow[at.Key()])
+}
+
+// giveUp notes that a trial is no longer tried.
+func (h *Harness) giveUp(p Plan, t Trial, inARow int) error {
+	if inARow < maxFailures {
+		return nil
+	}
+	return h.Note("%s: %s failed %d times in a row and is no longer tried", p.Experiment, t.Platform, maxFailures)
 }
 
 func (h *Harness) measure(ctx context.Context, p Plan, t Trial) (result.Sample, error) {
@@ -132,19 +195,28 @@ func (h *Harness) measure(ctx context.Context, p Plan, t Trial) (result.Sample, 
 		}
 	}
 	if err != nil {
-		s.Error, s.Fault = err.Error(), result.HarnessFault
-		if t.Fault != nil {
-			s.Fault = t.Fault(err)
-		}
+		fail(&s, t, err)
 	}
 	return s, err
 }
 
+// fail writes an error into a sample.
+func fail(s *result.Sample, t Trial, err error) {
+	s.Error, s.Fault = err.Error(), result.HarnessFault
+	if t.Fault != nil {
+		s.Fault = t.Fault(err)
+	}
+}
+
 // Note writes a warning to the journal and shows it.
 func (h *Harness) Note(format string, args ...any) error {
-	text := fmt.Sprintf(format, args...)
-	h.Progress.Say("%s", text)
-	return h.Journal.Append(result.Record{Note: &result.Note{AtNs: Now() - h.Start, Text: text}})
+	return h.note(result.Note{Text: fmt.Sprintf(format, args...)})
+}
+
+func (h *Harness) note(n result.Note) error {
+	h.Progress.Say("%s", n.Text)
+	n.AtNs = Now() - h.Start
+	return h.Journal.Append(result.Record{Note: &n})
 }
 
 // pause waits, but not when ctx has ended.

@@ -155,6 +155,9 @@ type Sample struct {
 
 	// Values are what was measured: "first_instruction_ns", "pss_bytes".
 	Values map[string]float64 `json:"values,omitempty"`
+	// Each are values of one name of several instances that were started together, in the
+	// order in which their starts began.
+	Each map[string][]float64 `json:"each,omitempty"`
 	// Phases are the timeline of the instance, in time order, nanoseconds
 	// since its own start.
 	Phases []Phase `json:"phases,omitempty"`
@@ -190,6 +193,12 @@ const (
 type Note struct {
 	AtNs int64  `json:"at_ns"`
 	Text string `json:"text"`
+	// Of a trial that was out of reach on this host, the Text says why, and these are
+	// its [Key].
+	Experiment string `json:"experiment,omitempty"`
+	Platform   string `json:"platform,omitempty"`
+	Series     string `json:"series,omitempty"`
+	N          int    `json:"n,omitempty"`
 }
 
 // End closes the journal. A journal without it was cut off.
