@@ -4,10 +4,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -17,10 +19,18 @@ type Journal struct {
 	mu   sync.Mutex
 	f    *os.File
 	good int64 // length of the complete lines
+	// synced is when all lines before were on the disk.
+	synced time.Time
 }
+
+// syncEvery is how long a line may be with the kernel alone: see the package's doc.
+const syncEvery = time.Second
 
 // ErrOccupied is why [Create] refuses a folder that holds a run.
 var ErrOccupied = errors.New("it holds the results of another run")
+
+// ErrBusy is why [Open] refuses a journal that another bench writes.
+var ErrBusy = errors.New("another bench is writing to it")
 
 // Create starts the journal of a new run in dir, which it makes if it is not
 // there, and writes the header. It refuses a folder that holds a journal:
@@ -37,11 +47,9 @@ func Create(dir string, h Header) (*Journal, error) {
 	if err != nil {
 		return nil, fmt.Errorf("result folder %s cannot be written: %w", dir, err)
 	}
-	// Held as long as the run lives, so that another program can tell a run
-	// that goes on from one that was cut off (flock(2)).
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	if err := lock(f); err != nil {
 		f.Close()
-		return nil, fmt.Errorf("locking %s: %w", path, err)
+		return nil, err
 	}
 	j := &Journal{f: f}
 	h.Schema = Schema
@@ -50,12 +58,73 @@ func Create(dir string, h Header) (*Journal, error) {
 		os.Remove(path) // not even a header: there is no run to keep
 		return nil, err
 	}
+	// The folder has a new name in it, which is not on the disk with the file itself.
+	if d, err := os.Open(dir); err == nil {
+		d.Sync() // some file systems cannot, and the file is there all the same
+		d.Close()
+	}
 	return j, nil
+}
+
+// lock is held as long as the run lives, so that another program can tell a run that
+// goes on from one that was cut off (flock(2)).
+func lock(f *os.File) error {
+	for {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, unix.EWOULDBLOCK):
+			return fmt.Errorf("%s: %w: wait for its end, or end it", f.Name(), ErrBusy)
+		case !errors.Is(err, unix.EINTR):
+			return fmt.Errorf("locking %s: %w", f.Name(), err)
+		}
+	}
+}
+
+// Open goes on with the journal of a run that was stopped, and gives what it holds. A
+// last line that is not whole is cut off: cut counts its bytes.
+func Open(dir string) (j *Journal, run *Run, cut int64, err error) {
+	path := filepath.Join(dir, FileName)
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, 0, fmt.Errorf("%s holds no %s: it is not the result folder of a run", dir, FileName)
+	}
+	if err != nil {
+		return nil, nil, 0, fmt.Errorf("opening the journal to go on with it: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			f.Close()
+		}
+	}()
+	if err := lock(f); err != nil {
+		return nil, nil, 0, err
+	}
+	run, whole, err := read(f)
+	if err != nil {
+		return nil, nil, 0, fmt.Errorf("%s: %w", path, err)
+	}
+	st, err := f.Stat()
+	if err != nil {
+		return nil, nil, 0, err
+	}
+	if cut = st.Size() - whole; cut > 0 {
+		if err := f.Truncate(whole); err != nil {
+			return nil, nil, 0, fmt.Errorf("cutting off a line that is not whole: %w", err)
+		}
+	}
+	if _, err := f.Seek(whole, io.SeekStart); err != nil {
+		return nil, nil, 0, err
+	}
+	run.Truncated = false
+	return &Journal{f: f, good: whole, synced: time.Now()}, run, cut, nil
 }
 
 // Append writes one record. Each line goes to the kernel in one write(2), so
 // that a bench that is killed leaves whole lines; when the disk is full, what
-// was written of the line is taken back.
+// was written of the line is taken back. Once in [syncEvery] the call waits until all is
+// on the disk.
 func (j *Journal) Append(r Record) error {
 	line, err := json.Marshal(r)
 	if err != nil {
@@ -74,6 +143,13 @@ func (j *Journal) Append(r Record) error {
 		return fmt.Errorf("writing the journal, which is whole up to byte %d: %w", j.good, err)
 	}
 	j.good += int64(n)
+	if r.Run == nil && r.Resume == nil && r.End == nil && time.Since(j.synced) < syncEvery {
+		return nil
+	}
+	if err := j.f.Sync(); err != nil {
+		return fmt.Errorf("putting the journal on the disk: %w", err)
+	}
+	j.synced = time.Now()
 	return nil
 }
 

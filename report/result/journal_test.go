@@ -1,9 +1,11 @@
 package result
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -51,7 +53,7 @@ func exampleRun() *Run {
 		Header: Header{
 			Schema: Schema, ID: "bench-abcdefgh", Time: time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC),
 			Command: []string{"bench", "all"}, Version: "devel", Profile: "quick", Seed: 1<<64 - 1,
-			Platforms: []string{"process", "container"}, Experiments: []string{"startup"},
+			Platforms: []string{"process", "container"}, Experiments: []string{"startup"}, Rounds: 9, Images: []string{"nginx"}, Kernel: "/boot/k",
 			Image: Image{Name: "workload", Digest: "sha256:00", Layers: []string{"sha256:01", "sha256:02"}, Bytes: 5},
 			Host: Host{
 				Hostname: "lab", OS: "Debian", Kernel: identity.Kernel{Sysname: "Linux", Release: "6.12"}, CPUs: 2,
@@ -71,10 +73,16 @@ func exampleRun() *Run {
 			{Experiment: "startup", Platform: "process", Warmup: true, AtNs: 10, Values: map[string]float64{"first_instruction_ns": 2e6}},
 			{Experiment: "startup", Platform: "process", Round: 1, Position: 1, AtNs: 20, Values: map[string]float64{"first_instruction_ns": 1234567.25},
 				Phases: []Phase{{Name: "fork", Ns: 1}, {Name: "exec", Ns: 2, ErrorNs: 3}}, Identity: &identity.Identity{BootID: "b", Namespaces: map[string]uint64{"pid": 7}}},
-			{Experiment: "startup", Platform: "process", Round: 2, AtNs: 30, Error: "exit status 1:\n\"µ\" \x01", Fault: InstanceFault},
+			{Experiment: "startup", Platform: "process", Round: 2, AtNs: 30, Disturbed: "steal 20%", Error: "exit status 1:\n\"µ\" \x01", Fault: InstanceFault},
 		},
-		Notes: []Note{{AtNs: 40, Text: "load is high"}},
-		End:   &End{AtNs: 50, Reason: "complete"},
+		Blocks: []Block{{Experiment: "startup", Round: 1, AtNs: 15, Ns: 9, Pressure: map[string]float64{"cpu some": 0.25}, Steal: 0.125, MHz: []float64{800, 3600.5}, Load: 1.5}},
+		Endings: []Ending{
+			{Experiment: "startup", Platform: "process", AtNs: 35, Value: "first_instruction_ns", Samples: 6, HalfWidth: new(0.0), Aim: 0.015, Reason: PrecisionReached},
+			{Experiment: "cold", Platform: "process", Series: "s", N: 8, AtNs: 36, Reason: BudgetSpent},
+		},
+		Notes:   []Note{{AtNs: 40, Text: "load is high"}},
+		Resumes: []Resume{{AtNs: 45, Time: time.Date(2026, 1, 2, 4, 4, 5, 0, time.UTC), ID: "bench-bcdefghi", Cut: 17, Changed: []Change{{"boot_id", "a", "b"}}}},
+		End:     &End{AtNs: 50, Reason: "complete"},
 	}
 }
 
@@ -90,8 +98,17 @@ func records(r *Run) []Record {
 	for i := range r.Samples {
 		list = append(list, Record{Sample: &r.Samples[i]})
 	}
+	for i := range r.Blocks {
+		list = append(list, Record{Block: &r.Blocks[i]})
+	}
+	for i := range r.Endings {
+		list = append(list, Record{Ending: &r.Endings[i]})
+	}
 	for i := range r.Notes {
 		list = append(list, Record{Note: &r.Notes[i]})
+	}
+	for i := range r.Resumes {
+		list = append(list, Record{Resume: &r.Resumes[i]})
 	}
 	if r.End != nil {
 		list = append(list, Record{End: r.End})
@@ -344,5 +361,155 @@ func TestCutAtAnyByte(t *testing.T) {
 		if d := cmp.Diff(want, got); d != "" {
 			t.Fatalf("cut at %d of %d (-want +got):\n%s", cut, len(journal), d)
 		}
+	}
+}
+
+// TestOpen: a journal that was cut at any byte is gone on with, and is then as if it had
+// never been cut, but for what was lost.
+func TestOpen(t *testing.T) {
+	dir := t.TempDir()
+	whole := exampleRun()
+	write(t, dir, whole)
+	journal, err := os.ReadFile(filepath.Join(dir, FileName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	header := strings.Index(string(journal), "\n") + 1
+	path := filepath.Join(t.TempDir(), FileName)
+	check := func(name string, left []byte, lines int, cut int) {
+		t.Helper()
+		if err := os.WriteFile(path, left, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		j, run, n, err := Open(filepath.Dir(path))
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		want := &Run{Header: whole.Header}
+		for _, rec := range records(whole)[:lines] {
+			if err := want.add(rec); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if d := cmp.Diff(want, run); d != "" || n != int64(cut) {
+			t.Fatalf("%s: %d bytes cut off, want %d (-want +got):\n%s", name, n, cut, d)
+		}
+		next := Record{Resume: &Resume{ID: "bench-again"}}
+		if err := errors.Join(j.Append(next), want.add(next), j.Close()); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if run, err = Read(filepath.Dir(path)); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if d := cmp.Diff(want, run); d != "" {
+			t.Fatalf("%s: gone on with (-want +got):\n%s", name, d)
+		}
+	}
+	step := 0 // each is a call of fsync: of those before the last line, a few
+	for at := header; at <= len(journal); at += step {
+		if step = 41; at > len(journal)-100 {
+			step = 1
+		}
+		left := journal[:at]
+		rest := at - 1 - strings.LastIndex(string(left), "\n")
+		check(fmt.Sprintf("cut at %d", at), left, strings.Count(string(left), "\n")-1, rest)
+	}
+	// The file has grown, and its end never came to the disk: also in the middle.
+	check("zeros", append(journal[:header:header], 0, 0, 0), 0, 3)
+	lost := append(append(journal[:header:header], 0, 0, 0, '\n'), journal[header:]...)
+	check("zeros, and lines", lost, 0, len(lost)-header)
+
+	for name, left := range map[string]string{"cut in its header": string(journal[:header-1]), "empty": "", "zeros": "\x00\x00"} {
+		if err := os.WriteFile(path, []byte(left), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, _, err := Open(filepath.Dir(path)); err == nil || !strings.Contains(err.Error(), "cut off before it began") {
+			t.Errorf("%s: error %v", name, err)
+		}
+		if after, err := os.ReadFile(path); err != nil || string(after) != left {
+			t.Errorf("%s: it was changed to %q (%v)", name, after, err)
+		}
+	}
+	// What is not a journal's is left as it is, and not cut off.
+	if err := os.WriteFile(path, append(journal[:header:header], "my notes\n"...), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, _, err := Open(filepath.Dir(path)); err == nil || !strings.Contains(err.Error(), "line 2") {
+		t.Errorf("somebody's notes: error %v", err)
+	}
+	if _, _, _, err := Open(t.TempDir()); err == nil || !strings.Contains(err.Error(), "not the result folder of a run") {
+		t.Errorf("an empty folder: error %v", err)
+	}
+}
+
+// TestTwoWriters: of two processes only one writes a journal. The second one is this
+// test again.
+func TestTwoWriters(t *testing.T) {
+	if dir := os.Getenv("RESULT_TEST_WRITE"); dir != "" {
+		_, _, _, err := Open(dir)
+		if !errors.Is(err, ErrBusy) {
+			t.Fatalf("opening a journal that is being written: error %v", err)
+		}
+		_, err = Create(dir, Header{})
+		if !errors.Is(err, ErrOccupied) {
+			t.Fatalf("making it anew: error %v", err)
+		}
+		if _, err := Read(dir); err != nil {
+			t.Fatalf("reading it: %v", err)
+		}
+		return
+	}
+	second := func(dir string) ([]byte, error) {
+		cmd := exec.Command(os.Args[0], "-test.run", "^TestTwoWriters$")
+		cmd.Env = append(os.Environ(), "RESULT_TEST_WRITE="+dir)
+		return cmd.CombinedOutput()
+	}
+	dir := t.TempDir()
+	first, err := Create(dir, Header{ID: "first"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text, err := second(dir); err != nil {
+		t.Errorf("beside one that was made: %v\n%s", err, text)
+	}
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again, _, _, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	if text, err := second(dir); err != nil {
+		t.Errorf("beside one that was opened: %v\n%s", err, text)
+	}
+	if err := again.Append(Record{Note: &Note{Text: "alone"}}); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestSchema1: journals of the first schema are read for ever. The file was written by
+// the bench that had it, and is not to be made anew.
+func TestSchema1(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("testdata", "schema1.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	run, _, err := read(bytes.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, last := run.Header, run.Samples[len(run.Samples)-1]
+	if h.Seed != 1<<64-1 || h.Host.Kernel.Release != "6.12" || h.Image.Bytes != 5 || h.Rounds != 9 || h.Kernel != "/boot/k" ||
+		run.Images[0].Layers[0].DiskBytes != 4096 || run.Platforms[1].Status != Unavailable || run.Platforms[0].Parts[0].Bytes != 7 ||
+		run.Samples[1].Values["first_instruction_ns"] != 1234567.25 || run.Samples[1].Phases[1].ErrorNs != 3 || !run.Samples[0].Warmup ||
+		last.Fault != InstanceFault || last.Disturbed == "" || run.Blocks[0].Pressure["cpu some"] != 0.25 ||
+		*run.Endings[0].HalfWidth != 0 || run.Endings[1].Key() != (Key{"cold", "process", "s", 8}) || run.Notes[0].Text != "load is high" ||
+		run.Resumes[0].Changed[0] != (Change{"boot_id", "a", "b"}) || run.End.Reason != "complete" || run.Ran() != 50 {
+		t.Errorf("it was read as %+v", run)
+	}
+	newer := strings.Replace(string(text), `"schema":1`, fmt.Sprintf(`"schema":%d`, Schema+1), 1)
+	if _, _, err := read(strings.NewReader(newer)); err == nil || !strings.Contains(err.Error(), "use a newer bench") {
+		t.Errorf("of a later schema: error %v", err)
 	}
 }

@@ -19,8 +19,11 @@ type Run struct {
 	Images    []StoredImage
 	Platforms []Platform // the last state of each, in the order of the header
 	Samples   []Sample   // in the order taken
+	Blocks    []Block
+	Endings   []Ending
 	Notes     []Note
-	End       *End // nil when the run was cut off
+	Resumes   []Resume
+	End       *End // nil when the run was cut off, or goes on
 	// Truncated says that the last line is not whole: the run was cut off
 	// while writing it. The line is left out.
 	Truncated bool
@@ -40,43 +43,46 @@ func Read(dir string) (*Run, error) {
 		return nil, fmt.Errorf("reading the journal: %w", err)
 	}
 	defer f.Close()
-	run, err := read(f)
+	run, _, err := read(f)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return run, nil
 }
 
-func read(r io.Reader) (*Run, error) {
-	run := &Run{}
+// read also gives the length of the lines that are whole.
+func read(r io.Reader) (run *Run, whole int64, err error) {
+	run = &Run{}
 	br := bufio.NewReaderSize(r, 64<<10)
 	for n := 1; ; n++ {
 		line, err := readLine(br)
-		if err == io.EOF {
-			// Append writes a line and its newline at once, so a rest without
-			// one was cut off.
+		// Append writes a line and its newline at once, so a rest without one was cut
+		// off. JSON has no NUL: where one stands, the file had grown when the host lost
+		// its power, and what was to be written there never reached the disk.
+		if err == io.EOF || err == nil && bytes.IndexByte(line, 0) >= 0 {
 			run.Truncated = len(line) > 0
 			if n == 1 {
-				return nil, errors.New("no header: the run was cut off before it began")
+				return nil, 0, errors.New("no header: the run was cut off before it began")
 			}
 			break
 		}
 		if err != nil {
-			return nil, fmt.Errorf("line %d: %w", n, err)
+			return nil, 0, fmt.Errorf("line %d: %w", n, err)
 		}
 		var rec Record
 		if err := json.Unmarshal(line, &rec); err != nil {
-			return nil, fmt.Errorf("line %d: %w", n, err)
+			return nil, 0, fmt.Errorf("line %d: %w", n, err)
 		}
 		if (n == 1) != (rec.Run != nil) {
-			return nil, fmt.Errorf("line %d: the header must be the first line and there only", n)
+			return nil, 0, fmt.Errorf("line %d: the header must be the first line and there only", n)
 		}
 		if err := run.add(rec); err != nil {
-			return nil, fmt.Errorf("line %d: %w", n, err)
+			return nil, 0, fmt.Errorf("line %d: %w", n, err)
 		}
+		whole += int64(len(line)) + 1
 	}
 	run.sortPlatforms()
-	return run, nil
+	return run, whole, nil
 }
 
 // readLine returns a line without its newline, or what is left and io.EOF.
@@ -118,8 +124,15 @@ func (r *Run) add(rec Record) error {
 		}
 	case rec.Sample != nil:
 		r.Samples = append(r.Samples, *rec.Sample)
+	case rec.Block != nil:
+		r.Blocks = append(r.Blocks, *rec.Block)
+	case rec.Ending != nil:
+		r.Endings = append(r.Endings, *rec.Ending)
 	case rec.Note != nil:
 		r.Notes = append(r.Notes, *rec.Note)
+	case rec.Resume != nil:
+		r.Resumes = append(r.Resumes, *rec.Resume)
+		r.End = nil // that was the end of what was before
 	case rec.End != nil:
 		r.End = rec.End
 	}
@@ -137,6 +150,35 @@ func (r *Record) kinds() int {
 		}
 	}
 	return n
+}
+
+// Ran is how long the run has run, as far as its journal shows: nanoseconds.
+func (r *Run) Ran() int64 {
+	var last int64
+	at := func(ns int64) { last = max(last, ns) }
+	for i := range r.Samples {
+		s := &r.Samples[i]
+		at(s.AtNs)
+		if len(s.Phases) > 0 {
+			at(s.AtNs + s.Phases[len(s.Phases)-1].Ns)
+		}
+	}
+	for _, b := range r.Blocks {
+		at(b.AtNs + b.Ns)
+	}
+	for _, e := range r.Endings {
+		at(e.AtNs)
+	}
+	for _, n := range r.Notes {
+		at(n.AtNs)
+	}
+	for _, m := range r.Resumes {
+		at(m.AtNs)
+	}
+	if r.End != nil {
+		at(r.End.AtNs)
+	}
+	return last
 }
 
 // sortPlatforms puts the platforms in the order in which they were asked for.

@@ -33,7 +33,7 @@ func TestReadErrors(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			run, err := read(strings.NewReader(tt.journal))
+			run, _, err := read(strings.NewReader(tt.journal))
 			if err == nil {
 				t.Fatalf("read %+v", run)
 			}
@@ -61,7 +61,7 @@ func TestReadFolder(t *testing.T) {
 }
 
 func TestReadPlatforms(t *testing.T) {
-	run, err := read(strings.NewReader(header +
+	run, _, err := read(strings.NewReader(header +
 		`{"platform":{"name":"a","status":"ready"}}` + "\n" +
 		`{"platform":{"name":"stranger","status":"ready"}}` + "\n" +
 		`{"platform":{"name":"b","status":"ready"}}` + "\n" +
@@ -78,7 +78,7 @@ func TestReadPlatforms(t *testing.T) {
 
 // TestReadLater: a later bench with the same schema may add fields and kinds.
 func TestReadLater(t *testing.T) {
-	run, err := read(strings.NewReader(header + `{"weather":{"rain":true}}` + "\n" + `{"note":{"text":"n","mood":1}}` + "\n"))
+	run, _, err := read(strings.NewReader(header + `{"weather":{"rain":true}}` + "\n" + `{"note":{"text":"n","mood":1}}` + "\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,7 +137,7 @@ func FuzzRead(f *testing.F) {
 	f.Add([]byte(header + `{"platform":null,"end":{}}` + "\n\x00\x00"))
 	f.Add([]byte("\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		run, err := read(bytes.NewReader(data))
+		run, _, err := read(bytes.NewReader(data))
 		if err != nil {
 			if !namesLine.MatchString(err.Error()) {
 				t.Errorf("error %q names no line", err)
@@ -151,7 +151,7 @@ func FuzzRead(f *testing.F) {
 				t.Fatalf("what was read cannot be written: %v", err)
 			}
 		}
-		second, err := read(&again)
+		second, _, err := read(&again)
 		if err != nil {
 			t.Fatalf("what was written cannot be read: %v\n%s", err, again.Bytes())
 		}

@@ -5,11 +5,21 @@
 // line, each the moment that it is known. The first line is the [Header]: what
 // was asked for and the whole environment. After it come a [Platform] for each
 // platform when its state becomes known or changes, a [Sample] for each single
-// measurement, raw, and at last an [End]. Nothing is ever rewritten: a run that
-// dies at any byte leaves a file whose complete lines are all good.
+// measurement, raw, a [Block] for each round of samples, an [Ending] for each series of
+// them, and at last an [End]. Nothing is ever rewritten: a run that dies at any byte
+// leaves a file whose complete lines are all good, and that [Open] goes on with: a
+// [Resume] then stands between what was there and what is new.
+//
+// A line is with the kernel when its record's work is done, so a bench that is killed
+// loses none. It is on the disk (fsync(2)) within a second of work, and the header and
+// the end at once: a host that loses its power loses the samples of its last second, and
+// the one under way. A call for each line would take as long as a container takes to
+// start, now and then: 0.6 ms in the median and 34 in the worst of 100, on an SSD with
+// ext4.
 //
 // Times in the journal are nanoseconds of the host's CLOCK_MONOTONIC
-// (clock_gettime(2)) since the run started, unless a field says otherwise.
+// (clock_gettime(2)) since the run started, without the time that it was stopped, unless
+// a field says otherwise.
 // Measured values carry their unit at the end of their name: "_ns" are
 // nanoseconds, "_bytes" bytes.
 package result
@@ -33,7 +43,10 @@ type Record struct {
 	Image    *StoredImage `json:"image,omitempty"`
 	Platform *Platform    `json:"platform,omitempty"`
 	Sample   *Sample      `json:"sample,omitempty"`
+	Block    *Block       `json:"block,omitempty"`
+	Ending   *Ending      `json:"ending,omitempty"`
 	Note     *Note        `json:"note,omitempty"`
+	Resume   *Resume      `json:"resume,omitempty"`
 	End      *End         `json:"end,omitempty"`
 }
 
@@ -48,8 +61,13 @@ type Header struct {
 	Seed        uint64    `json:"seed"`
 	Platforms   []string  `json:"platforms"`   // asked for, in this order
 	Experiments []string  `json:"experiments"` // asked for, in this order
-	Image       Image     `json:"image"`
-	Host        Host      `json:"host"`
+	// Rounds, Images and Kernel are what was asked for with these flags, so that a run
+	// that is resumed does the same.
+	Rounds int      `json:"rounds,omitempty"`
+	Images []string `json:"images,omitempty"`
+	Kernel string   `json:"kernel,omitempty"`
+	Image  Image    `json:"image"`
+	Host   Host     `json:"host"`
 }
 
 // Image is the OCI image that every platform started.
@@ -83,8 +101,9 @@ type StoredLayer struct {
 // Host is the machine that measured.
 type Host struct {
 	Hostname       string            `json:"hostname"`
-	OS             string            `json:"os"`     // PRETTY_NAME of os-release
-	Kernel         identity.Kernel   `json:"kernel"` // of the host
+	Machine        string            `json:"machine,omitempty"` // a hash of its machine-id(5), which itself is confidential
+	OS             string            `json:"os"`                // PRETTY_NAME of os-release
+	Kernel         identity.Kernel   `json:"kernel"`            // of the host
 	BootID         string            `json:"boot_id"`
 	Cmdline        string            `json:"cmdline"`
 	CPU            string            `json:"cpu"` // model name
@@ -152,6 +171,9 @@ type Sample struct {
 	Position int    `json:"position"`         // place in the round's random order, from 0
 	Warmup   bool   `json:"warmup,omitempty"` // journalled, never counted
 	AtNs     int64  `json:"at_ns"`            // when the sample began, since the run started
+	// Disturbed says what others than bench did just before or during the sample, if it
+	// was enough to change its values. It is counted like any other.
+	Disturbed string `json:"disturbed,omitempty"`
 
 	// Values are what was measured: "first_instruction_ns", "pss_bytes".
 	Values map[string]float64 `json:"values,omitempty"`
@@ -188,6 +210,77 @@ const (
 	InstanceFault Fault = "instance" // the guest or the container failed
 	HarnessFault  Fault = "harness"  // the measurement itself failed
 )
+
+// Block is a round, once it has ended: what the host was like. What was measured is part
+// of it: it makes pressure and load itself.
+type Block struct {
+	Experiment string `json:"experiment"`
+	Round      int    `json:"round"`
+	Warmup     bool   `json:"warmup,omitempty"`
+	AtNs       int64  `json:"at_ns"` // when it began; of a round that was cut, when it went on
+	Ns         int64  `json:"ns"`    // how long it took
+	// Pressure is the share of this time in which some task waited ("cpu some",
+	// "memory some", "io some"), or all of them ("memory full", "io full"): of PSI's totals
+	// (Documentation/accounting/psi.rst). It is absent where the kernel has none.
+	Pressure map[string]float64 `json:"pressure,omitempty"`
+	// Steal is the share of the time of all CPUs that a hypervisor under the host took away
+	// from work that was to be done (proc_stat(5)).
+	Steal float64 `json:"steal"`
+	// MHz are the slowest and the fastest CPU's clock when it ended, absent if not known.
+	MHz  []float64 `json:"mhz,omitempty"`
+	Load float64   `json:"load"` // average of the last minute (proc_loadavg(5))
+}
+
+// Ending says why no more samples of a series are taken.
+type Ending struct {
+	Experiment string `json:"experiment"`
+	Platform   string `json:"platform"`
+	Series     string `json:"series,omitempty"`
+	N          int    `json:"n,omitempty"`
+	AtNs       int64  `json:"at_ns"`
+	// Value is the one whose median was to be known well enough, "" if none was named.
+	Value   string `json:"value,omitempty"`
+	Samples int    `json:"samples"` // that are counted, with this value
+	// HalfWidth is half the 95% interval of the median, as a share of the median, and Aim
+	// the one that was aimed at: 0 if none was. HalfWidth is nil with too few samples.
+	HalfWidth *float64 `json:"half_width,omitempty"`
+	Aim       float64  `json:"aim,omitempty"`
+	Reason    Reason   `json:"reason"`
+}
+
+// Key is that of the samples.
+func (e *Ending) Key() Key { return Key{e.Experiment, e.Platform, e.Series, e.N} }
+
+// Reason is why a series ended.
+type Reason string
+
+// Why a series ends.
+const (
+	PrecisionReached Reason = "precision"    // its interval is as narrow as was aimed at
+	BudgetSpent      Reason = "budget"       // the time of its experiment was used up
+	RoundsDone       Reason = "rounds"       // as many rounds as there were to be
+	GaveUp           Reason = "failures"     // it failed several times in a row
+	NotPossible      Reason = "out of reach" // there is no room or no time for it on this host
+)
+
+// Resume says that a run that had been stopped went on from here.
+type Resume struct {
+	AtNs int64     `json:"at_ns"` // how long it had run
+	Time time.Time `json:"time"`
+	ID   string    `json:"id"` // the run's ID from here on, in the name of all that it makes
+	// Cut counts the bytes of a line that was not whole, which was cut off.
+	Cut int64 `json:"cut,omitempty"`
+	// Changed is what of the host is not as it was, by the names of [Host]'s fields, the
+	// load always.
+	Changed []Change `json:"changed,omitempty"`
+}
+
+// Change is one thing that is not as it was.
+type Change struct {
+	What string `json:"what"`
+	Was  string `json:"was"`
+	Is   string `json:"is"`
+}
 
 // Note is a warning that belongs to the whole run, for its reader.
 type Note struct {
