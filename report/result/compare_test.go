@@ -99,8 +99,8 @@ func TestCompareCovers(t *testing.T) {
 	}
 }
 
-// TestResampledMedian holds the count against sorting.
-func TestResampledMedian(t *testing.T) {
+// TestResampled holds the count against sorting.
+func TestResampled(t *testing.T) {
 	for n := 1; n <= 12; n++ {
 		sorted := upTo(n)
 		for seed := range uint64(50) {
@@ -110,11 +110,44 @@ func TestResampledMedian(t *testing.T) {
 				drawn[i] = sorted[draw.IntN(n)]
 			}
 			slices.Sort(drawn)
-			got := resampledMedian(rand.New(rand.NewPCG(seed, 0)), sorted, make([]int, 20))
+			got := resampled(rand.New(rand.NewPCG(seed, 0)), sorted, make([]int, 20), 0.5)
 			if want := median(drawn); got != want {
 				t.Fatalf("n=%d seed=%d: %v, want the median of %v", n, seed, got, drawn)
 			}
 		}
+	}
+}
+
+// TestComparePercentileCovers: the bootstrap of a percentile, and beyond 10,000
+// values the formula.
+func TestComparePercentileCovers(t *testing.T) {
+	const truth = 1.25
+	for _, tt := range []struct {
+		n, draws int
+		share    float64
+	}{{100, 150, 0.95}, {drawnMost + 1, 100, 0.5}, {drawnMost + 1, 100, 0.99}} {
+		rng := rand.New(rand.NewPCG(3, uint64(tt.n)))
+		covered := 0
+		for i := range tt.draws {
+			r := ComparePercentile(times(truth, skewed(rng, tt.n)), skewed(rng, tt.n), tt.share, uint64(i))
+			if r.Low <= truth && truth <= r.High {
+				covered++
+			}
+			if said := len(r.Warnings) == 1 && r.Warnings[0].Code == Approximation; said != (tt.n > drawnMost) {
+				t.Fatalf("n=%d: warnings %v", tt.n, r.Warnings)
+			}
+		}
+		share := float64(covered) / float64(tt.draws)
+		t.Logf("percentile %v of %d: %.1f%%", 100*tt.share, tt.n, 100*share)
+		if share < 0.88 {
+			t.Errorf("percentile %v of %d: the 95%% interval held the true ratio in %.1f%%", 100*tt.share, tt.n, 100*share)
+		}
+	}
+	if r := ComparePercentile(upTo(71), upTo(72), 0.95, 1); len(r.Warnings) != 1 || r.Warnings[0].Code != FewSamples || !math.IsNaN(r.Low) {
+		t.Errorf("71 values have %+v", r)
+	}
+	if r := Compare(upTo(drawnMost+1), slices.Repeat([]float64{2}, 6), 1); r.Low > r.Ratio || r.High < r.Ratio {
+		t.Errorf("unequal sizes: %+v", r)
 	}
 }
 

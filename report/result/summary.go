@@ -30,8 +30,19 @@
 // that comes from resampling (see [Compare]). Two intervals of two medians say
 // less: they can overlap while the ratio is clearly not 1.
 //
-// What is thin is said. A result with too few values carries a warning and no
-// interval; it is neither an error nor silently a number.
+// Whether two platforms differ at all is asked of a test of ranks, which assumes
+// nothing about the shape either ([MannWhitney]). A report asks it many times,
+// and of a hundred such questions about equal things five would be answered yes:
+// so the p-values are corrected for their number ([Holm]). How clearly they
+// differ is [CliffsDelta], by how much the ratio. Where no difference is found,
+// [Detectable] says how large one would have had to be: less than that is not
+// claimed to be absent.
+//
+// What is thin is said. A result with too few values carries a [Warning] and no
+// interval; it is neither an error nor silently a number. Nor is what is odd
+// passed over: values far from the others, values in more than one group, values
+// that drift ([Examine]), and whether it mattered what ran before
+// ([Run.Preceded]).
 package result
 
 import (

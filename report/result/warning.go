@@ -20,7 +20,7 @@ const (
 	NoInterval    Code = "no-interval"   // of a ratio, though there are enough samples
 	AllEqual      Code = "all-equal"     // there is nothing to test
 	PointOnly     Code = "point-only"    // a percentile without an interval
-	Outliers      Code = "outliers"      // some values lie far off; they count like all others
+	FarOff        Code = "outliers"      // some values lie far off; they count like all others
 	Bimodal       Code = "bimodal"       // the values fall into more than one group
 	Drift         Code = "drift"         // the values rise or fall over the run
 	Predecessor   Code = "predecessor"   // what ran before mattered

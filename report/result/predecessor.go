@@ -1,0 +1,86 @@
+package result
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+)
+
+// shuffles is how often [kruskalWallis] deals the values out anew.
+const shuffles = 1999
+
+// Preceded tests whether what ran before mattered: the values of a key are
+// grouped by the key of the sample that was taken just before each, of whatever
+// experiment, and the groups compared by the test of Kruskal and Wallis. p is
+// NaN when there are not two groups of at least two values. A machine that ends
+// may leave the host with memory to give back and caches that are cold, and who
+// comes next would pay for it; the random order spreads that over all, and
+// here it shows.
+func (r *Run) Preceded(k Key, value string) (p float64) {
+	groups := map[Key][]float64{}
+	for i := 1; i < len(r.Samples); i++ {
+		s := &r.Samples[i]
+		if v, ok := s.Values[value]; ok && s.Key() == k && !s.Warmup && s.Error == "" {
+			before := r.Samples[i-1].Key()
+			groups[before] = append(groups[before], v)
+		}
+	}
+	// In the order of the journal, so that one seed gives one p.
+	var list [][]float64
+	for i := range r.Samples {
+		if g := groups[r.Samples[i].Key()]; len(g) >= 2 {
+			list = append(list, g)
+		}
+		delete(groups, r.Samples[i].Key())
+	}
+	return kruskalWallis(list, r.Header.Seed)
+}
+
+// PrecededWarning is the warning of [Run.Preceded], if there is one to give.
+func (r *Run) PrecededWarning(k Key, value string) []Warning {
+	if p := r.Preceded(k, value); p < odd {
+		return []Warning{{Predecessor, fmt.Sprintf("what ran before mattered (Kruskal-Wallis, %s)", FormatP(p))}}
+	}
+	return nil
+}
+
+// kruskalWallis tests whether groups come from one distribution (Kruskal and
+// Wallis, "Use of Ranks in One-Criterion Variance Analysis", Journal of the
+// American Statistical Association 47, 1952). Its p-value is the share of random
+// ways to deal the values out to groups of these sizes in which the ranks of
+// the groups differ at least as much, with the observed way among them: groups
+// are small here, for which the usual chi-squared is a poor approximation.
+func kruskalWallis(groups [][]float64, seed uint64) float64 {
+	if len(groups) < 2 {
+		return math.NaN()
+	}
+	ranks := meanRanks(slices.Concat(groups...))
+	// H rises with this sum; all else in it is the same for every way.
+	statistic := func() (h float64) {
+		at := 0
+		for _, g := range groups {
+			sum := 0.0
+			for _, r := range ranks[at : at+len(g)] {
+				sum += r
+			}
+			h += sum * sum / float64(len(g))
+			at += len(g)
+		}
+		return h
+	}
+	observed := statistic()
+	times := shuffles
+	if len(ranks) > 10_000 {
+		times = 199 // p is 0.005 at the least, and a million values take seconds
+	}
+	rng := rand.New(rand.NewPCG(seed, 1))
+	as := 1
+	for range times {
+		rng.Shuffle(len(ranks), func(i, j int) { ranks[i], ranks[j] = ranks[j], ranks[i] })
+		if statistic() >= observed*(1-1e-12) {
+			as++
+		}
+	}
+	return float64(as) / float64(times+1)
+}
