@@ -22,7 +22,7 @@ import (
 type allCommand struct {
 	Out         string   `help:"Folder for the results: the journal, the report, the plots. It must not hold another run. Default: results-DATE-TIME." placeholder:"DIR"`
 	Profile     string   `help:"How long to measure: ${profiles}." default:"quick"`
-	Platforms   []string `help:"On what to measure, of ${platforms}. Default: all, other OCI runtimes if they are installed." placeholder:"NAME"`
+	Platforms   []string `help:"On what to measure, of ${platforms}. Default: all; other OCI runtimes and engines where they are installed and answer." placeholder:"NAME"`
 	Experiments []string `help:"What to measure, of ${experiments}. Default: those that the profile has time for (${longer}); with --platforms, none that has platforms of its own." placeholder:"NAME"`
 	Rounds      int      `help:"Rounds of each experiment, at most. Default: as many as the profile's time allows." placeholder:"N"`
 	Seed        *uint64  `help:"Seed of the random order, to run the same order again." placeholder:"N"`

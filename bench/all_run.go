@@ -327,7 +327,9 @@ func (r *runner) prepare(ctx context.Context, st *state) error {
 	}
 	if u, ok := errors.AsType[*platform.UnavailableError](err); ok {
 		st.record.Status, st.record.Reason, st.record.Fix = result.Unavailable, u.Reason, u.Fix
-		if info.Experiment == "" { // which variants there are on a host is what such an experiment finds out
+		// Which variants there are on a host is what their experiment finds out; and nobody
+		// misses what is optional, unless they asked for it.
+		if info.Experiment == "" && !(info.Optional && len(r.cmd.Platforms) == 0) {
 			r.missing = append(r.missing, info.Name+" (unavailable)")
 		}
 		r.harness.Progress.Say("%s is not available here: %v", info.Name, u)

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
+	"vmctr/bench/engine"
 	"vmctr/bench/experiment"
 	"vmctr/bench/harness"
 	"vmctr/bench/platform"
@@ -53,7 +55,7 @@ func (c *doctorCommand) Run(s streams) error {
 	for _, check := range []func() finding{cpu, thisHost, hypervisor, user, cgroups, namespaces, overlay} {
 		say(check())
 	}
-	for _, f := range append(rootless(ctx), machine(ctx, c.Kernel)...) {
+	for _, f := range slices.Concat(rootless(ctx), engines(ctx), machine(ctx, c.Kernel)) {
 		say(f)
 	}
 	failed := 0
@@ -175,6 +177,25 @@ func rootless(ctx context.Context) []finding {
 	found := []finding{{what: "rootless", ok: true, text: "bench-oci makes containers for this user; what they cannot have:"}}
 	for _, l := range missing {
 		found = append(found, finding{what: "rootless", text: l.What + ": " + l.Why, fix: l.Fix})
+	}
+	return found
+}
+
+// engines asks the container engines what they are, if they answer.
+func engines(ctx context.Context) (found []finding) {
+	for _, name := range engine.Names {
+		f := finding{what: name, optional: true}
+		c, err := engine.Find(name)
+		var i engine.Info
+		if err == nil {
+			i, err = c.Ask(ctx)
+		}
+		if err != nil {
+			f.text = "no engine answers: " + err.Error()
+		} else {
+			f.ok, f.text = true, fmt.Sprintf("the engine %s answers (%s); runtime %s, storage driver %s, cgroups by %s", i.Version, c.Path, i.Runtime, i.Storage, i.Cgroups)
+		}
+		found = append(found, f)
 	}
 	return found
 }

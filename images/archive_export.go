@@ -52,6 +52,12 @@ func (s *Store) Export(ctx context.Context, to io.Writer, format Format, list ..
 	return nil
 }
 
+// Archive is a function that writes the image into an archive which the load commands of
+// Docker and Podman read, under a name.
+func (i *Image) Archive(ctx context.Context, name string) func(to io.Writer) error {
+	return func(to io.Writer) error { return i.store.Export(ctx, to, FormatOCI, Named{name, i.descriptor}) }
+}
+
 type archiveWriter struct {
 	s       *Store
 	t       *tar.Writer

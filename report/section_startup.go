@@ -305,6 +305,7 @@ var phaseMeans = map[string]map[string]string{
 		"privileges":  "capabilities, user, system call filter",
 		"exec":        "the kernel starts the program",
 		"runtime":     "the runtime's command does all else, until the program runs",
+		"engine":      "the engine's command asks the engine for all else",
 	},
 	"vm": {
 		"start":    "the host starts QEMU",

@@ -19,6 +19,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"vmctr/bench/engine"
 	"vmctr/container/cgroup"
 	"vmctr/container/network"
 )
@@ -140,8 +141,8 @@ func (r *Run) Close() error {
 	return errors.Join(err, swept, sweepNames())
 }
 
-// Sweep removes what runs left whose lock nobody holds, and says what it
-// removed.
+// Sweep removes what runs left whose lock nobody holds, in container engines too, and
+// says what it removed.
 func Sweep(ctx context.Context) ([]string, error) {
 	unlock, err := lockBase()
 	if err != nil {
@@ -228,6 +229,11 @@ func sweepRun(ctx context.Context, id string) ([]string, error) {
 		if err != nil { // only the folder tells of them: it stays, for the next to try again
 			return swept, errors.Join(append(errs, err)...)
 		}
+	}
+	held, err := engine.Sweep(ctx, dir)
+	swept = append(swept, held...)
+	if err != nil { // again, only the folder tells
+		return swept, errors.Join(append(errs, err)...)
 	}
 	mounts, err := mountsBelow(dir)
 	errs = append(errs, err)

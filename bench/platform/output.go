@@ -146,6 +146,16 @@ func (o *Output) line(ctx context.Context, n int) (line, error) {
 	}
 }
 
+// find waits for a line with a text.
+func (o *Output) find(ctx context.Context, text string) (line, error) {
+	for n := 0; ; n++ {
+		l, err := o.line(ctx, n)
+		if err != nil || string(l.text) == text {
+			return l, err
+		}
+	}
+}
+
 // FirstInstruction waits for the workload's first instruction, and returns
 // when its signal came, in nanoseconds of CLOCK_MONOTONIC.
 func (o *Output) FirstInstruction(ctx context.Context) (int64, error) {

@@ -42,6 +42,8 @@ type Info struct {
 	// Optional platforms are measured where they are: that one is missing is
 	// no failure.
 	Optional bool
+	// Loopback says that its instances have no network that the host could reach.
+	Loopback bool
 	// NoSystem is a machine with no operating system: it gives the sign of its first
 	// instruction, and can say nothing else. [Output.Identity] and Instance.Delay then
 	// give [ErrNoSystem].

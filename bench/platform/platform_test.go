@@ -126,6 +126,9 @@ func cache() string {
 // TestPlatforms holds every platform to the same contract.
 func TestPlatforms(t *testing.T) {
 	for _, p := range All() {
+		if _, ok := p.(byEngine); ok {
+			continue // TestEngines starts one
+		}
 		t.Run(p.Info().Name, func(t *testing.T) { testContract(t, p) })
 	}
 }
@@ -207,7 +210,7 @@ func testIdentity(ctx context.Context, t *testing.T, p Platform, w Workload, i I
 		t.Fatal(err, i.Err())
 	}
 	address, err := i.Address(ctx)
-	if errors.Is(err, ErrNoNetwork) != p.Info().Optional {
+	if errors.Is(err, ErrNoNetwork) != p.Info().Loopback {
 		t.Errorf("its address: %v, %v", address, err)
 	}
 	if err == nil {
@@ -242,33 +245,35 @@ func testIdentity(ctx context.Context, t *testing.T, p Platform, w Workload, i I
 // how it ended.
 func TestEndsByItself(t *testing.T) {
 	for _, p := range All() {
-		if p.Info().NoSystem {
-			continue // it has no arguments
+		if _, ok := p.(byEngine); ok || p.Info().NoSystem {
+			continue // TestEngines starts an engine; and what has no system has no arguments
 		}
-		t.Run(p.Info().Name, func(t *testing.T) {
-			prepared, _ := prepare(t, p, "no-such-verb")
-			ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-			defer cancel()
-			i, err := prepared.Start(ctx)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer i.Stop(ctx)
-			// It says who it is, then finds that it does not know the verb.
-			if _, err := i.Output().line(ctx, 5); err == nil || ctx.Err() != nil {
-				t.Fatalf("waiting for a line that does not come: %v", err)
-			}
-			err = i.Err()
-			if err == nil {
-				t.Fatal("no error from an instance that has ended")
-			}
-			if !IsInstanceFault(err) {
-				t.Errorf("%v is not the instance's fault", err)
-			}
-			if !strings.Contains(err.Error(), "no-such-verb") || !strings.Contains(err.Error(), "status 1") {
-				t.Errorf("the error does not say how it ended:\n%v", err)
-			}
-		})
+		t.Run(p.Info().Name, func(t *testing.T) { testEndsByItself(t, p) })
+	}
+}
+
+func testEndsByItself(t *testing.T, p Platform) {
+	prepared, _ := prepare(t, p, "no-such-verb")
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	i, err := prepared.Start(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer i.Stop(ctx)
+	// It says who it is, then finds that it does not know the verb.
+	if _, err := i.Output().line(ctx, 5); err == nil || ctx.Err() != nil {
+		t.Fatalf("waiting for a line that does not come: %v", err)
+	}
+	err = i.Err()
+	if err == nil {
+		t.Fatal("no error from an instance that has ended")
+	}
+	if !IsInstanceFault(err) {
+		t.Errorf("%v is not the instance's fault", err)
+	}
+	if !strings.Contains(err.Error(), "no-such-verb") || !strings.Contains(err.Error(), "status 1") {
+		t.Errorf("the error does not say how it ended:\n%v", err)
 	}
 }
 

@@ -29,7 +29,7 @@ func init() {
 type other struct{ name string }
 
 func (p other) Info() Info {
-	return Info{Name: p.name, Title: "container of the command " + p.name + " (the same bundle, loopback)", Kind: "container", Optional: true}
+	return Info{Name: p.name, Title: "container of the command " + p.name + " (the same bundle, loopback)", Kind: "container", Optional: true, Loopback: true}
 }
 
 func (p other) Available(ctx context.Context) error {

@@ -11,8 +11,9 @@ type running struct {
 	io     *stdio
 	proc   *os.Process
 	marks  []Mark
-	done   chan struct{} // closed when it has ended, and status is set
+	done   chan struct{} // closed when it has ended, and status and code are set
 	status string
+	code   int // as os.ProcessState.ExitCode
 }
 
 // watch waits for the process in the background; the instance's Stop sees to it
@@ -23,10 +24,10 @@ func watch(io *stdio, proc *os.Process, marks []Mark) *running {
 		defer close(r.done)
 		st, err := proc.Wait()
 		if err != nil {
-			r.status = err.Error()
+			r.status, r.code = err.Error(), -1
 			return
 		}
-		r.status = st.String()
+		r.status, r.code = st.String(), st.ExitCode()
 	}()
 	return r
 }
