@@ -16,6 +16,7 @@ type model struct {
 	// Of vm-matrix and vm-memory, whose platforms are variants that no other experiment
 	// has.
 	matrix, elastic measured
+	families        map[string][]comparison // once computed; see family
 }
 
 // platform is one platform of the run and how it is drawn.

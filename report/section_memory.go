@@ -25,6 +25,8 @@ func (m *model) memorySection() section {
 		add(paragraph{"Findings.", ""}, points(words))
 	}
 	add(m.figureTable(list, "Memory of one idle instance"))
+	add(m.differTable(m.metric("pss_bytes"), "Do they differ? PSS", len(m.metric("first_instruction_ns").pairs()) == 0)...)
+	add(m.tailTable(m.metric("pss_bytes"), "Beyond the median: PSS")...)
 	add(m.partBlocks()...)
 	add(paragraph{"How it was measured.", m.roundsText("memory") + " After its first instruction the program says who it is and then idles for a second before its memory is " +
 		"read, so that what the start set off has ended. PSS, USS and RSS come from /proc/PID/smaps_rollup."})

@@ -40,6 +40,8 @@ func (m *model) startupSection() section {
 		add(paragraph{"Findings.", ""}, shows)
 	}
 	add(m.figureTable([]measured{ms}, "Time to the first instruction"))
+	add(m.differTable(ms, "Do they differ? Time to the first instruction", true)...)
+	add(m.tailTable(ms, "Beyond the median: time to the first instruction")...)
 	lines := m.timelines("startup", ms.present())
 	if len(lines) > 0 {
 		add(m.phasesFigure(lines), phaseTable("Where the time goes: the start nearest to the median of each platform", lines))
@@ -50,6 +52,7 @@ func (m *model) startupSection() section {
 			"The client begins to ask when the first instruction has come, and asks again, over a new connection, after every refusal: after 0.1" + nbsp + "ms or a 200th of the time " +
 			"since the request, whichever is longer. " + m.unseen() + " Between the two ends lie the start of the Go runtime, the program's look at where it is, and the way of the packets."})
 		add(m.figureTable([]measured{answered}, "Time to the first HTTP response"))
+		add(m.differTable(answered, "Do they differ? Time to the first HTTP response", false)...)
 	}
 	add(paragraph{"How it was measured.", m.roundsText("startup") + " The clock is the host's CLOCK_MONOTONIC for all platforms. It starts before the first " +
 		"system call that serves the instance. It stops when a line reaches the host that the program writes as its very first act, from an " +
@@ -99,43 +102,24 @@ func (m *model) spread(ms measured) []string {
 // ratio.
 func (m *model) comparisons(ms measured, how string) []string {
 	var out []string
-	say := func(a, b figureOf) {
-		r := m.compare(ms.metric, a.Platform, b.Platform)
-		if math.IsNaN(r.Ratio) {
-			return
+	few := len(ms.present()) <= many
+	for _, c := range m.family(ms) {
+		if math.IsNaN(c.Ratio.Ratio) || c.B.Platform == ms.Base && !few {
+			continue
 		}
-		text := begin(fmt.Sprintf("%s "+how+" %s", a.Platform.the(), ratio(r), b.Platform.the()))
-		switch direction, mark := directionOf(r); {
+		text := begin(fmt.Sprintf("%s "+how+" %s", c.A.Platform.the(), ratio(c.Ratio), c.B.Platform.the()))
+		switch direction, mark := directionOf(c.Ratio); {
 		case mark == undecided && direction == 0:
 			text += "; this ratio has no 95% interval"
 		case mark == undecided:
 			text += ": its interval holds 1, so these samples show no difference"
-		case slices.Min(a.Summary.Values) > slices.Max(b.Summary.Values):
+			if !math.IsNaN(c.Detectable) && !math.IsInf(c.Detectable, 1) {
+				text += ", and would have shown one of " + c.detectable() + " in 80% of such runs"
+			}
+		case slices.Min(c.A.Summary.Values) > slices.Max(c.B.Summary.Values):
 			text += "; the two samples do not overlap"
 		}
 		out = append(out, text+".")
-	}
-	figures := ms.present()
-	for _, f := range figures {
-		if m.base != nil && f.Platform != m.base && len(figures) <= many {
-			if base := ms.figure(m.base); base.Summary.N > 0 {
-				say(f, base)
-			}
-		}
-	}
-	if c := ms.first("container"); c != nil {
-		for _, f := range figures {
-			if f.Platform.Kind == "vm" || f.Platform.Kind == "nested" {
-				say(f, *c)
-			}
-		}
-	}
-	if v := ms.first("vm"); v != nil {
-		for _, f := range figures {
-			if f.Platform.Kind == "nested" {
-				say(f, *v)
-			}
-		}
 	}
 	return out
 }

@@ -220,6 +220,11 @@ func tableRow(m *model, ms measured, f figureOf, n *notes) []string {
 	for _, warning := range s.Warnings {
 		name += n.mark(sentence(warning.Text))
 	}
+	for _, w := range m.examine(ms, f) {
+		if text := oddMeans[w.Code]; text != "" {
+			name += n.mark(text)
+		}
+	}
 	r, ri := "", ""
 	switch {
 	case f.Ratio != nil:
@@ -229,6 +234,57 @@ func tableRow(m *model, ms measured, f figureOf, n *notes) []string {
 	}
 	return []string{name, result.FormatValue(s.Median, unit), s.FormatInterval(unit), r, ri, count}
 }
+
+// oddMeans are the notes on what is odd about a row. Outliers are not among
+// them: nearly every sample has some, and the report counts them.
+var oddMeans = map[result.Code]string{
+	result.Bimodal:     "The values fall into more than one group, which one median does not describe.",
+	result.Drift:       "The values rise or fall over the run: its interval is too narrow.",
+	result.Predecessor: "The values depend on which platform ran just before.",
+}
+
+// tests says in a sentence for each experiment which platforms differ.
+func (m *model) tests() []string {
+	var out []string
+	for _, name := range []string{"first_instruction_ns", "pss_bytes"} {
+		ms := m.metric(name)
+		var yes, others []string
+		most := 0.0
+		for _, c := range m.family(ms) {
+			pair := c.A.Platform.Name + " and " + c.B.Platform.Name
+			switch c.differs() {
+			case "yes":
+				yes, most = append(yes, pair), max(most, c.Holm)
+			case "too few":
+				others = append(others, pair+" (too few samples)")
+			default:
+				others = append(others, fmt.Sprintf("%s (%s; a difference of %s would have been)", pair, result.FormatP(c.Holm), c.detectable()))
+			}
+		}
+		if len(yes)+len(others) == 0 {
+			continue
+		}
+		text := fmt.Sprintf("%s: ", ms.Title)
+		switch {
+		case len(others) == 0 && len(yes) == 1:
+			text += fmt.Sprintf("%s differ (%s).", yes[0], result.FormatP(most))
+		case len(others) == 0:
+			text += fmt.Sprintf("all %d pairs that were compared differ (each %s).", len(yes), atMost(most))
+		case len(yes) == 0:
+			text += "no pair was shown to differ: " + strings.Join(others, ", ") + "."
+		default:
+			text += fmt.Sprintf("%d of %d pairs differ (each %s); not shown for %s.", len(yes), len(yes)+len(others), atMost(most), strings.Join(others, ", "))
+		}
+		out = append(out, text)
+	}
+	if len(out) > 0 {
+		out[0] += " By the Mann-Whitney test, corrected for the number of pairs (Holm)."
+	}
+	return out
+}
+
+// atMost prints the largest of some p-values.
+func atMost(p float64) string { return strings.Replace(result.FormatP(p), "=", "<=", 1) }
 
 // notes are the texts below the table, each once.
 type notes struct {
@@ -251,6 +307,9 @@ func (n *notes) write(w io.Writer, m *model, width int) error {
 	var b strings.Builder
 	if n.ratio != "" {
 		fill(&b, "ratio: ", n.ratio, width)
+	}
+	for i, text := range m.tests() {
+		fill(&b, map[bool]string{true: "tests: ", false: "       "}[i == 0], text, width)
 	}
 	if len(m.emulated()) > 0 {
 		fill(&b, "  * ", emulatedMeans, width)
