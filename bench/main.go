@@ -37,6 +37,7 @@ const (
 type command struct {
 	All     allCommand     `cmd:"" help:"Measure everything and write the report: the one command of a lab."`
 	Report  reportCommand  `cmd:"" help:"Make the report again from the journal of a run. Needs no root."`
+	Compare compareCommand `cmd:"" help:"Say what changed from one run to another, by how much and how surely. Needs no root."`
 	Run     runCommand     `cmd:"" help:"Run a program in a container, as docker run does."`
 	Image   imageCommand   `cmd:"" help:"Get, build, look at and remove images."`
 	Doctor  doctorCommand  `cmd:"" help:"Say what this host can measure, what is missing, and how to get it."`
