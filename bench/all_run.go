@@ -259,7 +259,7 @@ func (r *runner) measure(ctx context.Context, run *harness.Run, image *images.Im
 		var subjects []experiment.Subject
 		for _, st := range r.states {
 			if st.record.Status == result.Ready && takesPart(st.platform, e) {
-				subjects = append(subjects, experiment.Subject{Name: st.record.Name, Prepared: st.prepared, Variant: st.variant})
+				subjects = append(subjects, experiment.Subject{Name: st.record.Name, Prepared: st.prepared, Workload: st.workload, Variant: st.variant})
 			}
 		}
 		l := experiment.Limits{Rounds: r.choice.profile.rounds, Settle: r.choice.profile.settle}

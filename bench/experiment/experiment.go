@@ -20,6 +20,8 @@ import (
 type Subject struct {
 	Name     string
 	Prepared platform.Prepared
+	// Workload is what it was prepared for.
+	Workload platform.Workload
 	// Variant prepares the platform for another workload, which change makes of that
 	// of Prepared: with other limits, of another image. The same name gives the same
 	// one again. All are closed when the experiment has ended.
@@ -54,7 +56,9 @@ type Experiment struct {
 }
 
 // All are the experiments, in the order in which they run.
-func All() []Experiment { return []Experiment{identity, startup, memory, matrix, vmMemory} }
+func All() []Experiment {
+	return []Experiment{identity, startup, memory, memoryLoaded, memoryMany, matrix, vmMemory}
+}
 
 // Limits are what a profile allows.
 type Limits struct {
@@ -98,7 +102,12 @@ func fault(err error) result.Fault {
 }
 
 // measure starts an instance, observes it and stops it.
-func (e Experiment) measure(ctx context.Context, p platform.Prepared) (s result.Sample, err error) {
+func (e Experiment) measure(ctx context.Context, p platform.Prepared) (result.Sample, error) {
+	return observed(ctx, p, e.observe)
+}
+
+// observed is a sample of one instance.
+func observed(ctx context.Context, p platform.Prepared, observe func(ctx context.Context, i platform.Instance, begin int64, s *result.Sample) error) (s result.Sample, err error) {
 	begin := harness.Now()
 	i, err := p.Start(ctx)
 	if err != nil {
@@ -120,5 +129,5 @@ func (e Experiment) measure(ctx context.Context, p platform.Prepared) (s result.
 		}
 	}()
 	s.Values = map[string]float64{}
-	return s, e.observe(ctx, i, begin, &s)
+	return s, observe(ctx, i, begin, &s)
 }

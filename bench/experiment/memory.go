@@ -18,44 +18,114 @@ import (
 // work) has then ended.
 const idleFor = time.Second
 
-// memory is what an idle instance occupies on the host, told in four ways, and what
-// of a machine's is what.
+// memory is what an idle instance occupies on the host, told by each account that there
+// is, and what of a machine's is what.
 var memory = Experiment{
 	Name:   "memory",
-	About:  "memory of an idle instance: PSS, USS, RSS, and its cgroup's account",
+	About:  "memory of an idle instance: PSS, USS, RSS, its cgroup's account, and what the host has less of",
 	Weight: 3, // a round waits until every platform has come to rest
-	observe: func(ctx context.Context, i platform.Instance, _ int64, s *result.Sample) error {
+	trials: func(s Subject, _ Limits) []harness.Trial {
+		return []harness.Trial{{Measure: func(ctx context.Context) (result.Sample, error) { return memoryOf(ctx, s.Prepared, nil) }}}
+	},
+}
+
+// memoryOf measures one instance, idle, and, where load is given, once more after that.
+func memoryOf(ctx context.Context, p platform.Prepared, load func(context.Context, platform.Instance, map[string]float64) error) (result.Sample, error) {
+	before, err := readHost()
+	if err != nil {
+		return result.Sample{}, err
+	}
+	s, err := observed(ctx, p, func(ctx context.Context, i platform.Instance, _ int64, s *result.Sample) error {
 		if err := rest(ctx, i); err != nil {
 			return err
 		}
-		pids, err := i.Processes()
-		if err != nil {
-			return fmt.Errorf("listing the instance's processes: %w", err)
-		}
-		if len(pids) == 0 {
-			return errors.New("the instance has no process")
-		}
-		if err := addProcesses(s.Values, pids); err != nil {
+		if err := addAccounts(ctx, before, s.Values, i); err != nil || load == nil {
 			return err
 		}
-		bytes, ok, err := i.CgroupMemory()
+		idle := s.Values
+		s.Values = map[string]float64{}
+		for name, bytes := range idle {
+			s.Values["idle_"+name] = bytes
+		}
+		err := load(ctx, i, s.Values)
+		if errors.Is(err, errNotReached) {
+			return nil
+		}
+		if err == nil {
+			err = harness.Pause(ctx, idleFor)
+		}
 		if err != nil {
-			return fmt.Errorf("reading the cgroup's account: %w", err)
+			return err
 		}
-		if ok {
-			s.Values["cgroup_bytes"] = float64(bytes)
+		return addAccounts(ctx, before, s.Values, i)
+	})
+	if err != nil {
+		return s, err
+	}
+	// What has not come back is how far the host's figures drift meanwhile by what else
+	// it does: their error.
+	after, err := readHost()
+	if err != nil {
+		return s, err
+	}
+	s.Values["available_left_bytes"] = before.available - after.available
+	return s, nil
+}
+
+// addAccounts adds up what instances occupy that run now. The host's own figures are read
+// first: to read the others takes memory too.
+func addAccounts(ctx context.Context, before host, values map[string]float64, instances ...platform.Instance) error {
+	now, err := readHost()
+	if err != nil {
+		return err
+	}
+	now.addGrowth(before, values)
+	for _, i := range instances {
+		if err := addInstance(ctx, values, i); err != nil {
+			return err
 		}
-		if i, ok := i.(platform.Parted); ok {
-			parts, err := i.MemoryParts(ctx)
-			if err != nil {
-				return fmt.Errorf("taking the instance's memory apart: %w", err)
-			}
-			for name, bytes := range parts {
-				s.Values[name] = float64(bytes)
-			}
+	}
+	return nil
+}
+
+func addInstance(ctx context.Context, values map[string]float64, i platform.Instance) error {
+	pids, err := i.Processes()
+	if err != nil {
+		return fmt.Errorf("listing the instance's processes: %w", err)
+	}
+	if len(pids) == 0 {
+		return errors.New("the instance has no process")
+	}
+	if err := addProcesses(values, pids); err != nil {
+		return err
+	}
+	bytes, ok, err := i.CgroupMemory()
+	if err != nil {
+		return fmt.Errorf("reading the cgroup's account: %w", err)
+	}
+	if ok {
+		values["cgroup_bytes"] += float64(bytes)
+	}
+	add := func(what string, parts map[string]int64, err error) error {
+		if err != nil {
+			return fmt.Errorf("%s: %w", what, err)
+		}
+		for name, bytes := range parts {
+			values[name] += float64(bytes)
 		}
 		return nil
-	},
+	}
+	if i, ok := i.(platform.Charged); ok {
+		parts, err := i.CgroupParts()
+		if err := add("taking the cgroup's account apart", parts, err); err != nil {
+			return err
+		}
+	}
+	if i, ok := i.(platform.Parted); ok {
+		parts, err := i.MemoryParts(ctx)
+		return add("taking the instance's memory apart", parts, err)
+	}
+	return nil
 }
 
 // rest waits until an instance that has come up idles.
@@ -79,7 +149,7 @@ func addProcesses(values map[string]float64, pids []int) error {
 	if err != nil {
 		return err
 	}
-	values["processes"] = float64(len(pids))
+	values["processes"] += float64(len(pids))
 	for _, pid := range pids {
 		p, err := fs.Proc(pid)
 		if err != nil {

@@ -57,9 +57,17 @@ func request(ctx context.Context, address netip.AddrPort) error {
 	ctx, cancel := context.WithTimeout(ctx, tryFor)
 	defer cancel()
 	var d net.Dialer
-	transport := &http.Transport{DialContext: d.DialContext, DisableKeepAlives: true}
+	return requestOver(ctx, func(ctx context.Context) (net.Conn, error) { return d.DialContext(ctx, "tcp", address.String()) })
+}
+
+// requestOver is one request, over a connection that dial makes for it.
+func requestOver(ctx context.Context, dial func(context.Context) (net.Conn, error)) error {
+	transport := &http.Transport{
+		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
+		DisableKeepAlives: true,
+	}
 	defer transport.CloseIdleConnections()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address.String()+"/", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://workload/", nil)
 	if err != nil {
 		return err
 	}

@@ -138,6 +138,9 @@ type Workload struct {
 	Memory int64 // bytes
 	CPUs   int
 	Pids   int64
+	// Mergeable has the RAM of machines be of a kind that KSM can merge, and whose pages
+	// can be compared: not small pages in shared memory, as an emulated machine has.
+	Mergeable bool
 }
 
 // ErrNoSystem is why a platform with Info.NoSystem cannot say what it is asked.

@@ -67,6 +67,9 @@ func (p machine) prepare(ctx context.Context, w Workload, g Guest) (*preparedMac
 
 // plugged gives machines a network, and so is the last thing that is prepared.
 func plugged(ctx context.Context, w Workload, config vm.Config, facts Facts) (*preparedMachine, error) {
+	if w.Mergeable {
+		config.SmallPages = false
+	}
 	plug, err := newPlug(ctx, w, config.Accelerator)
 	if err != nil {
 		return nil, errors.Join(err, os.Remove(config.Initramfs))
