@@ -326,6 +326,9 @@ func (n *notes) write(w io.Writer, m *model, width int) error {
 	}
 	more = append(more, m.failedSamples()...)
 	for _, note := range m.run.Notes {
+		if note.Experiment != "" {
+			continue // in the report, where the figures are
+		}
 		more = append(more, sentence(note.Text))
 	}
 	for _, t := range more {

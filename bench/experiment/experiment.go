@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"vmctr/bench/harness"
@@ -43,6 +44,9 @@ type Experiment struct {
 	// Own says that its subjects are platforms of its own (platform.For), and no others.
 	// A run on platforms that are named does it only if it is named too.
 	Own bool
+	// stand says that of machines which differ only in how they boot one stands for all
+	// (standsFor).
+	stand bool
 	// warmups and most are rounds; most = 0 leaves it to the profile.
 	warmups, most int
 	// deadline is how long a sample may take; 0 for sampleDeadline.
@@ -57,7 +61,10 @@ type Experiment struct {
 
 // All are the experiments, in the order in which they run.
 func All() []Experiment {
-	return []Experiment{identity, startup, memory, memoryLoaded, memoryMany, matrix, vmMemory}
+	return []Experiment{
+		identity, startup, running, together, cold, memory, memoryLoaded, memoryMany,
+		matrix, vmMemory,
+	}
 }
 
 // Limits are what a profile allows.
@@ -81,6 +88,9 @@ func (e Experiment) Plan(subjects []Subject, l Limits) harness.Plan {
 		p.Rounds = min(p.Rounds, e.most)
 	}
 	for _, s := range subjects {
+		if other, ok := standsFor[s.Name]; e.stand && ok && slices.ContainsFunc(subjects, func(o Subject) bool { return o.Name == other }) {
+			continue
+		}
 		trials := []harness.Trial{{Measure: func(ctx context.Context) (result.Sample, error) { return e.measure(ctx, s.Prepared) }}}
 		if e.trials != nil {
 			trials = e.trials(s, l)
@@ -92,6 +102,10 @@ func (e Experiment) Plan(subjects []Subject, l Limits) harness.Plan {
 	}
 	return p
 }
+
+// standsFor are the machines for which another one stands where there is not the time for
+// all.
+var standsFor = map[string]string{"vm-bare": "vm-q35", "vm-microvm": "vm-q35", "vm-pc": "vm-q35", "nested": "vm-q35"}
 
 // fault says whose an error is.
 func fault(err error) result.Fault {

@@ -1,11 +1,6 @@
 package experiment
 
-import (
-	"context"
-
-	"vmctr/bench/platform"
-	"vmctr/report/result"
-)
+import "vmctr/bench/platform"
 
 // matrix is the startup of a virtual machine in each of the ways in which one can
 // boot: machine type, format of the kernel, firmware, and QEMU's own default. Its
@@ -17,8 +12,5 @@ var matrix = Experiment{
 	Own:     true,
 	From:    "standard",
 	warmups: 1,
-	observe: func(ctx context.Context, i platform.Instance, begin int64, s *result.Sample) error {
-		_, err := firstInstruction(ctx, i, begin, s)
-		return err
-	},
+	observe: observeStart,
 }
