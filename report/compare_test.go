@@ -29,14 +29,14 @@ func later(scale map[string]float64) *result.Run {
 	return run
 }
 
-func comparison(before, after *result.Run) *Comparison {
+func compared(before, after *result.Run) *Comparison {
 	return &Comparison{Diff: result.NewDiff(before, after), OldName: "results-old", NewName: "results-new", Threshold: 0.05}
 }
 
 // TestCompare holds all formats against golden files: a container that starts slower and
 // a process that takes less memory, on a host that was booted anew.
 func TestCompare(t *testing.T) {
-	c := comparison(synthetic{startup: 20, memory: 8}.run(), later(map[string]float64{
+	c := compared(synthetic{startup: 20, memory: 8}.run(), later(map[string]float64{
 		"container first_instruction_ns": 1.4, "container http_ns": 1.4, "process pss_bytes": 0.8, "vm-q35 pss_bytes": 1.03,
 	}))
 	for _, format := range CompareFormats {
@@ -60,7 +60,7 @@ func TestCompare(t *testing.T) {
 func TestCompareEmulated(t *testing.T) {
 	after := synthetic{startup: 20, memory: 8, emulated: true}.run()
 	after.Header.ID = "another"
-	c := comparison(synthetic{startup: 20, memory: 8}.run(), after)
+	c := compared(synthetic{startup: 20, memory: 8}.run(), after)
 	for _, r := range c.Rows {
 		if (r.Outcome == result.Incomparable) != (r.Platform == "vm-q35") {
 			t.Errorf("%s %s: %s", r.Platform, r.Value, r.Outcome)
@@ -85,7 +85,7 @@ func TestCompareEmulated(t *testing.T) {
 
 // TestCompareNarrow: no line is longer than the terminal is wide, from 60 columns on.
 func TestCompareNarrow(t *testing.T) {
-	c := comparison(synthetic{startup: 20, memory: 8}.run(), later(nil))
+	c := compared(synthetic{startup: 20, memory: 8}.run(), later(nil))
 	for _, width := range []int{60, 80, 100, 120} {
 		var b bytes.Buffer
 		if err := Compare(&b, c, "table", width); err != nil {
@@ -127,7 +127,7 @@ func TestCompareOdd(t *testing.T) {
 	} {
 		for _, format := range CompareFormats {
 			var b bytes.Buffer
-			if err := Compare(&b, comparison(tt.before, tt.after), format, 100); err != nil {
+			if err := Compare(&b, compared(tt.before, tt.after), format, 100); err != nil {
 				t.Fatalf("%s: %v", name, err)
 			}
 			switch format {
