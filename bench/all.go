@@ -21,27 +21,37 @@ import (
 
 type allCommand struct {
 	Out         string   `help:"Folder for the results: the journal, the report, the plots. It must not hold another run. Default: results-DATE-TIME." placeholder:"DIR"`
-	Profile     string   `help:"How long to measure: ${profiles}." default:"quick"`
+	Resume      string   `help:"Go on with the run in this folder, which was stopped: from its journal, with what it was asked for. What is there is not measured again." placeholder:"DIR"`
+	Profile     string   `help:"How long to measure: ${profiles}. quick measures until its time is spent; the others end earlier where the 95% interval of the median of each main value is narrow enough: ${aims}. Default: quick." placeholder:"NAME"`
 	Platforms   []string `help:"On what to measure, of ${platforms}. Default: all; other OCI runtimes and engines where they are installed and answer." placeholder:"NAME"`
 	Experiments []string `help:"What to measure, of ${experiments}. Default: those that the profile has time for (${longer}); with --platforms, none that has platforms of its own." placeholder:"NAME"`
 	Rounds      int      `help:"Rounds of each experiment, at most. Default: as many as the profile's time allows." placeholder:"N"`
 	Seed        *uint64  `help:"Seed of the random order, to run the same order again." placeholder:"N"`
+	Image       string   `help:"Measure with this image of the store: its files, with bench's program and 1 MiB of data as layers on top. Only the size and layers of the image matter then; what it runs itself is not started. Default: these layers alone." placeholder:"NAME"`
 	Images      []string `help:"Images that the report counts beside the measured one: their layers, what they share, and what they take as disks." placeholder:"NAME"`
 	Kernel      string   `help:"Kernel of the virtual machines, a bzImage. Default: the one that this host runs or, where that does not serve, the one that scripts/bench fetched, or another of /boot." placeholder:"FILE"`
 }
 
-// A profile is how long a run may take, in all.
+// A profile is how long a run may take, in all, and when it has measured enough.
 type profile struct {
 	name   string
 	total  time.Duration
-	rounds int
+	rounds int // of an experiment, at most: this is also the most samples of a series
 	settle time.Duration
+	// aims are the half-widths by kind of platform (experiment.Limits).
+	aims map[string]float64
 }
 
 var profiles = []profile{
-	{quick, 4 * time.Minute, 30, 100 * time.Millisecond},
-	{"standard", 15 * time.Minute, 200, 200 * time.Millisecond},
-	{"thorough", 60 * time.Minute, 1000, 200 * time.Millisecond},
+	{quick, 4 * time.Minute, 30, 100 * time.Millisecond, nil}, // the time decides
+	{"standard", 15 * time.Minute, 400, 200 * time.Millisecond, aims(0.015, 0.05)},
+	{"thorough", 60 * time.Minute, 2000, 200 * time.Millisecond, aims(0.01, 0.02)},
+}
+
+// aims are those of what starts in milliseconds, and of machines, whose starts take a
+// hundred times as long: of them there is time for few.
+func aims(light, machine float64) map[string]float64 {
+	return map[string]float64{"process": light, "container": light, "vm": machine, "nested": machine}
 }
 
 // quick is the shortest profile, and the default.
@@ -71,8 +81,22 @@ const (
 const servePort = 8080
 
 func (c *allCommand) Run(s streams) error {
-	chosen, err := c.validate()
-	if err != nil {
+	r := &runner{streams: s, cmd: c, begin: time.Now()}
+	if c.Resume != "" {
+		var err error
+		r.past, err = c.openStopped()
+		if errors.Is(err, errComplete) {
+			fmt.Fprintf(s.err, "bench: the run in %s is complete: there is nothing to go on with; bench report %s shows it\n", c.Resume, c.Resume)
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		defer r.past.journal.Close() // once more is no harm
+		r.begin = r.begin.Add(-time.Duration(r.past.run.Ran()))
+	}
+	var err error
+	if r.choice, err = c.validate(); err != nil {
 		return &exitError{exitUsage, err}
 	}
 	if c.Out == "" {
@@ -81,14 +105,10 @@ func (c *allCommand) Run(s streams) error {
 	ctx, stop := interruptible()
 	defer stop()
 
-	r := &runner{streams: s, cmd: c, choice: chosen, begin: time.Now()}
 	err = r.run(ctx)
 	switch {
-	case errors.Is(err, harness.ErrInterrupted):
-		if r.samples != "" {
-			err = fmt.Errorf("%w; what was measured is in %s: bench report %s", err, r.samples, c.Out)
-		}
-		return err
+	case err != nil && r.begun:
+		return howToGoOn(err, c.Out)
 	case err != nil:
 		return err
 	case len(r.missing) > 0:
@@ -103,12 +123,14 @@ type choice struct {
 	platforms   []platform.Platform
 	experiments []experiment.Experiment
 	images      []string
+	base        string // of the measured image; "" for none
 	seed        uint64
 }
 
 // validate resolves names, before anything is made.
 func (c *allCommand) validate() (choice, error) {
 	var ch choice
+	c.Profile = cmp.Or(c.Profile, quick)
 	i := slices.IndexFunc(profiles, func(p profile) bool { return p.name == c.Profile })
 	if i < 0 {
 		return ch, fmt.Errorf("there is no profile %q; the profiles are %s", c.Profile, profileNames())
@@ -149,6 +171,11 @@ func (c *allCommand) validate() (choice, error) {
 	}
 	if ch.images, err = c.resolveImages(); err != nil {
 		return ch, err
+	}
+	if c.Image != "" {
+		if ch.base, err = resolveBase(c.Image); err != nil {
+			return ch, err
+		}
 	}
 	if c.Kernel != "" {
 		if _, err := os.Stat(c.Kernel); err != nil {
@@ -210,6 +237,17 @@ func longerNames() string {
 		}
 		if len(names) > 0 {
 			parts = append(parts, fmt.Sprintf("from %s on also %s", p.name, strings.Join(names, ", ")))
+		}
+	}
+	return strings.Join(parts, "; ")
+}
+
+// aimNames tell how narrow intervals are to be.
+func aimNames() string {
+	var parts []string
+	for _, p := range profiles {
+		if p.aims != nil {
+			parts = append(parts, fmt.Sprintf("%s half of it %g%% of the median, and for machines %g%%", p.name, 100*p.aims["container"], 100*p.aims["vm"]))
 		}
 	}
 	return strings.Join(parts, "; ")

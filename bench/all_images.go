@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 
+	"vmctr/bench/embedded"
 	"vmctr/images"
 	"vmctr/report/result"
 )
@@ -24,6 +25,36 @@ func (c *allCommand) resolveImages() ([]string, error) {
 		return nil, fmt.Errorf("--images: %w", err)
 	}
 	return names, nil
+}
+
+// resolveBase finds the image of --image, before anything is made.
+func resolveBase(name string) (string, error) {
+	store, err := openStore()
+	if err != nil {
+		return "", err
+	}
+	defer store.Close()
+	img, err := store.Image(name, images.HostPlatform())
+	if err != nil {
+		return "", fmt.Errorf("--image: %w", missingImage(err))
+	}
+	return img.Name, nil
+}
+
+// image is the one that is measured.
+func (r *runner) image(ctx context.Context) (*images.Image, error) {
+	if r.choice.base == "" {
+		return workload(ctx)
+	}
+	program, err := embedded.Workload()
+	if err != nil {
+		return nil, err
+	}
+	store, err := openStore()
+	if err != nil {
+		return nil, err
+	}
+	return store.PutWorkloadOn(ctx, r.choice.base, program)
 }
 
 // recordImages writes down what the measured image, for each of its platforms,
@@ -65,6 +96,9 @@ func (r *runner) recordImages(ctx context.Context, measured *images.Image) error
 			if err := r.harness.Note("not all of image %s is counted: %v", img.Name, err); err != nil {
 				return err
 			}
+		}
+		if r.past.has(record) {
+			continue
 		}
 		record.Measured = img.Digest == measured.Digest
 		if err := r.harness.Journal.Append(result.Record{Image: &record}); err != nil {

@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	randv2 "math/rand/v2"
 	"os"
 	"path/filepath"
 	"strconv"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"golang.org/x/sys/unix"
 
 	"vmctr/bench/embedded"
 	"vmctr/bench/experiment"
@@ -29,7 +29,8 @@ type runner struct {
 	cmd     *allCommand
 	choice  choice
 	begin   time.Time
-	samples string   // path of the journal, once there is one
+	past    *stopped // what it goes on with; nil for a new run
+	begun   bool     // there is a journal, and what was measured is in it
 	missing []string // platforms that were not measured, or not without failures
 
 	harness *harness.Harness
@@ -95,29 +96,26 @@ func (r *runner) run(ctx context.Context) (err error) {
 		}
 	}()
 
-	image, err := workload(ctx)
+	image, err := r.image(ctx)
 	if err != nil {
 		return err
 	}
-	header, warnings, err := r.header(ctx, run, image)
+	journal, warnings, err := r.journal(ctx, run, image)
 	if err != nil {
 		return err
 	}
-	_, err = os.Stat(r.cmd.Out)
-	made := errors.Is(err, fs.ErrNotExist)
-	journal, err := result.Create(r.cmd.Out, header)
-	if err != nil {
-		return err
+	r.begun = true
+	total := r.choice.profile.total
+	r.harness = &harness.Harness{Journal: journal, Start: start, Seed: r.choice.seed}
+	if r.past != nil {
+		ran := r.past.run.Ran()
+		r.harness.Past, r.harness.Start = r.past.run, start-ran
+		r.past.sayResumed(r.streams, total)
+		total = max(total-time.Duration(ran), time.Second)
 	}
-	r.samples = journal.Path()
-	giveToUser(r.cmd.Out, made)
-	progress := harness.NewProgress(r.err, isTerminal(r.err), r.choice.profile.total)
-	r.harness = &harness.Harness{
-		Journal: journal, Progress: progress, Start: start,
-		Rand: randv2.New(randv2.NewPCG(r.choice.seed, 0)),
-	}
+	r.harness.Progress = harness.NewProgress(r.err, isTerminal(r.err), total)
 	err = r.measure(ctx, run, image, warnings)
-	progress.Close()
+	r.harness.Progress.Close()
 	err = errors.Join(err, r.close(ctx))
 	end := "complete"
 	switch {
@@ -126,11 +124,41 @@ func (r *runner) run(ctx context.Context) (err error) {
 	case err != nil:
 		end = "error: " + err.Error()
 	}
-	err = errors.Join(err, journal.Append(result.Record{End: &result.End{AtNs: harness.Now() - start, Reason: end}}), journal.Close())
-	if err != nil {
+	last := journal.Append(result.Record{End: &result.End{AtNs: harness.Now() - r.harness.Start, Reason: end}})
+	if errors.Is(err, unix.ENOSPC) && errors.Is(last, unix.ENOSPC) {
+		last = nil // that is said already
+	}
+	if err = errors.Join(err, last, journal.Close()); err != nil {
 		return err
 	}
-	return r.report()
+	if err := r.report(); err != nil {
+		r.begun = false // it was measured to its end
+		return fmt.Errorf("%w; what was measured is whole: bench report %s", err, r.cmd.Out)
+	}
+	return nil
+}
+
+// journal starts the journal, or goes on with one.
+func (r *runner) journal(ctx context.Context, run *harness.Run, image *images.Image) (*result.Journal, []string, error) {
+	header, warnings, err := r.header(ctx, run, image)
+	if err != nil {
+		return nil, nil, err
+	}
+	if r.past != nil {
+		if err := r.past.goOn(run, image, header.Host); err != nil {
+			return nil, nil, err
+		}
+		giveToUser(r.cmd.Out, false)
+		return r.past.journal, warnings, nil
+	}
+	_, err = os.Stat(r.cmd.Out)
+	made := errors.Is(err, fs.ErrNotExist)
+	journal, err := result.Create(r.cmd.Out, header)
+	if err != nil {
+		return nil, nil, err
+	}
+	giveToUser(r.cmd.Out, made)
+	return journal, warnings, nil
 }
 
 // newRun sweeps what dead runs left and starts a run. What cannot be swept is
@@ -215,6 +243,7 @@ func (r *runner) header(ctx context.Context, run *harness.Run, image *images.Ima
 	h := result.Header{
 		ID: run.ID, Time: time.Now().UTC().Truncate(time.Second), Command: append([]string{"bench"}, os.Args[1:]...), Version: buildVersion(),
 		Profile: r.choice.profile.name, Seed: r.choice.seed, Host: host,
+		Rounds: r.cmd.Rounds, Images: r.cmd.Images, Kernel: r.cmd.Kernel, Base: r.choice.base,
 		Image: result.Image{Name: image.Name, Digest: image.Digest, Layers: image.DiffIDs(), Bytes: size},
 	}
 	for _, p := range r.choice.platforms {
@@ -232,6 +261,9 @@ func (r *runner) header(ctx context.Context, run *harness.Run, image *images.Ima
 // ready.
 func (r *runner) measure(ctx context.Context, run *harness.Run, image *images.Image, warnings []string) error {
 	for _, w := range warnings {
+		if r.past.hasNote(w) {
+			continue
+		}
 		if err := r.harness.Note("%s", w); err != nil {
 			return err
 		}
@@ -259,14 +291,15 @@ func (r *runner) measure(ctx context.Context, run *harness.Run, image *images.Im
 		var subjects []experiment.Subject
 		for _, st := range r.states {
 			if st.record.Status == result.Ready && takesPart(st.platform, e) {
-				subjects = append(subjects, experiment.Subject{Name: st.record.Name, Prepared: st.prepared, Workload: st.workload, Variant: st.variant})
+				subjects = append(subjects, experiment.Subject{Name: st.record.Name, Kind: st.record.Kind, Prepared: st.prepared, Workload: st.workload, Variant: st.variant})
 			}
 		}
-		l := experiment.Limits{Rounds: r.choice.profile.rounds, Settle: r.choice.profile.settle}
+		l := experiment.Limits{Rounds: r.choice.profile.rounds, Settle: r.choice.profile.settle, HalfWidth: r.choice.profile.aims}
 		if e.Weight > 0 {
 			// What is left is shared anew each time, so that what one
-			// experiment does not need goes to those after it.
-			left := r.choice.profile.total - reserve - time.Since(r.begin)
+			// experiment does not need goes to those after it. Of a run that was stopped,
+			// what this one has used is part of its share.
+			left := r.choice.profile.total - reserve - time.Since(r.begin) + r.harness.Spent(e.Name)
 			l.Budget = max(left*time.Duration(e.Weight)/time.Duration(weights), 1)
 			weights -= e.Weight
 		}
@@ -345,6 +378,11 @@ func (r *runner) prepare(ctx context.Context, st *state) error {
 	st.prepared = prepared
 	f := prepared.Facts()
 	st.record.Accelerator, st.record.Emulated, st.record.Details = f.Accelerator, f.Emulated, f.Details
+	if r.past != nil {
+		if why := r.past.changedSince(st.record); why != "" {
+			return r.fail(st, why)
+		}
+	}
 	for _, p := range f.Parts {
 		st.record.Parts = append(st.record.Parts, result.Part{Name: p.Name, Bytes: p.Bytes, WithImage: p.WithImage})
 	}

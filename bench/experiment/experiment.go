@@ -20,6 +20,7 @@ import (
 // A Subject is a platform that is ready to be measured.
 type Subject struct {
 	Name     string
+	Kind     string // platform.Info's
 	Prepared platform.Prepared
 	// Workload is what it was prepared for.
 	Workload platform.Workload
@@ -47,6 +48,10 @@ type Experiment struct {
 	// stand says that of machines which differ only in how they boot one stands for all
 	// (standsFor).
 	stand bool
+	// value is the main one of its samples: a run goes on until the median of it is known
+	// as well as the profile asks, unless a trial names another. "" for until the time is
+	// spent, or the rounds are done.
+	value string
 	// warmups and most are rounds; most = 0 leaves it to the profile.
 	warmups, most int
 	// deadline is how long a sample may take; 0 for sampleDeadline.
@@ -72,6 +77,10 @@ type Limits struct {
 	Rounds int           // at most, for each experiment
 	Budget time.Duration // for this experiment
 	Settle time.Duration // between samples
+	// HalfWidth is how well the median of a platform's main value is to be known, by the
+	// kind of platform: half the 95% interval, as a share of the median (harness.Trial).
+	// nil if the time alone decides.
+	HalfWidth map[string]float64
 }
 
 // sampleDeadline is how long an instance may take to come up: an emulated
@@ -96,7 +105,10 @@ func (e Experiment) Plan(subjects []Subject, l Limits) harness.Plan {
 			trials = e.trials(s, l)
 		}
 		for _, t := range trials {
-			t.Platform, t.Fault = s.Name, fault
+			t.Platform, t.Fault, t.Value = s.Name, fault, cmp.Or(t.Value, e.value)
+			if t.Value != "" && t.HalfWidth == 0 {
+				t.HalfWidth = l.HalfWidth[s.Kind]
+			}
 			p.Trials = append(p.Trials, t)
 		}
 	}

@@ -73,6 +73,39 @@ func TestPlan(t *testing.T) {
 	}
 }
 
+// TestPlanPrecision: how well a median is to be known depends on the kind of platform, and
+// a trial may say otherwise.
+func TestPlanPrecision(t *testing.T) {
+	subjects := []Subject{{Name: "process", Kind: "process"}, {Name: "vm-q35", Kind: "vm"}}
+	l := Limits{HalfWidth: map[string]float64{"process": 0.01, "vm": 0.02}}
+	type aim struct {
+		Value     string
+		HalfWidth float64
+	}
+	own := func(Subject, Limits) []harness.Trial {
+		return []harness.Trial{{}, {Value: "own_ns", HalfWidth: 0.5}}
+	}
+	for _, tt := range []struct {
+		name string
+		e    Experiment
+		l    Limits
+		want []aim
+	}{
+		{"by kind", Experiment{value: "x_ns"}, l, []aim{{"x_ns", 0.01}, {"x_ns", 0.02}}},
+		{"the profile asks for none", Experiment{value: "x_ns"}, Limits{}, []aim{{"x_ns", 0}, {"x_ns", 0}}},
+		{"there is no main value", Experiment{}, l, []aim{{}, {}}},
+		{"a trial's own", Experiment{value: "x_ns", trials: own}, l, []aim{{"x_ns", 0.01}, {"own_ns", 0.5}, {"x_ns", 0.02}, {"own_ns", 0.5}}},
+	} {
+		var got []aim
+		for _, trial := range tt.e.Plan(subjects, tt.l).Trials {
+			got = append(got, aim{trial.Value, trial.HalfWidth})
+		}
+		if diff := cmp.Diff(tt.want, got); diff != "" {
+			t.Errorf("%s:\n%s", tt.name, diff)
+		}
+	}
+}
+
 // TestPlanKeepsSubjectsApart: each trial measures its own subject.
 func TestPlanKeepsSubjectsApart(t *testing.T) {
 	one, two := errors.New("the first"), errors.New("the second")

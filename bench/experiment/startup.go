@@ -20,6 +20,7 @@ import (
 var startup = Experiment{
 	Name:    "startup",
 	About:   "time from the request to the workload's first instruction, and to its first HTTP response",
+	value:   "first_instruction_ns",
 	Weight:  2,
 	warmups: 1,
 	observe: func(ctx context.Context, i platform.Instance, begin int64, s *result.Sample) error {

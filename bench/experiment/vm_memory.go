@@ -27,6 +27,7 @@ const (
 var vmMemory = Experiment{
 	Name:     platform.Elastic,
 	About:    "RAM that a guest has freed: balloon, free-page reporting, and what KSM could merge",
+	value:    "ram_kept_bytes",
 	Weight:   4, // a sample takes some ten seconds
 	Own:      true,
 	From:     "standard",

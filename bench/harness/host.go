@@ -72,6 +72,7 @@ func hostFrom(root string, asked answers) (result.Host, []string, error) {
 	}
 	h := result.Host{
 		Hostname:       asked.hostname,
+		Machine:        f.machine(),
 		OS:             f.osName(),
 		Kernel:         asked.kernel,
 		BootID:         f.read("proc/sys/kernel/random/boot_id"),

@@ -1,11 +1,12 @@
 package harness
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"math"
-	"math/rand/v2"
+	"slices"
 	"time"
 
 	"vmctr/report/result"
@@ -17,6 +18,11 @@ type Trial struct {
 	// Series and N are those of its samples (result.Sample).
 	Series string
 	N      int
+	// Value is the main one of its samples, and HalfWidth how well its median is to be
+	// known: half of its 95% interval, as a share of the median. No more samples are taken
+	// then. Without either, the plan alone decides.
+	Value     string
+	HalfWidth float64
 	// Measure starts an instance, measures it and stops it. What it has
 	// measured before an error stays in the sample.
 	Measure func(ctx context.Context) (result.Sample, error)
@@ -54,8 +60,10 @@ const maxFailures = 3
 type Harness struct {
 	Journal  *result.Journal
 	Progress *Progress
-	Rand     *rand.Rand
-	Start    int64 // CLOCK_MONOTONIC when the run began
+	Seed     uint64
+	Start    int64 // CLOCK_MONOTONIC when the run began, had it never been stopped
+	// Past is what the journal holds of the same run, before it was stopped; nil for nothing.
+	Past *result.Run
 
 	failures map[string][]error // by platform
 }
@@ -65,58 +73,106 @@ func (h *Harness) Failures(platform string) []error { return h.failures[platform
 
 // Rounds runs a plan. In each round every trial runs once, in a new random
 // order, so that neither a drift of the host nor what ran before falls on one
-// platform only. It ends early only when ctx does or the journal cannot be
-// written.
+// platform only. A trial whose median is known well enough, or that fails again and
+// again, takes part no longer. Otherwise it ends early only when ctx does or the journal
+// cannot be written.
+//
+// What [Harness.Past] has of the plan is not measured again: of the last round that was
+// begun, what is missing is, and then the rounds after it.
 func (h *Harness) Rounds(ctx context.Context, p Plan) error {
 	if h.failures == nil {
 		h.failures = map[string][]error{}
 	}
-	begin := time.Now()
-	inARow := map[result.Key]int{}
-	trials := append([]Trial(nil), p.Trials...)
-	var longest time.Duration
-	for n := 0; n < p.Warmups+p.Rounds && len(trials) > 0; n++ {
-		warmup, round := n < p.Warmups, n-p.Warmups
-		if warmup {
-			round = n
+	past := h.past(p.Experiment)
+	begin := time.Now().Add(-past.spent)
+	all := newSeries(p.Trials, past)
+	reason := result.RoundsDone
+	for n := 0; n < p.Warmups+p.Rounds && all.running(); n++ {
+		at := place{n < p.Warmups, n - p.Warmups}
+		if at.warmup {
+			at.round = n
 		}
-		if used := time.Since(begin); p.Budget > 0 && n > p.Warmups && used+longest > p.Budget {
-			break
-		}
-		roundBegin := time.Now()
-		h.Rand.Shuffle(len(trials), func(i, j int) { trials[i], trials[j] = trials[j], trials[i] })
-		kept := trials[:0:0]
-		for i, t := range trials {
-			again, err := h.visit(ctx, p, t, result.Sample{Round: round, Position: i, Warmup: warmup}, inARow)
-			if err != nil {
-				return err
+		if !past.begun(at) {
+			if past.ended != "" {
+				break
 			}
-			if again {
-				kept = append(kept, t)
+			if p.Budget > 0 && n > p.Warmups && time.Since(begin)+all.round() > p.Budget {
+				reason = result.BudgetSpent
+				break
 			}
 		}
-		trials = kept
-		longest = max(longest, time.Since(roundBegin))
+		if err := h.round(ctx, p, at, all, past); err != nil {
+			return err
+		}
+		if !at.warmup {
+			all.judge()
+		}
+		if err := h.end(p, all); err != nil {
+			return err
+		}
 	}
-	return nil
+	for _, s := range all {
+		s.end(cmp.Or(past.ended, reason))
+	}
+	return h.end(p, all)
 }
 
-// visit takes a trial's samples in one round, whose place is at, and tells whether it
-// is to be tried again.
-func (h *Harness) visit(ctx context.Context, p Plan, t Trial, at result.Sample, inARow map[result.Key]int) (again bool, err error) {
+// A place is a round: warm-ups have numbers of their own.
+type place struct {
+	warmup bool
+	round  int
+}
+
+// round is one round, or what is missing of it.
+func (h *Harness) round(ctx context.Context, p Plan, at place, all allSeries, past past) error {
+	begin, ran := host.reading(), false
+	for i, t := range shuffled(h.Seed, p.Experiment, at.warmup, at.round, p.Trials) {
+		s := all[t.key(p.Experiment)]
+		if s.reason != "" {
+			continue
+		}
+		have := past.samples[at][s.key]
+		for _, sample := range have {
+			s.count(sample)
+			if sample.Error != "" {
+				h.failures[t.Platform] = append(h.failures[t.Platform], errors.New(sample.Error))
+			}
+		}
+		if err := h.giveUp(p, s); err != nil {
+			return err
+		}
+		if s.reason != "" || len(have) >= max(1, t.Times) || past.complete(at) {
+			continue
+		}
+		ran = true
+		visitBegin := time.Now()
+		if err := h.visit(ctx, p, s, result.Sample{Round: at.round, Position: i, Warmup: at.warmup}, max(1, t.Times)-len(have)); err != nil {
+			return err
+		}
+		s.longest = max(s.longest, time.Since(visitBegin))
+	}
+	if !ran {
+		return nil
+	}
+	b := host.block(begin)
+	b.Experiment, b.Round, b.Warmup, b.AtNs = p.Experiment, at.round, at.warmup, begin.at-h.Start
+	return h.Journal.Append(result.Record{Block: &b})
+}
+
+// visit takes so many of a trial's samples in one round, whose place is at.
+func (h *Harness) visit(ctx context.Context, p Plan, of *series, at result.Sample, times int) (err error) {
+	t := of.trial
 	at.Experiment, at.Platform, at.Series, at.N = p.Experiment, t.Platform, t.Series, t.N
 	record := func(s result.Sample, err error) error {
 		s.Experiment, s.Platform, s.Series, s.N, s.Round, s.Position, s.Warmup = at.Experiment, at.Platform, at.Series, at.N, at.Round, at.Position, at.Warmup
 		if failed := h.Journal.Append(result.Record{Sample: &s}); failed != nil {
 			return failed
 		}
-		if err == nil {
-			inARow[at.Key()] = 0
-			return nil
+		of.count(s)
+		if err != nil {
+			h.failures[t.Platform] = append(h.failures[t.Platform], err)
+			h.Progress.Say("%s: %s: %v", p.Experiment, t.Platform, err)
 		}
-		h.failures[t.Platform] = append(h.failures[t.Platform], err)
-		h.Progress.Say("%s: %s: %v", p.Experiment, t.Platform, err)
-		inARow[at.Key()]++
 		return nil
 	}
 	if t.Leave != nil {
@@ -133,44 +189,53 @@ func (h *Harness) visit(ctx context.Context, p Plan, t Trial, at result.Sample, 
 		var far *OutOfReach
 		switch {
 		case ctx.Err() != nil:
-			return false, context.Cause(ctx)
+			return context.Cause(ctx)
 		case errors.As(err, &far):
-			return false, h.note(result.Note{Text: fmt.Sprintf("%s: %s: %s", p.Experiment, t.Platform, far.Reason), Experiment: p.Experiment, Platform: t.Platform, Series: t.Series, N: t.N})
+			of.end(result.NotPossible)
+			return h.note(result.Note{Text: fmt.Sprintf("%s: %s: %s", p.Experiment, t.Platform, far.Reason), Experiment: p.Experiment, Platform: t.Platform, Series: t.Series, N: t.N})
 		case err != nil:
 			s := result.Sample{AtNs: began}
 			fail(&s, t, err)
 			if err := record(s, err); err != nil {
-				return false, err
+				return err
 			}
-			return inARow[at.Key()] < maxFailures, h.giveUp(p, t, inARow[at.Key()])
+			return h.giveUp(p, of)
 		}
 	}
-	for range max(1, t.Times) {
-		if err := Pause(ctx, p.Settle); err != nil {
-			return false, err
+	for range times {
+		// What Enter has made runs in the pause: then nobody knows whose load it is.
+		disturbed, rested, err := settle(ctx, p.Settle, t.Enter == nil)
+		if err != nil {
+			return err
 		}
 		h.Progress.Step(p.Experiment, t.Platform, at.Round, at.Warmup)
 		s, err := h.measure(ctx, p, t)
 		if ctx.Err() != nil {
 			// A sample that the end of the run cut short is not one.
-			return false, context.Cause(ctx)
+			return context.Cause(ctx)
 		}
+		s.Disturbed = join(disturbed, rested.until(host.reading()).during())
 		if err := record(s, err); err != nil {
-			return false, err
+			return err
 		}
-		if inARow[at.Key()] >= maxFailures {
+		if of.failed >= maxFailures {
 			break
 		}
 	}
-	return inARow[at.Key()] < maxFailures, h.giveUp(p, t, inARow[at.Key()])
+	return h.giveUp(p, of)
 }
 
-// giveUp notes that a trial is no longer tried.
-func (h *Harness) giveUp(p Plan, t Trial, inARow int) error {
-	if inARow < maxFailures {
+// giveUp ends a series that fails again and again, and notes it, once.
+func (h *Harness) giveUp(p Plan, s *series) error {
+	if s.reason != "" || s.failed < maxFailures {
 		return nil
 	}
-	return h.Note("%s: %s failed %d times in a row and is no longer tried", p.Experiment, t.Platform, maxFailures)
+	s.reason = result.GaveUp
+	text := fmt.Sprintf("%s: %s failed %d times in a row and is no longer tried", p.Experiment, s.trial.Platform, maxFailures)
+	if h.Past != nil && slices.ContainsFunc(h.Past.Notes, func(n result.Note) bool { return n.Text == text }) {
+		return nil
+	}
+	return h.note(result.Note{Text: text})
 }
 
 func (h *Harness) measure(ctx context.Context, p Plan, t Trial) (result.Sample, error) {
@@ -219,7 +284,21 @@ func (h *Harness) note(n result.Note) error {
 	return h.Journal.Append(result.Record{Note: &n})
 }
 
-// pause waits, but not when ctx has ended.
+// settle lets the host rest, and tells what others did meanwhile that disturbs the sample
+// to come, if nothing of ours ran.
+func settle(ctx context.Context, d time.Duration, quiet bool) (disturbed string, rested reading, err error) {
+	begin := host.reading()
+	if err := Pause(ctx, d); err != nil {
+		return "", begin, err
+	}
+	rested = host.reading()
+	if quiet && time.Duration(rested.at-begin.at) >= leastWatch {
+		disturbed = begin.until(rested).before()
+	}
+	return disturbed, rested, nil
+}
+
+// Pause waits, but not when ctx has ended.
 func Pause(ctx context.Context, d time.Duration) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)

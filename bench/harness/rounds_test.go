@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -32,7 +31,7 @@ func newFake(t *testing.T, seed uint64) *fake {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { j.Close() })
-	return &fake{&Harness{Journal: j, Rand: rand.New(rand.NewPCG(seed, 0)), Start: Now()}, dir}
+	return &fake{&Harness{Journal: j, Seed: seed, Start: Now()}, dir}
 }
 
 func (f *fake) read(t *testing.T) *result.Run {

@@ -19,6 +19,7 @@ type Journal struct {
 	mu   sync.Mutex
 	f    *os.File
 	good int64 // length of the complete lines
+	torn bool  // behind them is a line that is not, which is cut off before the next
 	// synced is when all lines before were on the disk.
 	synced time.Time
 }
@@ -83,7 +84,7 @@ func lock(f *os.File) error {
 }
 
 // Open goes on with the journal of a run that was stopped, and gives what it holds. A
-// last line that is not whole is cut off: cut counts its bytes.
+// last line that is not whole, of so many bytes, is cut off by the first [Journal.Append].
 func Open(dir string) (j *Journal, run *Run, cut int64, err error) {
 	path := filepath.Join(dir, FileName)
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
@@ -109,16 +110,12 @@ func Open(dir string) (j *Journal, run *Run, cut int64, err error) {
 	if err != nil {
 		return nil, nil, 0, err
 	}
-	if cut = st.Size() - whole; cut > 0 {
-		if err := f.Truncate(whole); err != nil {
-			return nil, nil, 0, fmt.Errorf("cutting off a line that is not whole: %w", err)
-		}
-	}
+	cut = st.Size() - whole
 	if _, err := f.Seek(whole, io.SeekStart); err != nil {
 		return nil, nil, 0, err
 	}
 	run.Truncated = false
-	return &Journal{f: f, good: whole, synced: time.Now()}, run, cut, nil
+	return &Journal{f: f, good: whole, torn: cut > 0, synced: time.Now()}, run, cut, nil
 }
 
 // Append writes one record. Each line goes to the kernel in one write(2), so
@@ -133,6 +130,12 @@ func (j *Journal) Append(r Record) error {
 	line = append(line, '\n')
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	if j.torn {
+		if err := j.f.Truncate(j.good); err != nil {
+			return fmt.Errorf("cutting off a line of the journal that is not whole: %w", err)
+		}
+		j.torn = false
+	}
 	n, err := j.f.Write(line)
 	if err != nil {
 		if n > 0 {

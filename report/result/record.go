@@ -61,6 +61,9 @@ type Header struct {
 	Seed        uint64    `json:"seed"`
 	Platforms   []string  `json:"platforms"`   // asked for, in this order
 	Experiments []string  `json:"experiments"` // asked for, in this order
+	// Base is the image of the store that the measured one was made of, with the program
+	// on top; "" if it is the image of bench itself.
+	Base string `json:"base,omitempty"`
 	// Rounds, Images and Kernel are what was asked for with these flags, so that a run
 	// that is resumed does the same.
 	Rounds int      `json:"rounds,omitempty"`
