@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -14,10 +16,41 @@ import (
 )
 
 type reportCommand struct {
-	Dir string `arg:"" help:"The folder of a run."`
+	Dir    string `arg:"" optional:"" help:"The folder of a run."`
+	Format string `enum:",table,csv,json,benchfmt,markdown" default:"" help:"Print the run to standard output instead of writing the report's files: table; csv (every raw value, for R and pandas); json (every figure with its statistics and warnings); benchfmt (for benchstat); markdown." placeholder:"FORMAT"`
+	Schema string `enum:",journal,summary" default:"" help:"Print the JSON Schema of a line of the journal (journal) or of --format json (summary), and end." placeholder:"NAME"`
 }
 
-func (c *reportCommand) Run(s streams) error { return render(c.Dir, s) }
+// formats print a run.
+var formats = map[string]func(io.Writer, *result.Run) error{
+	"table":    func(w io.Writer, run *result.Run) error { return report.Table(w, run, width(w)) },
+	"csv":      report.CSV,
+	"json":     report.JSON,
+	"benchfmt": report.Benchfmt,
+	"markdown": report.Markdown,
+}
+
+func (c *reportCommand) Run(s streams) error {
+	switch {
+	case c.Schema != "":
+		_, err := s.out.Write(report.Schemas[c.Schema])
+		return err
+	case c.Dir == "":
+		return &exitError{exitUsage, errors.New("bench report needs the folder of a run: bench report DIR")}
+	case c.Format == "":
+		return render(c.Dir, s)
+	}
+	run, err := result.Read(c.Dir)
+	if err != nil {
+		return err
+	}
+	out := bufio.NewWriterSize(s.out, 64<<10)
+	w := io.Writer(out)
+	if c.Format == "table" {
+		w = s.out // whose width it asks for
+	}
+	return errors.Join(formats[c.Format](w, run), out.Flush())
+}
 
 func render(dir string, s streams) error {
 	run, err := result.Read(dir)

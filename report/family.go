@@ -46,7 +46,7 @@ func (ms measured) pairs() [][2]figureOf {
 
 // family are the comparisons of a metric, whose p-values are corrected together.
 func (m *model) family(ms measured) []comparison {
-	name := ms.Experiment + "/" + ms.Value
+	name := fmt.Sprintf("%s/%s/%s/%d", ms.Experiment, ms.Value, ms.Series, ms.N)
 	if list, ok := m.families[name]; ok {
 		return list
 	}
@@ -55,7 +55,7 @@ func (m *model) family(ms measured) []comparison {
 	var p []float64
 	for _, pair := range pairs {
 		a, b := pair[0].Summary.Values, pair[1].Summary.Values
-		c := comparison{A: pair[0], B: pair[1], Ratio: m.compare(ms.metric, pair[0].Platform, pair[1].Platform),
+		c := comparison{A: pair[0], B: pair[1], Ratio: result.Compare(a, b, m.run.Header.Seed),
 			Delta: result.CliffsDelta(a, b), Detectable: result.Detectable(a, b, len(pairs))}
 		c.P, c.Warnings = result.MannWhitney(a, b)
 		list, p = append(list, c), append(p, c.P)
@@ -143,21 +143,26 @@ func (m *model) differTable(ms measured, caption string, first bool) []block {
 		fmt.Sprintf("p (Holm): how likely samples of one and the same platform would lie at least as far apart (Mann-Whitney), corrected for the %s of this table.",
 			count(len(family), "comparison", "comparisons")),
 		"Cliff's delta: 1 or -1 when the two samples do not overlap, 0 when neither lies above the other; it says how clear a difference is, and the ratio how large.",
-		"Detectable: the smallest difference of the medians that these samples would have shown in 80% of such runs. No smaller one is claimed to be absent.",
+		"Detectable: the smallest difference of the medians that these samples would have shown in 80% of such runs, were it the hardest of the table to show. No smaller one is claimed to be absent.",
 	}
 	return []block{t}
+}
+
+// key is that of a platform's samples.
+func (ms measured) key(p *platform) result.Key {
+	return result.Key{Experiment: ms.Experiment, Platform: p.Name, Series: ms.Series, N: ms.N}
 }
 
 // examine gives what is odd about the values of a metric on a platform.
 func (m *model) examine(ms measured, f figureOf) []result.Warning {
 	w := result.Examine(f.Summary.Values)
-	return append(w, m.run.PrecededWarning(result.Key{Experiment: ms.Experiment, Platform: f.Platform.Name}, ms.Value)...)
+	return append(w, m.run.PrecededWarning(ms.key(f.Platform), ms.Value)...)
 }
 
 // tailTable is what lies beyond the median: the slow starts, and what is odd.
 func (m *model) tailTable(ms measured, caption string) []block {
-	t := &table{Caption: caption, Columns: []column{{Title: "Platform"}, {Title: "n", Right: true}, {Title: "p95", Right: true}, {Title: "95% interval", Right: true},
-		{Title: "p99", Right: true}, {Title: "95% interval", Right: true}, {Title: "Outliers", Right: true}, {Title: "Groups"}, {Title: "Drift"}, {Title: "Before"}}}
+	t := &table{Caption: caption, Columns: []column{{Title: "Platform"}, {Title: "n", Right: true}, {Title: "p95 (95% interval)", Right: true}, {Title: "p99 (95% interval)", Right: true},
+		{Title: "Outliers", Right: true}, {Title: "Groups"}, {Title: "Drift"}, {Title: "Before"}}}
 	unit, points := ms.unit(), false
 	codes := map[result.Code]bool{}
 	for _, f := range ms.present() {
@@ -165,11 +170,13 @@ func (m *model) tailTable(ms measured, caption string) []block {
 		for _, share := range []float64{0.95, 0.99} {
 			p := result.PercentileOf(f.Summary.Values, share)
 			text := value(p.Value, unit)
-			if !p.HasInterval() {
+			if p.HasInterval() {
+				text += " (" + glueUnit(p.FormatInterval(unit)) + ")"
+			} else {
 				text += " *"
 				points = true
 			}
-			row = append(row, text, glueUnit(p.FormatInterval(unit)))
+			row = append(row, text)
 		}
 		odd := map[result.Code]bool{}
 		for _, w := range m.examine(ms, f) {

@@ -1,10 +1,24 @@
 package report
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"strings"
+
+	"vmctr/report/result"
 )
+
+// Markdown writes the report as [Write] does into a file, without the plots that
+// it links to.
+func Markdown(w io.Writer, run *result.Run) error {
+	var b bytes.Buffer
+	writeMarkdown(&b, newModel(run).document())
+	if _, err := w.Write(b.Bytes()); err != nil {
+		return fmt.Errorf("writing the report: %w", err)
+	}
+	return nil
+}
 
 // writeMarkdown sets the document in GitHub Flavored Markdown, for a README or
 // a merge request. The plots are beside it.

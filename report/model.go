@@ -49,6 +49,8 @@ func (m metric) unit() string { return result.Unit(m.Value) }
 // measured is one metric with the figure of every platform, measured or not.
 type measured struct {
 	metric
+	Series  string // of the samples, "" where there is but one
+	N       int
 	Base    *platform // what its ratios compare with, or nil
 	Figures []figureOf
 }
