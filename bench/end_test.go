@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -18,6 +19,7 @@ import (
 	"vmctr/bench/embedded"
 	"vmctr/bench/platform"
 	"vmctr/report/result"
+	"vmctr/report/selftest"
 )
 
 // However a run ends, no process, mount, cgroup or file of it may stay, and
@@ -159,6 +161,55 @@ func TestInterrupt(t *testing.T) {
 	}
 	if !strings.Contains(stderr.String(), "bench report "+out) {
 		t.Errorf("bench does not say what to do with the samples:\n%s", stderr)
+	}
+	for _, pid := range pids {
+		if !gone(pid) {
+			t.Errorf("process %d is still there", pid)
+		}
+	}
+	if processes, rest := of(t, run.Header.ID); len(processes)+len(rest) > 0 {
+		t.Errorf("left behind: processes %v, %q", processes, rest)
+	}
+}
+
+// TestSelftestInterrupt: so does a selftest, in the middle of what hyperfine measures.
+func TestSelftestInterrupt(t *testing.T) {
+	if os.Geteuid() != 0 {
+		if required("root") {
+			t.Fatal("BENCH_REQUIRE=root, and this is not root")
+		}
+		t.Skip("starts containers: run as root (sudo scripts/test)")
+	}
+	if _, err := embedded.Workload(); err != nil {
+		t.Skip(err)
+	}
+	out := filepath.Join(t.TempDir(), "out")
+	cmd := exec.Command("bench", "selftest", "--time", "15s", "--platforms", "process", "--out", out)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+	var run *result.Run
+	waitFor(t, time.Minute, func() (begun bool) {
+		var err error
+		run, err = result.Read(out)
+		return err == nil && slices.ContainsFunc(run.Samples, func(s result.Sample) bool { return s.Experiment == selftest.Exit })
+	})
+	pids := children(t, cmd.Process.Pid)
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	err := cmd.Wait()
+	if exit, ok := errors.AsType[*exec.ExitError](err); !ok || exit.ExitCode() != exitInterrupted {
+		t.Errorf("ended with %v, want status %d; its messages:\n%s", err, exitInterrupted, stderr.String())
+	}
+	if run, err = result.Read(out); err != nil {
+		t.Fatal(err)
+	}
+	if run.End == nil || run.End.Reason != "interrupted" {
+		t.Errorf("the journal does not say that the run was interrupted: %+v", run.End)
 	}
 	for _, pid := range pids {
 		if !gone(pid) {

@@ -35,15 +35,16 @@ const (
 
 // command is the whole command line: a subcommand is a type with a Run method.
 type command struct {
-	All     allCommand     `cmd:"" help:"Measure everything and write the report: the one command of a lab."`
-	Report  reportCommand  `cmd:"" help:"Make the report again from the journal of a run. Needs no root."`
-	Compare compareCommand `cmd:"" help:"Say what changed from one run to another, by how much and how surely. Needs no root."`
-	Run     runCommand     `cmd:"" help:"Run a program in a container, as docker run does."`
-	Image   imageCommand   `cmd:"" help:"Get, build, look at and remove images."`
-	Doctor  doctorCommand  `cmd:"" help:"Say what this host can measure, what is missing, and how to get it."`
-	Clean   cleanCommand   `cmd:"" help:"Remove what a run that was killed left behind."`
-	Help    helpCommand    `cmd:"" help:"Show this text, or that of a command."`
-	Version versionCommand `cmd:"" help:"Show the version of bench."`
+	All      allCommand      `cmd:"" help:"Measure everything and write the report: the one command of a lab."`
+	Report   reportCommand   `cmd:"" help:"Make the report again from the journal of a run. Needs no root."`
+	Compare  compareCommand  `cmd:"" help:"Say what changed from one run to another, by how much and how surely. Needs no root."`
+	Run      runCommand      `cmd:"" help:"Run a program in a container, as docker run does."`
+	Image    imageCommand    `cmd:"" help:"Get, build, look at and remove images."`
+	Selftest selftestCommand `cmd:"" help:"Let the harness measure itself: clock, delay, drift, false alarms, what it finds."`
+	Doctor   doctorCommand   `cmd:"" help:"Say what this host can measure, what is missing, and how to get it."`
+	Clean    cleanCommand    `cmd:"" help:"Remove what a run that was killed left behind."`
+	Help     helpCommand     `cmd:"" help:"Show this text, or that of a command."`
+	Version  versionCommand  `cmd:"" help:"Show the version of bench."`
 }
 
 // streams are where a command writes: figures to out, all else to err.

@@ -180,7 +180,7 @@ func (c *Comparison) warnings() (lines []string) {
 		lines = append(lines, "NOT COMPARABLE: "+text+": the one shows an emulator and the other a hypervisor. Such a change is no regression and no improvement, and is not counted as one.")
 	}
 	x, y := c.Old.Header, c.New.Header
-	if x.Host.Hostname != y.Host.Hostname || x.Host.CPU != y.Host.CPU {
+	if x.Host.Hostname != y.Host.Hostname || x.Host.Machine != y.Host.Machine || x.Host.CPU != y.Host.CPU {
 		lines = append(lines, "Two hosts are compared: what differs can be due to any of what differs between them.")
 	}
 	if x.Image.Digest != y.Image.Digest {

@@ -239,6 +239,7 @@ func circumstances(before, after *Run) []Circumstance {
 	x, y := before.Header, after.Header
 	a, b := x.Host, y.Host
 	add("host", a.Hostname, b.Hostname)
+	add("machine", a.Machine, b.Machine)
 	add("CPU", a.CPU, b.CPU)
 	add("CPUs", fmt.Sprint(a.CPUs), fmt.Sprint(b.CPUs))
 	add("memory", FormatValue(float64(a.MemTotal), "bytes"), FormatValue(float64(b.MemTotal), "bytes"))
@@ -264,6 +265,8 @@ func circumstances(before, after *Run) []Circumstance {
 	add("profile", x.Profile, y.Profile)
 	add("image", x.Image.Name+" "+x.Image.Digest, y.Image.Name+" "+y.Image.Digest)
 	add("how it ended", before.howEnded(), after.howEnded())
+	add("times that it was stopped and resumed", fmt.Sprint(len(before.Resumes)), fmt.Sprint(len(after.Resumes)))
+	add("samples taken under disturbance", before.disturbed(), after.disturbed())
 	// What disturbed the one and not the other.
 	for i, r := range []*Run{before, after} {
 		other := []*Run{after, before}[i]
@@ -289,6 +292,22 @@ func (r *Run) howEnded() string {
 		return "cut off"
 	}
 	return r.End.Reason
+}
+
+// disturbed counts the samples that others than bench may have changed.
+func (r *Run) disturbed() string {
+	n, all := 0, 0
+	for i := range r.Samples {
+		if s := &r.Samples[i]; !s.Warmup && s.Error == "" {
+			if all++; s.Disturbed != "" {
+				n++
+			}
+		}
+	}
+	if n == 0 {
+		return "none"
+	}
+	return fmt.Sprintf("%d of %d", n, all)
 }
 
 // platformCircumstances are those of one platform: its accelerator, versions, limits.
