@@ -186,7 +186,7 @@ func (c *selftestCommand) print(s streams, run *result.Run) error {
 		return err
 	}
 	if c.Out != "" {
-		fmt.Fprintf(s.err, "bench: the journal is %s\n", filepath.Join(c.Out, result.FileName))
+		fmt.Fprintf(s.err, "bench: the journal is %s; a report of it: bench report %s\n", filepath.Join(c.Out, result.FileName), c.Out)
 	}
 	switch failed := checks.Failed(all); {
 	case len(failed) > 0:

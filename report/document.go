@@ -78,6 +78,11 @@ func (m *model) document() *document {
 		Alerts:   m.alerts(),
 		Lecture:  m.lectureTable(),
 	}
+	if isSelftest(m.run) {
+		doc.Title, doc.Lecture = "How far these figures can be trusted", lectureTable{}
+		doc.Sections = append([]section{m.selftestSection()}, m.appendix()...)
+		return doc
+	}
 	doc.Sections = append(doc.Sections, m.startupSection())
 	if s, any := m.matrixSection(); any {
 		doc.Sections = append(doc.Sections, s)

@@ -31,16 +31,8 @@ func writeMarkdown(w io.Writer, d *document) {
 		}
 		fmt.Fprintln(w)
 	}
-	fmt.Fprintf(w, "## The lecture's table, measured\n\n| | Container | Virtual machine | Verdict |\n|---|---|---|---|\n")
-	for _, r := range d.Lecture.Rows {
-		cell := func(c lectureCell) string {
-			return "*Lecture: " + escapeCell(c.Lecture) + "*<br>" + escapeCell(strings.Join(c.Measured, "\n"))
-		}
-		fmt.Fprintf(w, "| **%s** | %s | %s | **%s.** %s |\n", escapeCell(r.Criterion), cell(r.Container), cell(r.VM), r.Verdict.Mark, escapeCell(r.Verdict.Text))
-	}
-	fmt.Fprintln(w)
-	if d.Lecture.Also != "" {
-		fmt.Fprintf(w, "%s\n\n", escape(d.Lecture.Also))
+	if len(d.Lecture.Rows) > 0 {
+		markdownLecture(w, d.Lecture)
 	}
 	for _, s := range d.Sections {
 		fmt.Fprintf(w, "## %s\n\n", s.Title)
@@ -49,6 +41,20 @@ func writeMarkdown(w io.Writer, d *document) {
 		}
 	}
 	fmt.Fprintf(w, "---\n\nbench, run %s\n", escape(d.Run))
+}
+
+func markdownLecture(w io.Writer, t lectureTable) {
+	fmt.Fprintf(w, "## The lecture's table, measured\n\n| | Container | Virtual machine | Verdict |\n|---|---|---|---|\n")
+	for _, r := range t.Rows {
+		cell := func(c lectureCell) string {
+			return "*Lecture: " + escapeCell(c.Lecture) + "*<br>" + escapeCell(strings.Join(c.Measured, "\n"))
+		}
+		fmt.Fprintf(w, "| **%s** | %s | %s | **%s.** %s |\n", escapeCell(r.Criterion), cell(r.Container), cell(r.VM), r.Verdict.Mark, escapeCell(r.Verdict.Text))
+	}
+	fmt.Fprintln(w)
+	if t.Also != "" {
+		fmt.Fprintf(w, "%s\n\n", escape(t.Also))
+	}
 }
 
 func markdownBlock(w io.Writer, b block) {

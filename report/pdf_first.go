@@ -114,6 +114,9 @@ func (s *setter) setLecture(t lectureTable, size float64) (rows []lectureLines, 
 // the warnings, with many platforms, and goes on on the next page if that is not
 // enough.
 func (s *setter) lecture(t lectureTable) {
+	if len(t.Rows) == 0 {
+		return
+	}
 	const most, least = 8.5, 7.5
 	const head, gap = 2.2, 2.0
 	noteHeight := gap

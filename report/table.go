@@ -12,6 +12,7 @@ import (
 	"github.com/olekukonko/tablewriter/tw"
 
 	"vmctr/report/result"
+	"vmctr/report/selftest"
 )
 
 // The columns of the table on the terminal.
@@ -42,6 +43,9 @@ const minWidth, maxWidth = 40, 100
 // line is longer than width, for which 40 is the least.
 func Table(w io.Writer, run *result.Run, width int) error {
 	width = min(max(width, minWidth), maxWidth)
+	if isSelftest(run) {
+		return Selftest(w, run, selftest.Evaluate(run), width)
+	}
 	m := newModel(run)
 	n := notes{numbers: map[string]int{}}
 	rows := m.tableRows(&n)

@@ -35,10 +35,8 @@ type Test struct {
 // is a number of them that makes the test; the injected delays have what is left.
 const (
 	exitShare = 0.2
-	// parts are in how many parts a plan is run, with the host's speed measured
-	// between them.
-	parts = 4
-	// sliceOf is how long a part of the injected delays takes.
+	// sliceOf is how long a part of the injected delays takes: between two the host's
+	// speed is measured.
 	sliceOf = 8 * time.Second
 	// brief is a test that leaves out what only adds to it.
 	brief = 2 * time.Minute
@@ -75,27 +73,6 @@ func (t *Test) subject(name string) (Subject, bool) {
 	return Subject{}, false
 }
 
-// rounds runs a plan in several parts, and measures the host between them.
-func (t *Test) rounds(ctx context.Context, p harness.Plan) error {
-	p.Deadline = deadline
-	all, budget := p.Rounds, p.Budget
-	for i := range parts {
-		p.Rounds = all*(i+1)/parts - all*i/parts
-		p.Budget = budget / parts
-		if p.Rounds == 0 {
-			continue
-		}
-		if err := t.Harness.Rounds(ctx, p); err != nil {
-			return err
-		}
-		p.Warmups = 0
-		if err := t.drift(ctx); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // clock measures what the clock can do.
 func (t *Test) clock(ctx context.Context) error {
 	return t.Harness.Rounds(ctx, harness.Plan{Experiment: checks.Clock, Warmups: 1, Rounds: 15, Deadline: deadline,
@@ -111,7 +88,7 @@ func (t *Test) drift(ctx context.Context) error {
 // delays measures how late a line of the workload's comes: through a pipe several times,
 // and in a machine, which takes seconds to boot, once.
 func (t *Test) delays(ctx context.Context) error {
-	pipes := harness.Plan{Experiment: checks.Delay, Warmups: 1, Rounds: 10, Deadline: deadline}
+	pipes := harness.Plan{Experiment: checks.Delay, Warmups: 1, Rounds: 10, Deadline: deadline, Budget: t.Time / 10}
 	machines := harness.Plan{Experiment: checks.Delay, Rounds: 1, Deadline: deadline}
 	for _, s := range t.Subjects {
 		trial := harness.Trial{Platform: s.Name, Fault: fault, Measure: func(ctx context.Context) (result.Sample, error) { return measureDelay(ctx, s.Prepared) }}
@@ -136,11 +113,11 @@ func (t *Test) same(ctx context.Context) error {
 	if !ok {
 		return nil
 	}
-	p := harness.Plan{Experiment: checks.AA, Warmups: 1, Rounds: checks.Comparisons, Budget: max(t.left()-reserve, time.Second)}
+	p := harness.Plan{Experiment: checks.AA, Warmups: 1, Rounds: checks.Comparisons, Deadline: deadline, Budget: max(t.left()-reserve, time.Second)}
 	for range checks.SeriesSize {
 		p.Trials = append(p.Trials, s.start(checks.A, nil), s.start(checks.B, nil))
 	}
-	return t.rounds(ctx, p)
+	return t.Harness.Rounds(ctx, p)
 }
 
 // pairs does so with one of each in a round.
@@ -149,7 +126,7 @@ func (t *Test) pairs(ctx context.Context) error {
 	if !ok || t.isBrief() {
 		return nil
 	}
-	return t.rounds(ctx, harness.Plan{Experiment: checks.AARounds, Warmups: 1, Rounds: checks.Comparisons * checks.SeriesSize, Budget: max(t.left()-reserve, time.Second),
+	return t.Harness.Rounds(ctx, harness.Plan{Experiment: checks.AARounds, Warmups: 1, Rounds: checks.Comparisons * checks.SeriesSize, Deadline: deadline, Budget: max(t.left()-reserve, time.Second),
 		Trials: []harness.Trial{s.start(checks.A, nil), s.start(checks.B, nil)}})
 }
 

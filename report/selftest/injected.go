@@ -8,10 +8,10 @@ import (
 	"vmctr/report/result"
 )
 
-// Limits of one trial of an injected delay, in samples of each side: below the least there
-// is no interval that a width could be asked of, and at the most it is given up.
+// Limits of one trial of an injected delay, in samples of each side: before the least the
+// harness does not look at the width, and at the most the trial is given up.
 const (
-	leastSamples = 10
+	leastSamples = 20
 	mostSamples  = 500
 )
 
@@ -33,7 +33,7 @@ type found struct {
 func injected(run *result.Run) []Check {
 	const part = "Injected delay, container"
 	var list []Check
-	for _, f := range Found(run) {
+	for _, f := range foundIn(run) {
 		name := fmt.Sprintf("%d%%", f.percent)
 		if f.trials == 0 {
 			c := missing(part, name, why(run, experimentOf(f.percent), "container"))
@@ -48,7 +48,7 @@ func injected(run *result.Run) []Check {
 		}
 		rate := float64(f.called) / float64(f.trials)
 		low, high := interval(f.called, f.trials)
-		c := Check{Part: part, Name: name, Verdict: OK, Wanted: "–",
+		c := Check{Part: part, Name: name, Verdict: Told,
 			Found:   fmt.Sprintf("%s, %s to %s", percent(rate), percent(low), percent(high)),
 			Figures: map[string]float64{"found": float64(f.called), "trials": float64(f.trials), "low": low, "high": high, "samples_each": f.samples, "not_reached": float64(f.given)}}
 		c.Why = fmt.Sprintf("found in %d of %d trials, which reached a half-width of %s with %.0f samples a side", f.called, f.trials, percent(HalfWidth), f.samples)
@@ -72,8 +72,26 @@ func experimentOf(percent int) string {
 	return Others
 }
 
-// Found gives the trials of each delay, the smallest first.
-func Found(run *result.Run) []found {
+// A Share is in how many of the trials that reached HalfWidth a delay was found, and the
+// 95% interval of that share.
+type Share struct {
+	Percent, Found, Trials int
+	Low, High              float64
+}
+
+// Shares are those of the delays that had such trials, the smallest first.
+func Shares(run *result.Run) (list []Share) {
+	for _, f := range foundIn(run) {
+		if f.trials > 0 {
+			low, high := interval(f.called, f.trials)
+			list = append(list, Share{f.percent, f.called, f.trials, low, high})
+		}
+	}
+	return list
+}
+
+// foundIn gives the trials of each delay, the smallest first.
+func foundIn(run *result.Run) []found {
 	delays := append(slices.Clone(OtherDelays), MustFind)
 	slices.Sort(delays)
 	var list []found

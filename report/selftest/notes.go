@@ -16,7 +16,7 @@ func Notes(run *result.Run, all []Check) []string {
 			break
 		}
 	}
-	for _, v := range []Verdict{NotOK, NotMeasured, OK} {
+	for _, v := range []Verdict{NotOK, NotMeasured, OK, Told} {
 		var texts []string // each once, with all that it is about
 		about := map[string][]string{}
 		for _, c := range all {

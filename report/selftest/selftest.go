@@ -81,6 +81,7 @@ const (
 	OK          Verdict = "ok"
 	NotOK       Verdict = "not ok"
 	NotMeasured Verdict = "not measured"
+	Told        Verdict = "told" // of a figure that is to be known, whatever it is
 )
 
 // A Check is one question and its answer.
