@@ -67,7 +67,7 @@ type Experiment struct {
 // All are the experiments, in the order in which they run.
 func All() []Experiment {
 	return []Experiment{
-		identity, startup, running, together, cold, memory, memoryLoaded, memoryMany,
+		identity, startup, running, together, cold, memory, memoryLoaded, memoryMany, memoryLeast,
 		matrix, vmMemory,
 	}
 }

@@ -192,6 +192,11 @@ type Sample struct {
 	// workload's container is in, by type: the same numbers would be shared ones.
 	GuestNamespaces map[string]uint64 `json:"guest_namespaces,omitempty"`
 
+	// Outcome is what became of an instance where that is what is measured ("starts",
+	// "killed"), and Why says more of it. It is a result, and no error.
+	Outcome string `json:"outcome,omitempty"`
+	Why     string `json:"why,omitempty"`
+
 	// Error says why there is no value. Fault says whose it was.
 	Error string `json:"error,omitempty"`
 	Fault Fault  `json:"fault,omitempty"`
