@@ -35,7 +35,32 @@ type runner struct {
 
 	harness *harness.Harness
 	states  []*state
+	images  *images.Scratch // of the experiment that runs; nil if it has none
 }
+
+// scratch is an experiment.Subject's.
+func (r *runner) scratch(ctx context.Context) (*images.Store, error) {
+	if r.images == nil {
+		var err error
+		if r.images, err = images.NewScratch(ctx, scratchDir()); err != nil {
+			return nil, fmt.Errorf("making a store for images of the experiment: %w", err)
+		}
+	}
+	return r.images.Store, nil
+}
+
+func (r *runner) removeScratch() error {
+	if r.images == nil {
+		return nil
+	}
+	err := r.images.Remove()
+	r.images = nil
+	return err
+}
+
+// scratchDir is where stores of images are that last as long as an experiment: on the
+// disk of the cache, since the folder of the run may be in memory.
+func scratchDir() string { return filepath.Join(cacheDir(), "scratch") }
 
 // state is one platform in this run.
 type state struct {
@@ -165,6 +190,8 @@ func (r *runner) journal(ctx context.Context, run *harness.Run, image *images.Im
 // no reason not to measure.
 func newRun(ctx context.Context, s streams) (*harness.Run, error) {
 	swept, err := harness.Sweep(ctx)
+	left, scratchErr := images.SweepScratch(ctx, scratchDir())
+	swept, err = append(swept, left...), errors.Join(err, scratchErr)
 	for _, what := range swept {
 		fmt.Fprintf(s.err, "bench: removed what an earlier run left: %s\n", what)
 	}
@@ -291,7 +318,7 @@ func (r *runner) measure(ctx context.Context, run *harness.Run, image *images.Im
 		var subjects []experiment.Subject
 		for _, st := range r.states {
 			if st.record.Status == result.Ready && takesPart(st.platform, e) {
-				subjects = append(subjects, experiment.Subject{Name: st.record.Name, Kind: st.record.Kind, Prepared: st.prepared, Workload: st.workload, Variant: st.variant})
+				subjects = append(subjects, experiment.Subject{Name: st.record.Name, Kind: st.record.Kind, Prepared: st.prepared, Workload: st.workload, Variant: st.variant, Scratch: r.scratch})
 			}
 		}
 		l := experiment.Limits{Rounds: r.choice.profile.rounds, Settle: r.choice.profile.settle, HalfWidth: r.choice.profile.aims}
@@ -307,6 +334,7 @@ func (r *runner) measure(ctx context.Context, run *harness.Run, image *images.Im
 		for _, st := range r.states {
 			err = errors.Join(err, st.closeVariants())
 		}
+		err = errors.Join(err, r.removeScratch())
 		if err != nil {
 			return err
 		}

@@ -7,6 +7,7 @@ import (
 
 	"vmctr/bench/harness"
 	"vmctr/bench/platform"
+	"vmctr/images"
 	"vmctr/vm"
 	"vmctr/vm/cache"
 	"vmctr/vm/kernel"
@@ -18,6 +19,8 @@ func (cleanCommand) Run(s streams) error {
 	ctx, stop := interruptible()
 	defer stop()
 	swept, err := harness.Sweep(ctx)
+	scratch, scratchErr := images.SweepScratch(ctx, scratchDir())
+	swept = append(swept, scratch...)
 	store, storeErr := openStore()
 	if storeErr == nil {
 		var parts []string
@@ -28,7 +31,7 @@ func (cleanCommand) Run(s streams) error {
 	kept, _, keptErr := cache.Prune(vm.BaseDir(cacheDir()), vm.BaseLimits, false)
 	kernels, _, kernelsErr := cache.Prune(platform.KernelDir(cacheDir()), kernel.Limits, false)
 	swept = slices.Concat(swept, kept, kernels)
-	err = errors.Join(err, storeErr, keptErr, kernelsErr)
+	err = errors.Join(err, scratchErr, storeErr, keptErr, kernelsErr)
 	for _, x := range swept {
 		fmt.Fprintln(s.out, "removed", x)
 	}

@@ -21,6 +21,8 @@
 //	disk.go       layers as disks (erofs/), for a machine
 //	ready.go      how the program of an image says that it serves
 //	workload.go   the image that is measured
+//	data.go       an image with more data
+//	scratch.go    a store that lasts as long as its process
 //	fetch.go      all that a manifest leads to, from wherever
 //	archive*.go   archives of docker save, and image layouts, in and out
 //	registry/     registries, in and out

@@ -14,6 +14,7 @@ import (
 
 	"vmctr/bench/harness"
 	"vmctr/bench/platform"
+	"vmctr/images"
 	"vmctr/report/result"
 )
 
@@ -28,6 +29,9 @@ type Subject struct {
 	// of Prepared: with other limits, of another image. The same name gives the same
 	// one again. All are closed when the experiment has ended.
 	Variant func(ctx context.Context, name string, change func(*platform.Workload) error) (platform.Prepared, error)
+	// Scratch is a store for images that are made for the experiment, and removed when
+	// that has ended. All subjects share it.
+	Scratch func(ctx context.Context) (*images.Store, error)
 }
 
 // An Experiment observes one instance at a time.
@@ -67,7 +71,7 @@ type Experiment struct {
 // All are the experiments, in the order in which they run.
 func All() []Experiment {
 	return []Experiment{
-		identity, startup, running, together, cold, memory, memoryLoaded, memoryMany, memoryLeast,
+		identity, startup, running, together, size, cold, memory, memoryLoaded, memoryMany, memoryLeast,
 		matrix, vmMemory,
 	}
 }
