@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	randv2 "math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -112,7 +111,7 @@ func (c *selftestCommand) measure(ctx context.Context, s streams, r *runner) (_ 
 		giveToUser(out, made)
 	}
 	progress := harness.NewProgress(s.err, isTerminal(s.err), c.Time)
-	r.harness = &harness.Harness{Journal: journal, Progress: progress, Start: start, Rand: randv2.New(randv2.NewPCG(r.choice.seed, 0))}
+	r.harness = &harness.Harness{Journal: journal, Progress: progress, Start: start, Seed: r.choice.seed}
 	err = c.run(ctx, r, run, warnings)
 	progress.Close()
 	err = errors.Join(err, r.close(ctx))
