@@ -47,7 +47,13 @@ func Benchfmt(w io.Writer, run *result.Run) error {
 		for _, name := range sortedKeys(s.Values) {
 			unit := benchUnit(name)
 			v, tidy := benchunit.Tidy(s.Values[name], unit)
-			res.Values = append(res.Values, benchfmt.Value{Value: v, Unit: tidy, OrigValue: s.Values[name], OrigUnit: unit})
+			out := benchfmt.Value{Value: v, Unit: tidy, OrigValue: s.Values[name], OrigUnit: unit}
+			if v == 0 {
+				// The reader takes a value that is the same in the base unit for one that
+				// has it: zero nanoseconds would be a unit of their own.
+				out = benchfmt.Value{Value: v, Unit: tidy}
+			}
+			res.Values = append(res.Values, out)
 		}
 		if err := out.Write(res); err != nil {
 			return fmt.Errorf("writing benchmark results: %w", err)

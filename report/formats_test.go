@@ -28,7 +28,7 @@ func withSeries() *result.Run {
 	for i := range 12 {
 		run.Samples = append(run.Samples,
 			result.Sample{Experiment: "startup", Platform: "container", Series: "cold cache", N: 8, Round: i, Disturbed: "CPU pressure 12%, by others", Values: map[string]float64{"first_instruction_ns": 9e6 + float64(i*i%7)}},
-			result.Sample{Experiment: "startup", Platform: "vm-q35", Series: "cold cache", N: 8, Round: i, Values: map[string]float64{"first_instruction_ns": 3e9 + float64(i*i%5)}, Each: map[string][]float64{"each_ns": {1e9, 2e9, 3.5}}})
+			result.Sample{Experiment: "startup", Platform: "vm-q35", Series: "cold cache", N: 8, Round: i, Values: map[string]float64{"first_instruction_ns": 3e9 * float64(i%5)}, Each: map[string][]float64{"each_ns": {1e9, 2e9, 3.5}}})
 	}
 	run.Samples = append(run.Samples, result.Sample{Experiment: "startup", Platform: "container", Error: "said \"no\",\nand ended", Fault: result.InstanceFault})
 	return run
