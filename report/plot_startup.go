@@ -167,15 +167,23 @@ func rowCentre(i int) float64 { return -zoneGap - rowPitch*(float64(i)+0.5) }
 // the largest.
 func drawECDF(d draw.Canvas, f figureOf, x, y func(float64) vg.Length) {
 	sorted := slices.Sorted(slices.Values(f.Summary.Values))
+	const seen = 0.02 * vg.Millimeter
 	var path vg.Path
-	path.Move(vg.Point{X: x(sorted[0]), Y: y(0)})
+	drawn := vg.Point{X: x(sorted[0]), Y: y(0)}
+	path.Move(drawn)
 	for i, v := range sorted {
 		at := vg.Point{X: x(v), Y: y(float64(i) / float64(len(sorted)))}
+		end := y(float64(i+1) / float64(len(sorted)))
+		// Of very many values, most would be steps that nobody sees.
+		if i > 0 && i+1 < len(sorted) && at.X-drawn.X < seen && end-drawn.Y < seen {
+			continue
+		}
 		if i > 0 {
 			path.Line(at)
 		}
-		at.Y = y(float64(i+1) / float64(len(sorted)))
+		at.Y = end
 		path.Line(at)
+		drawn = at
 	}
 	l := f.Platform.look
 	// The dark line below keeps yellow visible on white.
