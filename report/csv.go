@@ -13,7 +13,7 @@ import (
 
 // csvColumns are the columns of the raw values, one value a row ("long form"), so
 // that what is measured can grow without changing them.
-var csvColumns = []string{"experiment", "platform", "emulated", "series", "n", "round", "position", "warmup", "at_ns", "disturbed", "fault", "error",
+var csvColumns = []string{"experiment", "platform", "emulated", "series", "n", "round", "position", "warmup", "at_ns", "disturbed", "outcome", "fault", "error",
 	"name", "unit", "instance", "value"}
 
 // CSV writes every value of a run, raw, as R and pandas read it (RFC 4180): that of
@@ -34,7 +34,7 @@ func CSV(w io.Writer, run *result.Run) error {
 		s := &run.Samples[i]
 		row := func(name, instance, value string) {
 			out.Write([]string{s.Experiment, s.Platform, strconv.FormatBool(emulated[s.Platform]), s.Series, strconv.Itoa(s.N), strconv.Itoa(s.Round), strconv.Itoa(s.Position),
-				strconv.FormatBool(s.Warmup), strconv.FormatInt(s.AtNs, 10), s.Disturbed, string(s.Fault), s.Error, name, result.Unit(name), instance, value})
+				strconv.FormatBool(s.Warmup), strconv.FormatInt(s.AtNs, 10), s.Disturbed, s.Outcome, string(s.Fault), s.Error, name, result.Unit(name), instance, value})
 		}
 		for _, name := range sortedKeys(s.Values) {
 			row(name, "", decimal(s.Values[name]))

@@ -156,13 +156,17 @@ func (ms measured) key(p *platform) result.Key {
 // examine gives what is odd about the values of a metric on a platform.
 func (m *model) examine(ms measured, f figureOf) []result.Warning {
 	w := result.Examine(f.Summary.Values)
-	return append(w, m.run.PrecededWarning(ms.key(f.Platform), ms.Value)...)
+	w = append(w, m.run.PrecededWarning(ms.key(f.Platform), ms.Value)...)
+	if n := m.run.DisturbedOf(ms.key(f.Platform), ms.Value); n > 0 {
+		w = append(w, result.Warning{Code: result.Unquiet, Text: fmt.Sprintf("%d of %d samples were taken while other programs disturbed the host; they count like all others", n, f.Summary.N)})
+	}
+	return w
 }
 
 // tailTable is what lies beyond the median: the slow starts, and what is odd.
 func (m *model) tailTable(ms measured, caption string) []block {
 	t := &table{Caption: caption, Columns: []column{{Title: "Platform"}, {Title: "n", Right: true}, {Title: "p95 (95% interval)", Right: true}, {Title: "p99 (95% interval)", Right: true},
-		{Title: "Outliers", Right: true}, {Title: "Groups"}, {Title: "Drift"}, {Title: "Before"}}}
+		{Title: "Outliers", Right: true}, {Title: "Disturbed", Right: true}, {Title: "Groups"}, {Title: "Drift"}, {Title: "Before"}}}
 	unit, points := ms.unit(), false
 	codes := map[result.Code]bool{}
 	for _, f := range ms.present() {
@@ -189,13 +193,17 @@ func (m *model) tailTable(ms measured, caption string) []block {
 				drift = "rises"
 			}
 		}
+		disturbed := "–" // by an older bench, which did not look
+		if len(m.run.Blocks) > 0 {
+			disturbed = fmt.Sprint(m.run.DisturbedOf(ms.key(f.Platform), ms.Value))
+		}
 		say := func(code result.Code, word string) string {
 			if odd[code] {
 				return word
 			}
 			return "–"
 		}
-		t.Rows = append(t.Rows, append(row, fmt.Sprint(len(result.Outliers(f.Summary.Values))), say(result.Bimodal, "several"), drift, say(result.Predecessor, "matters")))
+		t.Rows = append(t.Rows, append(row, fmt.Sprint(len(result.Outliers(f.Summary.Values))), disturbed, say(result.Bimodal, "several"), drift, say(result.Predecessor, "matters")))
 	}
 	if len(t.Rows) == 0 {
 		return nil
@@ -209,6 +217,7 @@ func (m *model) tailTable(ms measured, caption string) []block {
 		code result.Code
 		text string
 	}{
+		{result.Unquiet, "Disturbed: other programs used the host enough, just before or during the sample, to change it. They count like all others."},
 		{result.Bimodal, "Groups, several: the values fall into more than one group (Hartigan's dip test, p < 0.01), which one median does not describe."},
 		{result.Drift, "Drift: the values rise or fall over the run (Spearman, p < 0.01), so that they are not independent, and the intervals are too narrow."},
 		{result.Predecessor, "Before, matters: the values depend on which platform ran just before (Kruskal-Wallis, p < 0.01). The random order spreads that over all."},

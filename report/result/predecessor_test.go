@@ -56,3 +56,21 @@ func TestPreceded(t *testing.T) {
 		t.Errorf("without samples p = %v", p)
 	}
 }
+
+func TestDisturbedOf(t *testing.T) {
+	r := &Run{}
+	for i := range 6 {
+		s := Sample{Experiment: "startup", Platform: "a", Values: map[string]float64{"x_ns": 1}, Warmup: i == 0}
+		if i < 3 {
+			s.Disturbed = "CPU pressure"
+		}
+		r.Samples = append(r.Samples, s)
+	}
+	r.Samples[1].Error = "broke"
+	if n := r.DisturbedOf(Key{Experiment: "startup", Platform: "a"}, "x_ns"); n != 1 {
+		t.Errorf("%d are disturbed, want 1", n)
+	}
+	if n := r.DisturbedOf(Key{Experiment: "startup", Platform: "a"}, "y_ns"); n != 0 {
+		t.Errorf("%d of another value are disturbed", n)
+	}
+}

@@ -46,6 +46,19 @@ func (r *Run) ValuesOf(k Key, value string) []float64 {
 	return values
 }
 
+// DisturbedOf counts the samples among those of [Run.ValuesOf] that were taken while
+// others than bench used the host enough to change them.
+func (r *Run) DisturbedOf(k Key, value string) int {
+	n := 0
+	for i := range r.Samples {
+		s := &r.Samples[i]
+		if _, ok := s.Values[value]; ok && s.Disturbed != "" && s.Key() == k && !s.Warmup && s.Error == "" {
+			n++
+		}
+	}
+	return n
+}
+
 // Failures are the failed samples of a platform in an experiment, in the order
 // taken, warm-ups with them: a warm-up that fails is a failure too.
 func (r *Run) Failures(experiment, platform string) []Sample {

@@ -24,6 +24,7 @@ const (
 	Bimodal       Code = "bimodal"       // the values fall into more than one group
 	Drift         Code = "drift"         // the values rise or fall over the run
 	Predecessor   Code = "predecessor"   // what ran before mattered
+	Unquiet       Code = "disturbed"     // others than bench used the host meanwhile
 	Approximation Code = "approximation" // an interval by formula, where drawing anew would take too long
 	Statistics    Code = "statistics"    // a warning of benchmath's
 )
