@@ -20,7 +20,13 @@ import (
 //	BenchmarkStartup/platform=container 1 1020000 first-instruction-ns/op
 //
 // with the host as configuration. A machine's name says which accelerator it had,
-// so that an emulated one is never compared with a virtual one by mistake.
+// so that an emulated one is never compared with a virtual one by mistake. Two runs
+// are compared by "benchstat OLD NEW", and the platforms of one by
+//
+//	benchstat -col /platform -row .name -ignore /accelerator FILE
+//
+// Its intervals are the ones of [result.Summarize]; its p-values are not corrected
+// for their number.
 func Benchfmt(w io.Writer, run *result.Run) error {
 	out := benchfmt.NewWriter(w)
 	config := benchConfig(run)

@@ -272,6 +272,8 @@ func (m *model) tests() []string {
 		switch {
 		case len(others) == 0 && len(yes) == 1:
 			text += fmt.Sprintf("%s differ (%s).", yes[0], result.FormatP(most))
+		case len(others) == 0 && len(yes) == 2:
+			text += fmt.Sprintf("both pairs that were compared differ (each %s).", atMost(most))
 		case len(others) == 0:
 			text += fmt.Sprintf("all %d pairs that were compared differ (each %s).", len(yes), atMost(most))
 		case len(yes) == 0:
