@@ -142,7 +142,7 @@ func why(run *result.Run, experiment, platform string) string {
 		return "the run ended before"
 	}
 	if platform != Host && !slices.Contains(run.Header.Platforms, platform) {
-		return "it was not among the platforms"
+		return "it was not among the platforms: it was not asked for, is not installed, or does not run for this user"
 	}
 	return "there was no time for it; a longer selftest (--time) has it"
 }
