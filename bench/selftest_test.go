@@ -65,6 +65,20 @@ func TestSelftest(t *testing.T) {
 	if len(run.Samples) != told.Samples || told.Samples < 100 || run.Header.Seed != 7 || told.Seed != 7 {
 		t.Errorf("%d samples in the journal, told %d; seed %d", len(run.Samples), told.Samples, told.Seed)
 	}
+	// A and B are dealt out at random, and not one after the other: of 40 in a row, fewer
+	// than 10 changes from one to the other come once in a thousand.
+	changes, last := 0, ""
+	for _, s := range run.Samples {
+		if s.Experiment == selftest.AA && !s.Warmup && s.Round == 0 {
+			if s.Series != last {
+				changes++
+			}
+			last = s.Series
+		}
+	}
+	if changes < 10 {
+		t.Errorf("A and B change places %d times in the first comparison", changes)
+	}
 	if _, err := exec.LookPath("hyperfine"); err != nil {
 		if required("peers") {
 			t.Error(err)

@@ -114,8 +114,13 @@ func (t *Test) same(ctx context.Context) error {
 		return nil
 	}
 	p := harness.Plan{Experiment: checks.AA, Warmups: 1, Rounds: checks.Comparisons, Deadline: deadline, Budget: max(t.left()-reserve, time.Second)}
-	for range checks.SeriesSize {
-		p.Trials = append(p.Trials, s.start(checks.A, nil), s.start(checks.B, nil))
+	for n := range checks.SeriesSize {
+		// Each has a number, and so a place of its own in the round's random order.
+		for _, series := range []string{checks.A, checks.B} {
+			trial := s.start(series, nil)
+			trial.N = n + 1
+			p.Trials = append(p.Trials, trial)
+		}
 	}
 	return t.Harness.Rounds(ctx, p)
 }

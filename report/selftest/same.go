@@ -22,8 +22,7 @@ func same(run *result.Run) []Check {
 
 func aa(run *result.Run, experiment, name string, conservative bool) Check {
 	const part = "A/A: false alarms"
-	a := run.ValuesOf(result.Key{Experiment: experiment, Platform: "process", Series: A}, "first_instruction_ns")
-	b := run.ValuesOf(result.Key{Experiment: experiment, Platform: "process", Series: B}, "first_instruction_ns")
+	a, b := ofSeries(run, experiment, A), ofSeries(run, experiment, B)
 	n := min(len(a), len(b)) / SeriesSize
 	if n == 0 {
 		return missing(part, name, why(run, experiment, "process"))
@@ -57,4 +56,17 @@ func aa(run *result.Run, experiment, name string, conservative bool) Check {
 		return c.verdict(p > falseAt, "the harness calls too few differences (p = %.2g): its test sees less than it should", p)
 	}
 	return c.verdict(p > falseAt, "the harness calls differences that are not there: a p-value below 0.05 means less than it says (p = %.2g)", p)
+}
+
+// ofSeries are the starts of a series, in the order taken. Where a whole comparison is one
+// round, each of its starts has a number.
+func ofSeries(run *result.Run, experiment, series string) []float64 {
+	var values []float64
+	for i := range run.Samples {
+		s := &run.Samples[i]
+		if v, ok := s.Values["first_instruction_ns"]; ok && s.Experiment == experiment && s.Series == series && !s.Warmup && s.Error == "" {
+			values = append(values, v)
+		}
+	}
+	return values
 }

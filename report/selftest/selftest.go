@@ -30,7 +30,7 @@ const (
 	Clock    = "selftest-clock"    // of Host
 	Drift    = "selftest-drift"    // of Host: a fixed task, in blocks of rounds all over the run
 	Delay    = "selftest-delay"    // of every platform
-	AA       = "selftest-aa"       // series A and B, dealt out at random
+	AA       = "selftest-aa"       // series A and B, dealt out at random: a round is a comparison
 	AARounds = "selftest-aa-pairs" // the same, one of each in every round
 	Injected = "selftest-injected" // series None, and 5%
 	Others   = "selftest-others"   // series None, and the other delays
