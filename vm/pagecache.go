@@ -49,6 +49,15 @@ func (m *Machine) Cached() ([]CachedFile, error) {
 	return list, err
 }
 
+// PageCache tells how much of a file is in the host's page cache.
+func PageCache(path string) (bytes int64, err error) {
+	c := CachedFile{Path: path}
+	if err := c.look(); err != nil {
+		return 0, fmt.Errorf("looking for %s in the page cache: %w", path, err)
+	}
+	return c.Cached, nil
+}
+
 func (c *CachedFile) look() error {
 	f, err := os.Open(c.Path)
 	if err != nil {

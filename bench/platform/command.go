@@ -80,7 +80,7 @@ func (p *preparedOther) Command() (*Command, error) {
 	if err := p.room.Null(); err != nil {
 		return nil, err
 	}
-	name := fmt.Sprintf("command%d", p.count.Add(1))
+	name := fmt.Sprintf("command%d", instances.Add(1))
 	b, err := p.room.Bundle(name, filepath.Join("/", p.w.RunID, name), p.brief)
 	if err != nil {
 		return nil, err

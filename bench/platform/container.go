@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"sync/atomic"
 	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -99,7 +98,7 @@ func (ours) Prepare(ctx context.Context, w Workload) (Prepared, error) {
 	if err != nil {
 		return nil, errors.Join(err, layers.Close())
 	}
-	return &preparedContainer{w: w, spec: spec, filter: filter, layers: layers, network: net}, nil
+	return &preparedContainer{w: w, spec: spec, filter: filter, layers: layers, folders: dirs, network: net}, nil
 }
 
 type preparedContainer struct {
@@ -107,8 +106,8 @@ type preparedContainer struct {
 	spec    *specs.Spec
 	filter  *seccomp.Filter
 	layers  *rootfs.Layers
+	folders []string // of the layers
 	network *network.Network
-	count   atomic.Int64
 }
 
 func (p *preparedContainer) Facts() Facts {
@@ -133,7 +132,7 @@ func (p *preparedContainer) Close() error {
 
 func (p *preparedContainer) Start(ctx context.Context) (Instance, error) {
 	begin := now()
-	name := "c" + strconv.FormatInt(p.count.Add(1), 10)
+	name := "c" + strconv.Itoa(int(instances.Add(1)))
 	spec := *p.spec
 	linux := *p.spec.Linux
 	linux.CgroupsPath = "/" + p.w.RunID + "/" + name

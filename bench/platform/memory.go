@@ -88,3 +88,20 @@ func (i *machineInstance) CompareRAM(ctx context.Context, other Instance) (vm.Me
 }
 
 func (i *machineInstance) machine() *vm.Machine { return i.m }
+
+// CachedFiles is an instance that has booted from files: a machine.
+type CachedFiles interface {
+	// Cached tells how much of them is in the host's page cache.
+	Cached() ([]vm.CachedFile, error)
+}
+
+func (i *machineInstance) Cached() ([]vm.CachedFile, error) { return i.m.Cached() }
+
+// Foldered is a Prepared whose instances read the image's files from folders of the host.
+type Foldered interface{ Folders() []string }
+
+func (p *preparedProcess) Folders() []string { return []string{p.root} }
+
+func (p *preparedContainer) Folders() []string { return p.folders }
+
+func (p *preparedOther) Folders() []string { return p.folders }

@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"vmctr/images"
@@ -180,6 +181,10 @@ func IsInstanceFault(err error) bool {
 	var e *InstanceError
 	return errors.As(err, &e)
 }
+
+// instances counts those that were started in this process. The number is in their names and
+// addresses, which no two may share, of whatever platform and workload they are.
+var instances atomic.Uint32
 
 var all []Platform
 

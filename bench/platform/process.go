@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -32,6 +31,7 @@ func (process) Prepare(ctx context.Context, w Workload) (Prepared, error) {
 		return nil, err
 	}
 	return &preparedProcess{
+		root:    root,
 		program: filepath.Join(root, w.Process.Args[0]),
 		args:    w.Process.Args,
 		env:     w.Process.Env,
@@ -41,11 +41,11 @@ func (process) Prepare(ctx context.Context, w Workload) (Prepared, error) {
 }
 
 type preparedProcess struct {
+	root      string
 	program   string
 	args, env []string
 	dir       string
 	port      uint16
-	count     atomic.Uint32
 }
 
 func (p *preparedProcess) Facts() Facts {
@@ -58,7 +58,7 @@ func (p *preparedProcess) Start(ctx context.Context) (Instance, error) {
 	begin := now()
 	args, address := p.args, netip.AddrPort{}
 	if p.port != 0 {
-		address = netip.AddrPortFrom(loopback(os.Getpid(), p.count.Add(1)), p.port)
+		address = netip.AddrPortFrom(loopback(os.Getpid(), instances.Add(1)), p.port)
 		args = append(args[:len(args)-1:len(args)-1], address.String())
 	}
 	io, err := openStdio()

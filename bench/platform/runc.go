@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"os"
 	"strconv"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -68,7 +67,7 @@ func (p other) Prepare(ctx context.Context, w Workload) (_ Prepared, err error) 
 	}
 	defer ns.Close()
 	owner := int(spec.Linux.UIDMappings[0].HostID)
-	pr := &preparedOther{w: w, runtime: rt, version: version}
+	pr := &preparedOther{w: w, runtime: rt, version: version, folders: dirs}
 	if pr.config, err = peer.NewConfig(spec, owner); err != nil {
 		return nil, err
 	}
@@ -98,13 +97,13 @@ func (p other) Prepare(ctx context.Context, w Workload) (_ Prepared, err error) 
 
 type preparedOther struct {
 	w       Workload
+	folders []string // of the layers
 	runtime peer.Runtime
 	version string
 	config  *peer.Config
 	brief   *peer.Config // its program ends at once
 	room    *peer.Room
 	unified bool
-	count   atomic.Int64
 }
 
 // try runs a container that ends by itself.
@@ -143,7 +142,7 @@ func (p *preparedOther) Close() error { return p.room.Close() }
 
 func (p *preparedOther) Start(ctx context.Context) (Instance, error) {
 	begin := now()
-	name := "c" + strconv.FormatInt(p.count.Add(1), 10)
+	name := "c" + strconv.Itoa(int(instances.Add(1)))
 	i := &otherInstance{p: p, group: "/" + p.w.RunID + "/" + name}
 	marks := []Mark{{Phase: "start", Ns: begin}}
 	io, err := openStdio()

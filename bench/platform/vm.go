@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"sync/atomic"
 	"time"
 
 	"vmctr/container"
@@ -113,7 +112,6 @@ type preparedMachine struct {
 	config vm.Config
 	facts  Facts
 	plug   plug // of the zero one, no machine has a network
-	count  atomic.Int64
 }
 
 func (p *preparedMachine) Facts() Facts { return p.facts }
@@ -137,7 +135,7 @@ func (p *preparedMachine) start(ctx context.Context) (*machineInstance, error) {
 // launch makes what one more instance has for itself, and starts it.
 func (p *preparedMachine) launch(ctx context.Context, start func(vm.Config) (*vm.Machine, error)) (*machineInstance, error) {
 	begin := now()
-	name := "m" + strconv.FormatInt(p.count.Add(1), 10)
+	name := "m" + strconv.Itoa(int(instances.Add(1)))
 	cfg := p.config
 	cfg.Name = p.w.RunID + "-" + name
 	cfg.Dir = filepath.Join(p.w.Dir, name)
