@@ -45,6 +45,35 @@ func WorkloadIndex(programs map[string][]byte) (v1.ImageIndex, error) {
 	return index, nil
 }
 
+// otherName is the name of the image that is held against the workload's.
+const otherName = "workload-other"
+
+// PutOther stores an image that is like that of the workload, runs the same, and has as
+// many bytes, but shares no file with it: its data are others, and of the program an
+// unused byte differs (EI_PAD, elf(5)).
+func (s *Store) PutOther(ctx context.Context, program []byte) (*Image, error) {
+	layers := workloadLayers(otherProgram(program))
+	for n := range layers[0].files {
+		if f := &layers[0].files[n]; f.name == "bench/data" {
+			rand.NewChaCha8([32]byte([]byte("the data of the other test image"))).Read(f.content)
+		}
+	}
+	img, err := layers.image(workloadConfig(runtime.GOARCH))
+	if err != nil {
+		return nil, err
+	}
+	return s.Put(ctx, otherName, img)
+}
+
+func otherProgram(program []byte) []byte {
+	const lastOfIdent = 15
+	program = bytes.Clone(program)
+	if len(program) > lastOfIdent {
+		program[lastOfIdent]++
+	}
+	return program
+}
+
 // PutWorkload stores that index under the name of the workload, unless it is
 // there already: to find that out is a matter of hashing, and to build it of
 // compressing.

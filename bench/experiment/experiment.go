@@ -71,7 +71,8 @@ type Experiment struct {
 // All are the experiments, in the order in which they run.
 func All() []Experiment {
 	return []Experiment{
-		identity, startup, running, together, size, cold, memory, memoryLoaded, memoryMany, memoryLeast,
+		identity, startup, running, together, size, cold,
+		memory, memoryLoaded, memoryMany, memoryLeast, memoryShared,
 		matrix, vmMemory,
 	}
 }

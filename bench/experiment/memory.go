@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/prometheus/procfs"
@@ -112,6 +113,10 @@ func addInstance(ctx context.Context, values map[string]float64, i platform.Inst
 			return fmt.Errorf("%s: %w", what, err)
 		}
 		for name, bytes := range parts {
+			if once(name) {
+				values[name] = max(values[name], float64(bytes))
+				continue
+			}
 			values[name] += float64(bytes)
 		}
 		return nil
@@ -127,6 +132,12 @@ func addInstance(ctx context.Context, values map[string]float64, i platform.Inst
 		return add("taking the instance's memory apart", parts, err)
 	}
 	return nil
+}
+
+// once tells of what is there once for all instances, and not to be added up: what of
+// their files is in the page cache, and what the host counts for all guests together.
+func once(name string) bool {
+	return strings.HasPrefix(name, "cached_") || strings.HasPrefix(name, "host_")
 }
 
 // rest waits until an instance that has come up idles.

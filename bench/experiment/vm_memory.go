@@ -116,9 +116,6 @@ func compare(ctx context.Context, t platform.Twin, values map[string]float64) (e
 		return err
 	}
 	values["compare_ns"] = float64(harness.Now() - begin)
-	values["mergeable_of_bytes"] = float64(m.Resident)
-	values["mergeable_zero_bytes"] = float64(m.Zero)
-	values["mergeable_within_bytes"] = float64(m.Within)
-	values["mergeable_across_bytes"] = float64(m.Across)
+	addMergeable(values, m)
 	return nil
 }
