@@ -72,7 +72,7 @@ type Experiment struct {
 func All() []Experiment {
 	return []Experiment{
 		identity, startup, running, together, size, cold,
-		memory, memoryLoaded, memoryMany, memoryLeast, memoryShared,
+		memory, memoryLoaded, memoryMany, memoryLeast, memoryShared, memoryKSM,
 		matrix, vmMemory,
 	}
 }

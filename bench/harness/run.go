@@ -235,6 +235,9 @@ func sweepRun(ctx context.Context, id string) ([]string, error) {
 	if err != nil { // again, only the folder tells
 		return swept, errors.Join(append(errs, err)...)
 	}
+	if err := RestoreKSM(dir); err != nil { // only the folder tells how it was
+		return swept, errors.Join(append(errs, err)...)
+	}
 	mounts, err := mountsBelow(dir)
 	errs = append(errs, err)
 	for _, m := range mounts {
