@@ -46,9 +46,6 @@ func (i *Image) Platform() v1.Platform {
 // Manifest is the image's manifest. It is not to be changed.
 func (i *Image) Manifest() (*v1.Manifest, error) { return i.img.Manifest() }
 
-// Store is the one that the image is in.
-func (i *Image) Store() *Store { return i.store }
-
 // V1 is the image as package go-containerregistry knows images.
 func (i *Image) V1() v1.Image { return i.img }
 

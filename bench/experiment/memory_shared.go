@@ -83,7 +83,11 @@ func (p *pair) start(ctx context.Context, different bool) error {
 			if err != nil {
 				return err
 			}
-			w.Image, err = w.Image.Store().PutOther(ctx, program)
+			store, err := p.subject.Scratch(ctx)
+			if err != nil {
+				return err
+			}
+			w.Image, err = store.PutOther(ctx, program)
 			return err
 		})
 		if err != nil {
