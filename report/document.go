@@ -88,6 +88,9 @@ func (m *model) document() *document {
 		doc.Sections = append(doc.Sections, s)
 	}
 	doc.Sections = append(doc.Sections, m.memorySection())
+	if s, any := m.memoryMoreSection(); any {
+		doc.Sections = append(doc.Sections, s)
+	}
 	if s, any := m.elasticSection(); any {
 		doc.Sections = append(doc.Sections, s)
 	}

@@ -2,6 +2,8 @@ package report
 
 import (
 	"fmt"
+	"math"
+	"slices"
 
 	"vmctr/report/result"
 )
@@ -27,12 +29,46 @@ func (m *model) memorySection() section {
 	add(m.figureTable(list, "Memory of one idle instance"))
 	add(m.differTable(m.metric("pss_bytes"), "Do they differ? PSS", len(m.metric("first_instruction_ns").pairs()) == 0)...)
 	add(m.tailTable(m.metric("pss_bytes"), "Beyond the median: PSS")...)
+	add(m.hostBlocks()...)
 	add(m.partBlocks()...)
 	add(paragraph{"How it was measured.", m.roundsText("memory") + " After its first instruction the program says who it is and then idles for a second before its memory is " +
 		"read, so that what the start set off has ended. PSS, USS and RSS come from /proc/PID/smaps_rollup."})
 	add(paragraph{"Its error.", "Pages that other processes on the host map as well make PSS smaller and leave RSS as it is, so PSS depends on what else runs. One instance at a time was " +
-		"measured: what a second and a third one would cost is not measured by this version."})
+		"measured here."})
 	return s
+}
+
+// hostBlocks are the accounts of the host's own kernel, if the journal has them.
+func (m *model) hostBlocks() []block {
+	list := m.with("available_drop_bytes")
+	if len(list) == 0 {
+		return nil
+	}
+	t := &table{Caption: "What the host's kernel says while one instance idles, less what it said before", Columns: []column{{Title: "Platform", Wide: 1}}}
+	columns := []struct{ title, value string }{
+		{"MemAvailable less", "available_drop_bytes"}, {"not back after its end", "available_left_bytes"}, {"slab", "added_slab_bytes"}, {"kernel stacks", "added_kernel_stack_bytes"},
+		{"page tables", "added_page_tables_bytes"}, {"cgroup: kernel", "cgroup_kernel_bytes"},
+	}
+	var left []float64
+	for _, c := range columns {
+		t.Columns = append(t.Columns, column{Title: c.title, Right: true})
+	}
+	for _, p := range list {
+		row := []string{p.label()}
+		for _, c := range columns {
+			row = append(row, medianCell(result.Summarize(m.run.Values("memory", p.Name, c.value))))
+		}
+		t.Rows = append(t.Rows, row)
+		for _, v := range m.run.Values("memory", p.Name, "available_left_bytes") {
+			left = append(left, math.Abs(v))
+		}
+	}
+	if slices.ContainsFunc(list, func(p *platform) bool { return p.Emulated }) {
+		t.Notes = append(t.Notes, emulatedNote)
+	}
+	return []block{t, paragraph{"The host's view.", fmt.Sprintf("MemAvailable (proc_meminfo(5)) is of the whole host, with all that it does meanwhile. How far that moves it can be seen once an instance has ended: half of the time, "+
+		"%s or more had not come back, or had come in addition. A platform whose figure is not above that by far is not told apart from the host by this account. Slab, kernel stacks and page tables are what the kernel has taken for itself, and can have become less too.",
+		value(result.Summarize(left).Median, "bytes"))}}
 }
 
 func (m *model) memoryWords() []string {

@@ -1,0 +1,363 @@
+package report
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"vmctr/report/result"
+)
+
+// The experiments of memory beside that of one idle instance.
+const (
+	memoryLoaded = "memory-loaded"
+	memoryMany   = "memory-many"
+	memoryLeast  = "memory-least"
+	memoryShared = "memory-shared"
+	memoryKSM    = "memory-ksm"
+)
+
+// memoryMoreSection is what more than one idle instance tells of memory. A run that has
+// measured none of that has no such section.
+func (m *model) memoryMoreSection() (s section, any bool) {
+	s = section{Title: "Memory: load, number, limits, sharing"}
+	for _, blocks := range [][]block{m.manyBlocks(), m.loadedBlocks(), m.leastBlocks(), m.sharedBlocks(), m.ksmBlocks()} {
+		s.Blocks = append(s.Blocks, blocks...)
+	}
+	if len(s.Blocks) == 0 {
+		return s, false
+	}
+	s.Blocks = append([]block{paragraph{"Question.", "What does an instance need when it is not one, and not idle? What does one more cost, what does work add, how little memory is enough, and what do two have in common?"}}, s.Blocks...)
+	return s, true
+}
+
+// inRounds says in which order series were measured.
+func (m *model) inRounds() string {
+	return fmt.Sprintf("What is compared was measured in rounds, each time in a new random order (seed %d), so that a drift of the host does not fall on one of them only.", m.run.Header.Seed)
+}
+
+// summaryOf is that of a value of a series of an experiment.
+func (m *model) summaryOf(experiment string, p *platform, series, value string) result.Summary {
+	return result.Summarize(m.run.ValuesOf(result.Key{Experiment: experiment, Platform: p.Name, Series: series}, value))
+}
+
+// measuredIn are the platforms with a value of a series.
+func (m *model) measuredIn(experiment, series, value string) []*platform {
+	return slices.DeleteFunc(slices.Clone(m.platforms), func(p *platform) bool {
+		return m.summaryOf(experiment, p, series, value).N == 0
+	})
+}
+
+// notesOf are the notes of trials of an experiment that were out of reach, and that on
+// emulation, for a table.
+func (m *model) notesOf(experiment string, list []*platform) (notes []string) {
+	if slices.ContainsFunc(list, func(p *platform) bool { return p.Emulated }) {
+		notes = append(notes, emulatedNote)
+	}
+	for _, n := range m.run.Notes {
+		if n.Experiment == experiment {
+			notes = append(notes, clip(sentence(n.Text), 300))
+		}
+	}
+	return notes
+}
+
+// medianCell is a median, or a dash.
+func medianCell(s result.Summary) string {
+	if s.N == 0 {
+		return "–"
+	}
+	return value(s.Median, "bytes")
+}
+
+// accounts are the columns of tables of several accounts.
+var accounts = []struct{ name, value string }{
+	{"PSS", "pss_bytes"}, {"USS", "uss_bytes"}, {"RSS", "rss_bytes"}, {"QEMU's PSS", "qemu_pss_bytes"}, {"cgroup", "cgroup_bytes"},
+	{"MemAvailable", "available_drop_bytes"}, {"slab", "added_slab_bytes"}, {"kernel stacks", "added_kernel_stack_bytes"}, {"page tables", "added_page_tables_bytes"},
+}
+
+// lineOf is the line of a value over the number of instances, of all its points.
+func (m *model) lineOf(p *platform, value string) (line result.Line, x, y []float64) {
+	for _, k := range m.run.Keys(memoryMany) {
+		if k.Platform != p.Name {
+			continue
+		}
+		for _, v := range m.run.ValuesOf(k, value) {
+			x, y = append(x, float64(k.N)), append(y, v)
+		}
+	}
+	return result.FitLine(x, y), x, y
+}
+
+// manyBlocks are of several instances side by side.
+func (m *model) manyBlocks() []block {
+	list := slices.DeleteFunc(slices.Clone(m.platforms), func(p *platform) bool {
+		line, _, _ := m.lineOf(p, "pss_bytes")
+		return math.IsNaN(line.Slope)
+	})
+	if len(list) == 0 {
+		return nil
+	}
+	t := &table{Caption: "What one more instance costs, and what is there once", Columns: []column{{Title: "Platform"}, {Title: "Account", Wide: 1}, {Title: "n", Right: true}, {Title: "one more", Right: true}, {Title: "95% interval", Right: true}, {Title: "once", Right: true}, {Title: "95% interval", Right: true}}}
+	var words []string
+	for _, p := range list {
+		name := p.label()
+		for _, a := range accounts {
+			l, _, _ := m.lineOf(p, a.value)
+			if math.IsNaN(l.Slope) {
+				continue
+			}
+			t.Rows = append(t.Rows, []string{name, a.name, fmt.Sprint(l.N), value(l.Slope, "bytes"), bytesInterval(l.Low, l.High), value(l.Intercept, "bytes"), bytesInterval(l.InterceptLow, l.InterceptHigh)})
+			name = ""
+		}
+		if l, _, _ := m.lineOf(p, "pss_bytes"); len(words) < many {
+			text := fmt.Sprintf("One more %s costs %s of PSS", p.label(), value(l.Slope, "bytes"))
+			if l.HasInterval() {
+				text += " (" + bytesInterval(l.Low, l.High) + ")"
+			} else {
+				text += fmt.Sprintf(" (n%s=%s%d, too few for an interval)", nbsp, nbsp, l.N)
+			}
+			if one := m.summaryAt(p, 1, "pss_bytes"); one.N > 0 && one.Median > l.Slope {
+				text += fmt.Sprintf("; the first takes %s, since what all share is counted to it", value(one.Median, "bytes"))
+			}
+			words = append(words, text+".")
+		}
+	}
+	t.Notes = append([]string{"MemAvailable, slab, kernel stacks and page tables are of the whole host: an interval that holds zero says that the host's own noise was larger than what there was to see."}, m.notesOf(memoryMany, list)...)
+	return []block{
+		heading("One more instance"), m.manyFigure(list), points(words), t,
+		paragraph{"How it was measured.", m.inRounds() + " In each round, several numbers of instances, in random order, were started side by side, left idle for a second after the last was up, and read: processes, control groups, and the host's /proc/meminfo against what it said before the first. " +
+			"The line through the totals is that of Theil and Sen, which a few points that are far off do not turn as they would turn one by least squares; its interval is Sen's."},
+	}
+}
+
+// summaryAt is that of a value with a number of instances.
+func (m *model) summaryAt(p *platform, n int, value string) result.Summary {
+	return result.Summarize(m.run.ValuesOf(result.Key{Experiment: memoryMany, Platform: p.Name, N: n}, value))
+}
+
+// bytesInterval prints an interval of bytes.
+func bytesInterval(low, high float64) string {
+	if math.IsNaN(low) || math.IsNaN(high) {
+		return "–"
+	}
+	return interval(result.Summary{N: 1, Low: low, High: high}, "bytes")
+}
+
+// loadedBlocks hold an instance after work against itself before.
+func (m *model) loadedBlocks() []block {
+	list := m.measuredIn(memoryLoaded, "loaded", "idle_pss_bytes")
+	if len(list) == 0 {
+		return nil
+	}
+	t := &table{Caption: "Memory of an instance before and after work", Columns: []column{{Title: "Platform", Wide: 1}, {Title: "n", Right: true}, {Title: "PSS idle", Right: true}, {Title: "PSS loaded", Right: true}, {Title: "more", Right: true}, {Title: "95% interval", Right: true}, {Title: "cgroup idle", Right: true}, {Title: "cgroup loaded", Right: true}}}
+	var words []string
+	requests := 0.0
+	for _, p := range list {
+		at := func(v string) result.Summary { return m.summaryOf(memoryLoaded, p, "loaded", v) }
+		more := result.Summarize(m.differences(result.Key{Experiment: memoryLoaded, Platform: p.Name, Series: "loaded"}, "pss_bytes", "idle_pss_bytes"))
+		row := []string{p.label(), fmt.Sprint(at("idle_pss_bytes").N), medianCell(at("idle_pss_bytes")), medianCell(at("pss_bytes")), medianCell(more), "–", medianCell(at("idle_cgroup_bytes")), medianCell(at("cgroup_bytes"))}
+		if more.HasInterval() {
+			row[5] = interval(more, "bytes")
+		}
+		t.Rows = append(t.Rows, row)
+		if more.N > 0 && len(words) < many {
+			words = append(words, fmt.Sprintf("Work has added %s to the PSS of %s (%s).", value(more.Median, "bytes"), p.the(), share(more.Median, at("idle_pss_bytes").Median)))
+		}
+		requests = max(requests, at("requests").Median)
+	}
+	t.Notes = append([]string{"A platform without a system serves nobody, and has no loaded state."}, m.notesOf(memoryLoaded, list)...)
+	return []block{
+		heading("After work"), points(words), t,
+		paragraph{"How it was measured.", fmt.Sprintf("%s The same instance is read at rest, serves %.0f HTTP requests, each over a connection of its own, comes to rest for a second, and is read again; what is more is the median of the differences.", m.roundsText(memoryLoaded), requests)},
+	}
+}
+
+// differences are those of two values of the same samples.
+func (m *model) differences(k result.Key, after, before string) (list []float64) {
+	for i := range m.run.Samples {
+		s := &m.run.Samples[i]
+		a, hasA := s.Values[after]
+		b, hasB := s.Values[before]
+		if s.Key() == k && !s.Warmup && s.Error == "" && hasA && hasB {
+			list = append(list, a-b)
+		}
+	}
+	return list
+}
+
+// tried is what became of the tries of one size.
+type tried struct {
+	bytes         float64
+	starts, fails int
+	outcomes      map[string]int // of those that failed
+	why           string         // of the first of them
+}
+
+// triesOf are those of a platform, the smallest first.
+func (m *model) triesOf(p *platform) []tried {
+	var list []tried
+	for i := range m.run.Samples {
+		s := &m.run.Samples[i]
+		if s.Experiment != memoryLeast || s.Platform != p.Name || s.Error != "" || s.Outcome == "" {
+			continue
+		}
+		at := slices.IndexFunc(list, func(t tried) bool { return t.bytes == s.Values["memory_bytes"] })
+		if at < 0 {
+			at, list = len(list), append(list, tried{bytes: s.Values["memory_bytes"], outcomes: map[string]int{}})
+		}
+		t := &list[at]
+		if s.Outcome == "starts" {
+			t.starts++
+			continue
+		}
+		t.fails++
+		t.outcomes[clean(s.Outcome)]++
+		t.why = cmpOr(t.why, s.Why)
+	}
+	slices.SortFunc(list, func(a, b tried) int { return cmp.Compare(a.bytes, b.bytes) })
+	return list
+}
+
+// border is between the largest size in which most tries fail, and the smallest above it
+// in which most come up; one of them can be missing.
+func border(list []tried) (fails, starts *tried) {
+	for i := range list {
+		if list[i].fails >= list[i].starts {
+			fails, starts = &list[i], nil
+		} else if starts == nil {
+			starts = &list[i]
+		}
+	}
+	return fails, starts
+}
+
+// leastBlocks are the smallest limit and the smallest RAM.
+func (m *model) leastBlocks() []block {
+	t := &table{Caption: "The least memory in which the workload starts", Columns: []column{{Title: "Platform"}, {Title: "starts in", Right: true}, {Title: "tries", Right: true}, {Title: "not in", Right: true}, {Title: "tries", Right: true}, {Title: "what became of them there", Wide: 1}}}
+	var list []*platform
+	var words []string
+	for _, p := range m.platforms {
+		tries := m.triesOf(p)
+		if len(tries) == 0 {
+			continue
+		}
+		list = append(list, p)
+		fails, starts := border(tries)
+		row := []string{p.label(), "–", "–", "–", "–", ""}
+		if starts != nil {
+			row[1], row[2] = value(starts.bytes, "bytes"), fmt.Sprintf("%d of %d", starts.starts, starts.starts+starts.fails)
+		}
+		if fails != nil {
+			row[3], row[4] = value(fails.bytes, "bytes"), fmt.Sprintf("%d of %d failed", fails.fails, fails.starts+fails.fails)
+			var kinds []string
+			for _, o := range []string{"killed", "gave up", "stuck", "refused"} {
+				if n := fails.outcomes[o]; n > 0 {
+					kinds = append(kinds, fmt.Sprintf("%s (%d)", o, n))
+				}
+			}
+			row[5] = clip(strings.Join(kinds, ", ")+": "+clean(fails.why), 150)
+		}
+		t.Rows = append(t.Rows, row)
+		if starts == nil || len(words) >= many {
+			continue
+		}
+		what := "a memory limit"
+		if p.Kind == "vm" || p.Kind == "nested" {
+			what = "RAM"
+		}
+		text := fmt.Sprintf("%s starts with %s of %s", begin(p.the()), what, value(starts.bytes, "bytes"))
+		if fails != nil {
+			text += fmt.Sprintf(", and not with %s", value(fails.bytes, "bytes"))
+		}
+		words = append(words, text+".")
+	}
+	if len(list) == 0 {
+		return nil
+	}
+	t.Notes = append(t.Notes, "Killed: the kernel, the host's or the guest's, ended processes since memory was out. Gave up: it ended by itself. Stuck: neither up nor ended within the deadline of a try (5 s; a machine 20 s). Refused: the runtime, or QEMU, did not start it.")
+	t.Notes = append(t.Notes, m.notesOf(memoryLeast, list)...)
+	return []block{
+		heading("The least memory"), points(words), t,
+		paragraph{"How it was measured.", m.inRounds() + " Sizes of a fixed list were tried, one in each round: by bisection until the border lay between two of them, then those two again. So the answer is no finer than the list, and as sure as the number of tries says. " +
+			"A container's size is the limit of its control group, with what the kernel charges for it; a machine's is its RAM, and QEMU itself needs more of the host."},
+	}
+}
+
+// sharedBlocks hold two instances of one image against two of different images.
+func (m *model) sharedBlocks() []block {
+	list := slices.DeleteFunc(m.measuredIn(memoryShared, "same", "pss_bytes"), func(p *platform) bool {
+		return m.summaryOf(memoryShared, p, "different", "pss_bytes").N == 0
+	})
+	if len(list) == 0 {
+		return nil
+	}
+	t := &table{Caption: "Two instances, of one image and of two", Columns: []column{{Title: "Platform"}, {Title: "Images", Wide: 1}, {Title: "n", Right: true}, {Title: "PSS", Right: true}, {Title: "RSS", Right: true}, {Title: "RSS less PSS", Right: true}, {Title: "files cached", Right: true}, {Title: "equal in both", Right: true}}}
+	var words []string
+	for _, p := range list {
+		name := p.label()
+		for _, series := range []struct{ name, title string }{{"same", "one"}, {"different", "two"}} {
+			at := func(v string) result.Summary { return m.summaryOf(memoryShared, p, series.name, v) }
+			both := result.Summarize(m.differences(result.Key{Experiment: memoryShared, Platform: p.Name, Series: series.name}, "rss_bytes", "pss_bytes"))
+			t.Rows = append(t.Rows, []string{name, series.title, fmt.Sprint(at("pss_bytes").N), medianCell(at("pss_bytes")), medianCell(at("rss_bytes")), medianCell(both), medianCell(at("files_cached_bytes")), medianCell(at("mergeable_across_bytes"))})
+			name = ""
+		}
+		if len(words) >= many {
+			continue
+		}
+		values := func(series string) []float64 {
+			return m.run.ValuesOf(result.Key{Experiment: memoryShared, Platform: p.Name, Series: series}, "pss_bytes")
+		}
+		same, different := m.summaryOf(memoryShared, p, "same", "pss_bytes"), m.summaryOf(memoryShared, p, "different", "pss_bytes")
+		words = append(words, fmt.Sprintf("Two of %s: %s of PSS with one image, and %s with two, %s times as much.", p.label(), value(same.Median, "bytes"), value(different.Median, "bytes"), ratio(result.Compare(values("different"), values("same"), m.run.Header.Seed))))
+	}
+	t.Notes = append([]string{
+		"Sums over both. RSS counts a page that both map twice, PSS once: the difference is what is shared, with each other and with all else that runs. Files cached is what the host's page cache has of their images, and of what machines boot from. " +
+			"Equal in both are pages of two guests' RAM with the same content, which only KSM could share.",
+	}, m.notesOf(memoryShared, list)...)
+	return []block{
+		heading("What two instances share"), points(words), t,
+		paragraph{"How it was measured.", m.inRounds() + " The second image runs the same program and is as large, but all its files are others. The machines of this test have RAM of a kind that can be merged, which an emulated one has not otherwise."},
+	}
+}
+
+// ksmBlocks are of two machines with KSM off and on.
+func (m *model) ksmBlocks() []block {
+	list := m.measuredIn(memoryKSM, "on", "pss_bytes")
+	if len(list) == 0 {
+		for _, n := range m.run.Notes {
+			if n.Experiment == memoryKSM {
+				return []block{heading("KSM"), paragraph{"Not measured.", sentence(n.Text)}}
+			}
+		}
+		return nil
+	}
+	t := &table{Caption: "Two machines with KSM off and on", Columns: []column{{Title: "Platform"}, {Title: "KSM", Wide: 1}, {Title: "n", Right: true}, {Title: "PSS before", Right: true}, {Title: "PSS after", Right: true}, {Title: "less", Right: true}, {Title: "merged", Right: true}, {Title: "between", Right: true}}}
+	var words []string
+	for _, p := range list {
+		name := p.label()
+		less := map[string]result.Summary{}
+		for _, series := range []string{"off", "on"} {
+			at := func(v string) result.Summary { return m.summaryOf(memoryKSM, p, series, v) }
+			less[series] = result.Summarize(m.differences(result.Key{Experiment: memoryKSM, Platform: p.Name, Series: series}, "idle_pss_bytes", "pss_bytes"))
+			between := "–"
+			if s := at("between_ns"); s.N > 0 {
+				between = value(s.Median, "ns")
+			}
+			t.Rows = append(t.Rows, []string{name, series, fmt.Sprint(at("pss_bytes").N), medianCell(at("idle_pss_bytes")), medianCell(at("pss_bytes")), medianCell(less[series]), medianCell(at("ksm_merged_bytes")), between})
+			name = ""
+		}
+		text := fmt.Sprintf("KSM has made the PSS of two of %s smaller by %s", p.label(), value(less["on"].Median, "bytes"))
+		if less["off"].N > 0 {
+			text += fmt.Sprintf("; without it, in the meantime, it became smaller by %s", value(less["off"].Median, "bytes"))
+		}
+		words = append(words, text+".")
+	}
+	t.Notes = append([]string{"Merged is what the machines' processes have in pages that KSM keeps once (ksm_merging_pages)."}, m.notesOf(memoryKSM, list)...)
+	return []block{
+		heading("KSM"), points(words), t,
+		paragraph{"How it was measured.", m.inRounds() + " Two machines of one image came to rest; then KSM was switched on until it had been through all memory three times, at a pace far above its default, at which it would take minutes, or, as the control, it stayed off. Searching takes time of a CPU, which is not counted here. The host's settings were put back."},
+	}
+}
