@@ -7,13 +7,17 @@ import (
 	"gonum.org/v1/plot"
 )
 
+// timesUnit is the unit of ratios.
+const timesUnit = ""
+
 // tickUnits are the units of axis labels, by the unit of the journal.
 var tickUnits = map[string][]struct {
 	name string
 	size float64
 }{
-	"ns":    {{"ns", 1}, {"µs", 1e3}, {"ms", 1e6}, {"s", 1e9}},
-	"bytes": {{"B", 1}, {"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"TiB", 1 << 40}},
+	"ns":      {{"ns", 1}, {"µs", 1e3}, {"ms", 1e6}, {"s", 1e9}},
+	timesUnit: {{"×", 1}},
+	"bytes":   {{"B", 1}, {"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"TiB", 1 << 40}},
 }
 
 // The ends of what an axis can show: three thousand TiB, and 1 ns to 31 years.

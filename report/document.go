@@ -84,6 +84,9 @@ func (m *model) document() *document {
 		return doc
 	}
 	doc.Sections = append(doc.Sections, m.startupSection())
+	if s, any := m.changesSection(); any {
+		doc.Sections = append(doc.Sections, s)
+	}
 	if s, any := m.matrixSection(); any {
 		doc.Sections = append(doc.Sections, s)
 	}

@@ -19,7 +19,10 @@ import (
 )
 
 // plotNames are the plots' files, without their endings.
-var plotNames = []string{"startup", "phases", "vm-matrix", "memory", "memory-parts", "memory-many", "vm-memory", "layers", "selftest"}
+var plotNames = []string{
+	"startup", "phases", "startup-running", "startup-together", "startup-size", "startup-cold", "vm-matrix",
+	"memory", "memory-parts", "memory-many", "vm-memory", "layers", "selftest",
+}
 
 // plotWidth is the width of the text on an A4 page of the PDF: a plot is drawn
 // at the size at which it is printed.
