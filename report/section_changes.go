@@ -107,13 +107,32 @@ func (m *model) numberTable(caption, number, as string, list []curve, unit strin
 	return t
 }
 
-// outOfReach are the trials of an experiment that were not done on this host, and why.
+// outOfReach are the trials of an experiment that were not done on this host, and why: of
+// each platform the smallest, which says it of the others.
 func (m *model) outOfReach(experiment string) []block {
 	var list points
-	for _, n := range m.run.Notes {
-		if n.Experiment == experiment {
-			list = append(list, stop(clip(strings.TrimPrefix(n.Text, experiment+": "), 400)))
+	for _, p := range m.platforms {
+		var notes []result.Note
+		for _, n := range m.run.Notes {
+			if n.Experiment == experiment && n.Platform == p.Name {
+				notes = append(notes, n)
+			}
 		}
+		if len(notes) == 0 {
+			continue
+		}
+		slices.SortStableFunc(notes, func(a, b result.Note) int { return a.N - b.N })
+		text := stop(clip(strings.TrimPrefix(notes[0].Text, experiment+": "), 400))
+		var more []string
+		for _, n := range notes[1:] {
+			if w := grouped(n.N); n.N > notes[0].N && !slices.Contains(more, w) {
+				more = append(more, w)
+			}
+		}
+		if len(more) > 0 {
+			text += " Nor was there room or time for " + strings.Join(more, ", ") + "."
+		}
+		list = append(list, text)
 	}
 	if len(list) == 0 {
 		return nil
@@ -309,7 +328,9 @@ func (m *model) coldBlocks() []block {
 		}
 		return append([]block{heading("With cold caches")}, out...)
 	}
-	blocks := []block{heading("With cold caches"), m.startupFigure(ms, coldExperiment, false)}
+	plot := m.startupFigure(ms, coldExperiment, false)
+	plot.Caption = "Warm page caches against cold ones. " + plot.Caption
+	blocks := []block{heading("With cold caches"), plot}
 	if len(found) > 0 {
 		blocks = append(blocks, paragraph{"Findings.", ""}, found)
 	}
@@ -332,7 +353,7 @@ func (m *model) changesMethod() []block {
 		paragraph{"How it was measured.", fmt.Sprintf("The clock, its start and its end are those of \"Startup time\". In every round all platforms and all numbers came in a new random order (seed %d), so that a drift of the host falls on all alike, and "+
 			"the case that others are compared with (none running, one alone, no more data, warm) was measured in the same rounds. Instances that run already were started anew for each visit of a round, as many at once as there are CPUs, and idled for a second before the measured starts; "+
 			"of one visit there are up to three. Cold and warm starts both follow a start of the same platform that is not counted.", m.run.Header.Seed) + alike},
-		paragraph{"Its error.", "Starts of one visit share the instances that run, so they are less independent than the intervals take them for. Ratios are of medians; the p-values of many of them were not computed. " +
+		paragraph{"Its error.", "Starts of one visit share the instances that run, so they are less independent than the intervals take them for. bench itself has a thread and some open files for each instance that runs; what these cost its own calls is in the figures too. Ratios are of medians; the p-values of many of them were not computed. " +
 			"The number that a host can hold was not looked for: a level was left out before it would have used more than three quarters of the memory, tasks or files of bench, or too much of the run's time."},
 	}
 }

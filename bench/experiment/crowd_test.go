@@ -214,7 +214,7 @@ func TestTasteSaysNo(t *testing.T) {
 	}{
 		{"one", 1, time.Millisecond, 1 << 60, ""},
 		{"enough", 4, time.Minute, 1, ""},
-		{"time", 4, time.Second, 1, "4 instances at once are too many here: in turn they would take 4s, of 1s at most for one sample"},
+		{"time", 4, time.Second, 1, "4 instances at once are too many here: in turn they would take 4.00 s, of 1.00 s at most for one sample"},
 		{"memory", 4, time.Minute, 1 << 60, "4 instances at once are too many here: they would need"},
 	} {
 		first.memory = tt.memory

@@ -86,7 +86,7 @@ func (t *taste) allows(ctx context.Context, n int, most time.Duration) error {
 			result.FormatValue(need, "bytes"), result.FormatValue(used, "bytes"), result.FormatValue(memory.most, "bytes"))}
 	}
 	if in := t.took * time.Duration(n); most > 0 && in > most {
-		return &harness.OutOfReach{Reason: fmt.Sprintf("%d instances at once are too many here: in turn they would take %v, of %v at most for one sample", n, in.Round(time.Second/10), most.Round(time.Second/10))}
+		return &harness.OutOfReach{Reason: fmt.Sprintf("%d instances at once are too many here: in turn they would take %s, of %s at most for one sample", n, result.FormatValue(float64(in), "ns"), result.FormatValue(float64(most), "ns"))}
 	}
 	return nil
 }
