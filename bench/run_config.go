@@ -12,6 +12,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"vmctr/container"
+	"vmctr/images"
 	"vmctr/vm"
 )
 
@@ -34,7 +35,7 @@ func (b *box) config(image imageTree) (*specs.Spec, error) {
 	if b.User != "" {
 		who = b.User
 	}
-	user, home, err := resolveUser(who, image.file("etc/passwd"), image.file("etc/group"))
+	user, home, err := images.ResolveUser(who, images.ReadFile(image.dirs, "etc/passwd"), images.ReadFile(image.dirs, "etc/group"))
 	if err != nil {
 		return nil, err
 	}

@@ -6,11 +6,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"golang.org/x/sys/unix"
 
 	"vmctr/images"
 )
@@ -108,48 +106,4 @@ func imported(ctx context.Context, path string, p v1.Platform, read func(*images
 	}
 	n.Name = path
 	return store.Resolve(n, p)
-}
-
-// file reads a file of the image, or nothing if it has none: the topmost layer's
-// that has it, unless a layer hides what is below. The image is not trusted: no
-// link leads out of it.
-func (t imageTree) file(name string) []byte {
-	for _, dir := range slices.Backward(t.dirs) {
-		root, err := os.OpenRoot(dir)
-		if err != nil {
-			continue
-		}
-		b, err := root.ReadFile(name)
-		root.Close()
-		if err == nil {
-			return b
-		}
-		if hides(dir, name) {
-			return nil
-		}
-	}
-	return nil
-}
-
-// hides tells whether a layer hides what the layers below have at a path: it has
-// a whiteout on the way there, an opaque folder, or something else than a folder
-// (Documentation/filesystems/overlayfs.rst).
-func hides(dir, name string) bool {
-	for part := range strings.SplitSeq(name, "/") {
-		dir = filepath.Join(dir, part)
-		var st unix.Stat_t
-		if unix.Lstat(dir, &st) != nil {
-			return false
-		}
-		if st.Mode&unix.S_IFMT != unix.S_IFDIR {
-			return true
-		}
-		for _, attribute := range []string{"trusted.overlay.opaque", "user.overlay.opaque"} {
-			var value [1]byte
-			if n, err := unix.Lgetxattr(dir, attribute, value[:]); err == nil && string(value[:n]) == "y" {
-				return true
-			}
-		}
-	}
-	return false
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
 func TestProcess(t *testing.T) {
@@ -27,7 +28,6 @@ func TestProcess(t *testing.T) {
 		{"user 0", v1.Config{Cmd: []string{"/p"}, User: "0"}, nil, Process{Args: []string{"/p"}, Cwd: "/"}, ""},
 		{"user root", v1.Config{Cmd: []string{"/p"}, User: "root"}, nil, Process{Args: []string{"/p"}, Cwd: "/"}, ""},
 		{"nothing to run", v1.Config{Env: []string{"A=1"}}, nil, Process{}, "the image test names no program"},
-		{"another user", v1.Config{Cmd: []string{"/p"}, User: "nobody"}, nil, Process{}, "the image test runs as user nobody"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			img := &Image{Name: "test", Config: &v1.ConfigFile{Config: tt.config}}
@@ -61,5 +61,22 @@ func TestProcessCopies(t *testing.T) {
 	two.Args[0] = "changed"
 	if img.Config.Config.Entrypoint[0] != "/p" {
 		t.Error("the image's entrypoint was changed")
+	}
+}
+
+// TestProcessUser: who an image runs as is looked up in the image's files.
+func TestProcessUser(t *testing.T) {
+	s := open(t, t.TempDir())
+	layer := archive(t, reg("etc/passwd", 0o644, "web:x:33:34::/srv:/bin/sh\n"), reg("etc/group", 0o644, "web:x:34:\nlog:x:4:web\n"))
+	img := put(t, s, "test", image(t, layer))
+	img.Config.Config = v1.Config{Cmd: []string{"/p"}, User: "web", Env: []string{"A=1"}}
+	got, err := img.Process(nil)
+	want := Process{Args: []string{"/p"}, Env: []string{"A=1", "HOME=/srv"}, Cwd: "/", User: specs.User{UID: 33, GID: 34, AdditionalGids: []uint32{4}}}
+	if diff := cmp.Diff(want, got); diff != "" || err != nil {
+		t.Error(diff, err)
+	}
+	img.Config.Config.User = "nobody"
+	if _, err := img.Process(nil); err == nil || !strings.Contains(err.Error(), "there is none of that name in the image's /etc/passwd") {
+		t.Error(err)
 	}
 }

@@ -61,9 +61,20 @@ func limits(w Workload) *specs.LinuxResources {
 	}
 }
 
+// spec is the configuration of the workload's process, wherever it runs.
+func (w Workload) spec() *specs.Spec {
+	s := container.DefaultSpec(w.Process.Args, w.Process.Env, w.Process.Cwd)
+	s.Process.User = w.Process.User
+	if s.Process.User.UID != 0 {
+		// What an execve leaves somebody who is not root (capabilities(7)).
+		s.Process.Capabilities.Effective, s.Process.Capabilities.Permitted = nil, nil
+	}
+	return s
+}
+
 // configuration is that of the workload's containers, whatever the runtime is.
 func configuration(w Workload) (s *specs.Spec, err error) {
-	s = container.DefaultSpec(w.Process.Args, w.Process.Env, w.Process.Cwd)
+	s = w.spec()
 	s.Linux.Resources = limits(w)
 	s.Linux.Seccomp, err = seccomp.Default(container.DefaultCapabilities)
 	return s, err

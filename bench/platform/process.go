@@ -26,6 +26,9 @@ func (process) Available(context.Context) error { return nil }
 // host's files: so the program is started from where it lies, in the folder
 // that stands for the image's working directory.
 func (process) Prepare(ctx context.Context, w Workload) (Prepared, error) {
+	if w.Process.User.UID != 0 {
+		return nil, &UnavailableError{Reason: "the image's program is started as a user of the image's, whom the host does not have"}
+	}
 	root, err := w.Image.Rootfs(ctx)
 	if err != nil {
 		return nil, err

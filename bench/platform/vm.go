@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"time"
 
-	"vmctr/container"
 	"vmctr/vm"
 )
 
@@ -52,7 +51,7 @@ func (p machine) prepare(ctx context.Context, w Workload, g Guest) (*preparedMac
 	if err != nil {
 		return nil, err
 	}
-	g.Spec = container.DefaultSpec(w.Process.Args, w.Process.Env, w.Process.Cwd)
+	g.Spec = w.spec()
 	g.Spec.Hostname = "machine"
 	g.Layers, g.Disks = layers, w.Image.Disks
 	g.Dir, g.Cache, g.Kernel, g.Memory, g.CPUs = w.Dir, w.Cache, w.Kernel, w.Memory, w.CPUs

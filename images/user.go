@@ -1,18 +1,21 @@
-package main
+package images
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 )
 
-// resolveUser finds who USER[:GROUP] is, each a name or a number, in the
+// ResolveUser finds who USER[:GROUP] is, each a name or a number, in the
 // contents of /etc/passwd and /etc/group of an image (passwd(5), group(5)), as
 // Docker does: a user that is a number needs no entry, and is then in group 0.
-func resolveUser(who string, passwd, group []byte) (u specs.User, home string, err error) {
+func ResolveUser(who string, passwd, group []byte) (u specs.User, home string, err error) {
 	name, groupName, hasGroup := strings.Cut(who, ":")
 	if name == "" {
 		name = "0"
@@ -67,4 +70,48 @@ func entryOf(file []byte, key string, fields int) []string {
 		}
 	}
 	return nil
+}
+
+// ReadFile reads a file of an image from the folders of its layers, the lowest first;
+// nothing if it has none: the topmost layer's that has it, unless a layer hides what is
+// below. The image is not trusted: no link leads out of it.
+func ReadFile(layers []string, name string) []byte {
+	for _, dir := range slices.Backward(layers) {
+		root, err := os.OpenRoot(dir)
+		if err != nil {
+			continue
+		}
+		b, err := root.ReadFile(name)
+		root.Close()
+		if err == nil {
+			return b
+		}
+		if hides(dir, name) {
+			return nil
+		}
+	}
+	return nil
+}
+
+// hides tells whether a layer hides what the layers below have at a path: it has
+// a whiteout on the way there, an opaque folder, or something else than a folder
+// (Documentation/filesystems/overlayfs.rst).
+func hides(dir, name string) bool {
+	for part := range strings.SplitSeq(name, "/") {
+		dir = filepath.Join(dir, part)
+		var st unix.Stat_t
+		if unix.Lstat(dir, &st) != nil {
+			return false
+		}
+		if st.Mode&unix.S_IFMT != unix.S_IFDIR {
+			return true
+		}
+		for _, attribute := range []string{"trusted.overlay.opaque", "user.overlay.opaque"} {
+			var value [1]byte
+			if n, err := unix.Lgetxattr(dir, attribute, value[:]); err == nil && string(value[:n]) == "y" {
+				return true
+			}
+		}
+	}
+	return false
 }
