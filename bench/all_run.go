@@ -35,7 +35,8 @@ type runner struct {
 
 	harness *harness.Harness
 	states  []*state
-	images  *images.Scratch // of the experiment that runs; nil if it has none
+	images  *images.Scratch       // of the experiment that runs; nil if it has none
+	built   map[string]builtImage // what applicationImage has given
 }
 
 // scratch is an experiment.Subject's.
@@ -318,7 +319,7 @@ func (r *runner) measure(ctx context.Context, run *harness.Run, image *images.Im
 		var subjects []experiment.Subject
 		for _, st := range r.states {
 			if st.record.Status == result.Ready && takesPart(st.platform, e) {
-				subjects = append(subjects, experiment.Subject{Name: st.record.Name, Kind: st.record.Kind, Prepared: st.prepared, Workload: st.workload, Variant: st.variant, Scratch: r.scratch})
+				subjects = append(subjects, experiment.Subject{Name: st.record.Name, Kind: st.record.Kind, Prepared: st.prepared, Workload: st.workload, Variant: st.variant, Scratch: r.scratch, Image: r.applicationImage})
 			}
 		}
 		l := experiment.Limits{Rounds: r.choice.profile.rounds, Settle: r.choice.profile.settle, HalfWidth: r.choice.profile.aims}

@@ -90,6 +90,9 @@ func (m *model) document() *document {
 	if s, any := m.matrixSection(); any {
 		doc.Sections = append(doc.Sections, s)
 	}
+	if s, any := m.applicationSection(); any {
+		doc.Sections = append(doc.Sections, s)
+	}
 	doc.Sections = append(doc.Sections, m.memorySection())
 	if s, any := m.memoryMoreSection(); any {
 		doc.Sections = append(doc.Sections, s)

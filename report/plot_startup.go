@@ -86,6 +86,7 @@ type startups struct {
 	unit    string
 	curves  bool      // above the rows
 	top     vg.Length // what is above the rows
+	until   string    // up to which the time is, if not to the first instruction
 }
 
 // axes gives the plot without its curves on the canvas c, what of c it is drawn on,
@@ -126,7 +127,7 @@ func (s startups) draw(c draw.Canvas) {
 		names -= shareHeight
 	}
 	p, inner, d, x := s.axes(draw.Crop(c, 0, 0, 0, -names))
-	axisTitle(d, c.Min.Y, "time from the request to the first instruction (log scale)")
+	axisTitle(d, c.Min.Y, "time from the request to "+cmpOr(s.until, "the first instruction")+" (log scale)")
 	y := func(v float64) vg.Length { return d.Y(p.Y.Norm(v)) }
 
 	// The grid lies below all else.

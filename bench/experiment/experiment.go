@@ -32,6 +32,9 @@ type Subject struct {
 	// Scratch is a store for images that are made for the experiment, and removed when
 	// that has ended. All subjects share it.
 	Scratch func(ctx context.Context) (*images.Store, error)
+	// Image gives an image by its name. One that is not in the store is built, which can
+	// fail, and is then not tried again.
+	Image func(ctx context.Context, name string) (*images.Image, error)
 }
 
 // An Experiment observes one instance at a time.
@@ -71,7 +74,7 @@ type Experiment struct {
 // All are the experiments, in the order in which they run.
 func All() []Experiment {
 	return []Experiment{
-		identity, startup, running, together, size, cold,
+		identity, startup, running, together, size, cold, applications,
 		memory, memoryLoaded, memoryMany, memoryLeast, memoryShared, memoryKSM,
 		matrix, vmMemory,
 	}

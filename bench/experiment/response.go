@@ -25,15 +25,24 @@ const (
 	tryFor = 250 * time.Millisecond
 )
 
-// firstResponse asks the workload for its page until it comes, and tells when it had
-// (harness.Now), and how much earlier it could have come unseen: the time since the
-// last try began that failed, 0 if the first one succeeded.
+// firstResponse asks the workload for its page until it comes (firstAnswer).
 func firstResponse(ctx context.Context, address netip.AddrPort, begin int64) (at, unseen int64, err error) {
+	at, unseen, err = firstAnswer(ctx, begin, func(ctx context.Context) error { return request(ctx, address) })
+	if err != nil {
+		err = fmt.Errorf("waiting for the first HTTP response from %v: %w", address, err)
+	}
+	return at, unseen, err
+}
+
+// firstAnswer asks until the answer comes, and tells when it had (harness.Now), and how
+// much earlier it could have come unseen: the time since the last try began that failed,
+// 0 if the first one succeeded.
+func firstAnswer(ctx context.Context, begin int64, ask func(context.Context) error) (at, unseen int64, err error) {
 	var failed int64
 	var last error
 	for {
 		try := harness.Now()
-		if err := request(ctx, address); err == nil {
+		if err := ask(ctx); err == nil && ctx.Err() == nil {
 			at = harness.Now()
 			if failed != 0 {
 				unseen = at - failed
@@ -47,7 +56,7 @@ func firstResponse(ctx context.Context, address netip.AddrPort, begin int64) (at
 		case <-pause.C:
 		case <-ctx.Done():
 			pause.Stop()
-			return 0, 0, fmt.Errorf("waiting for the first HTTP response from %v: %w", address, errors.Join(context.Cause(ctx), last))
+			return 0, 0, errors.Join(context.Cause(ctx), last)
 		}
 	}
 }

@@ -107,6 +107,13 @@ func (p byEngine) Prepare(ctx context.Context, w Workload) (_ Prepared, err erro
 	}
 }
 
+// HasNetwork tells whether the instances of a platform can be reached at all; an engine
+// starts them without a network where it cannot make one.
+func HasNetwork(p Prepared) bool {
+	e, ok := p.(*preparedEngine)
+	return !ok || e.network != "none"
+}
+
 type preparedEngine struct {
 	w         Workload
 	client    *engine.Client

@@ -201,9 +201,23 @@ func (i *engineInstance) Address(context.Context) (netip.AddrPort, error) {
 	if err != nil {
 		return netip.AddrPort{}, err
 	}
-	trie, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/fib_trie", f.pid))
+	// The runtime's process is in the group before it is in the container's network; and
+	// one that sets the container up can be gone again.
+	own, err := os.Readlink("/proc/self/ns/net")
 	if err != nil {
 		return netip.AddrPort{}, err
+	}
+	theirs, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/net", f.pid))
+	if err == nil && theirs == own {
+		err = errors.New("it is in the host's network still")
+	}
+	var trie []byte
+	if err == nil {
+		trie, err = os.ReadFile(fmt.Sprintf("/proc/%d/net/fib_trie", f.pid))
+	}
+	if err != nil {
+		i.found = nil
+		return netip.AddrPort{}, fmt.Errorf("the container's network: %w", err)
 	}
 	ours, err := net.InterfaceAddrs()
 	if err != nil {

@@ -169,6 +169,13 @@ func (o *Output) FirstInstruction(ctx context.Context) (int64, error) {
 	return l.at, nil
 }
 
+// Ended tells whether no more output comes: as a rule, because nobody is there to write.
+func (o *Output) Ended() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.err != nil
+}
+
 // begun tells whether a line has come.
 func (o *Output) begun() bool {
 	o.mu.Lock()
