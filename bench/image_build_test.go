@@ -21,6 +21,7 @@ import (
 	"vmctr/images"
 	"vmctr/images/build"
 	"vmctr/images/recipes"
+	"vmctr/report/result"
 )
 
 // program is a command for a container of an image, and what it prints.
@@ -61,6 +62,7 @@ func TestRecipes(t *testing.T) {
 	store := buildRecipes(t, names)
 	t.Run("again", func(t *testing.T) { buildAgain(t, store, names) })
 	t.Run("arm64", func(t *testing.T) { buildForARM(t) })
+	t.Run("applications", func(t *testing.T) { measureApplications(t, slices.Contains(names, "postgres")) })
 	for _, name := range names {
 		t.Run(name, func(t *testing.T) {
 			img, err := store.Image(name, v1.Platform{})
@@ -128,6 +130,38 @@ func buildRecipes(t *testing.T, names []string) *images.Store {
 	}
 	t.Cleanup(func() { store.Close() })
 	return store
+}
+
+// measureApplications measures those images that were built, in a container. Without the
+// means to build the others, the run says so of them.
+func measureApplications(t *testing.T, postgres bool) {
+	needContainers(t)
+	if !postgres {
+		t.Setenv("PATH", "") // no apt
+	}
+	out := filepath.Join(t.TempDir(), "out")
+	var stdout, stderr bytes.Buffer
+	if code := bench([]string{"all", "--platforms", "container", "--experiments", "applications", "--rounds", "1", "--out", out}, &stdout, &stderr); code != exitOK {
+		t.Fatalf("exit code %d\n%s", code, &stderr)
+	}
+	run, err := result.Read(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"redis", "nginx", "postgres"} {
+		values := run.ValuesOf(result.Key{Experiment: "applications", Platform: "container", Series: name}, "answer_ns")
+		noted := slices.ContainsFunc(run.Notes, func(n result.Note) bool {
+			return n.Experiment == "applications" && n.Series == name && strings.Contains(n.Text, "its image cannot be built")
+		})
+		if missing := name == "postgres" && !postgres; missing != noted || missing != (len(values) == 0) {
+			t.Errorf("%s: answers after %v, missing: %v, want %v\n%s", name, values, noted, missing, &stderr)
+		}
+		for _, v := range values {
+			if v < 1e5 || v > 60e9 {
+				t.Errorf("%s answers after %v ns", name, v)
+			}
+		}
+	}
 }
 
 // buildAgain builds from the locks in another place, under another umask, with

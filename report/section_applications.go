@@ -184,7 +184,7 @@ func (m *model) applicationWords(apps []anApplication) (out []string) {
 			}
 		}
 		switch {
-		case high < 0 || high > 1.5: // another load than during the section on startup: no part
+		case high < 0 || high > 1: // not measured, or under another load than in the section on startup
 		case share(low, 1) == share(high, 1):
 			shares = append(shares, fmt.Sprintf("%s in %s", share(low, 1), p.the()))
 		default:
