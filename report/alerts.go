@@ -58,7 +58,9 @@ func (m *model) alerts() []string {
 		}
 		add("%s: emulated. %s", strings.Join(names, ", "), strings.TrimPrefix(emulatedMeans, "Emulated: "))
 	}
+	out = append(out, m.resumedAlert()...)
 	out = append(out, m.failedSamples()...)
+	out = append(out, m.disturbedAlert()...)
 	out = append(out, m.thin()...)
 	for _, n := range m.run.Notes {
 		if n.Experiment != "" {

@@ -21,10 +21,13 @@ func (m *model) appendix() []section {
 			"Whether two platforms differ is asked of the Mann-Whitney test, which compares ranks and assumes no shape; its p-values are corrected by Holm's method for the number of " +
 			"comparisons of one quantity, so that the chance of one false answer among them stays below 5%. What difference could have been found is computed after Noether (1987). " +
 			"Outliers, more than one group, a drift over the run and an influence of what ran before are flagged, and nothing is removed. Warm-ups and failed samples are not counted, and stay in the journal."},
+	}}
+	method.Blocks = append(method.Blocks, m.methodBlocks()...)
+	method.Blocks = append(method.Blocks,
 		heading("How to reproduce"),
 		paragraph{"", fmt.Sprintf("Measure again, in the same random order: `%s`. Make this report again from the journal (%s), on any machine and without root: `bench report` and the folder's name.",
 			m.command(), result.FileName)},
-	}}
+	)
 	add := func(b ...block) { method.Blocks = append(method.Blocks, b...) }
 	if blocks := m.troubles(); len(blocks) > 0 {
 		add(heading("What failed or is missing, and why"))

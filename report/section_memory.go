@@ -33,8 +33,8 @@ func (m *model) memorySection() section {
 	add(m.partBlocks()...)
 	add(paragraph{"How it was measured.", m.roundsText("memory") + " After its first instruction the program says who it is and then idles for a second before its memory is " +
 		"read, so that what the start set off has ended. PSS, USS and RSS come from /proc/PID/smaps_rollup."})
-	add(paragraph{"Its error.", "Pages that other processes on the host map as well make PSS smaller and leave RSS as it is, so PSS depends on what else runs. One instance at a time was " +
-		"measured here."})
+	add(paragraph{"Its error.", "Pages that other processes on the host map as well make PSS smaller and leave RSS as it is, so PSS depends on what else runs." + m.disturbedText(m.metric("pss_bytes")) +
+		" One instance at a time was measured here."})
 	return s
 }
 

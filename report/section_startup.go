@@ -61,7 +61,7 @@ func (m *model) startupSection() section {
 		add(t)
 	}
 	add(paragraph{"Its error.", "The time that this line takes from the program to the host is inside every figure. " + m.delays() +
-		m.containerShareError() + " Work that is done once, ahead of all samples, is not in the figures but in the column \"prepared once\"."})
+		m.containerShareError() + " Work that is done once, ahead of all samples, is not in the figures but in the column \"prepared once\"." + m.disturbedText(ms)})
 	add(paragraph{"What others measured.", "The two ends of the clock decide the number, so these are for the order of magnitude only. " +
 		"Agache et al. (Firecracker, NSDI 2020; 1 virtual CPU, 256 MB, n" + nbsp + "=" + nbsp + "500) ran from the launch to the exit of the machine monitor: median 160.9" + nbsp + "ms for " +
 		"Firecracker, 243.5" + nbsp + "ms for QEMU's pc with SeaBIOS, 582.0" + nbsp + "ms for QEMU's microvm; by Firecracker's own timer the same machine took 110" + nbsp + "ms. " +
@@ -214,6 +214,7 @@ func (m *model) tableNotes(list []measured) []string {
 		}
 	}
 	notes = append(notes, list[0].warningNotes()...)
+	notes = append(notes, m.endingNote(list[0])...)
 	for _, p := range list[0].platforms() {
 		if !p.ready() {
 			notes = append(notes, fmt.Sprintf("%s: %s; the appendix says why.", p.label(), p.state()))
