@@ -124,7 +124,7 @@ func (s *stopped) goOn(run *harness.Run, image *images.Image, host result.Host) 
 
 // substance are those details of a platform that its figures depend on; others are of one
 // preparation.
-var substance = []string{"accelerator", "machine type", "guest kernel", "kernel format", "firmware", "guest channel", "guest memory", "runtime", "engine", "seccomp", "cgroups"}
+var substance = []string{"machine type", "guest kernel", "kernel format", "firmware", "guest channel", "guest memory", "runtime", "engine", "seccomp", "cgroups"}
 
 // changedSince says what of a platform is not as it was before the run was stopped: its
 // samples could not be put together. "" for nothing.
@@ -134,9 +134,15 @@ func (s *stopped) changedSince(now result.Platform) string {
 		return ""
 	}
 	was := s.run.Platforms[i]
+	differs := func(name, a, b string) string {
+		return fmt.Sprintf("since the run was stopped its %s has changed from %q to %q: samples of both cannot be put together", name, a, b)
+	}
+	if was.Accelerator != now.Accelerator { // the detail of that name tells how long a probe took, too
+		return differs("accelerator", was.Accelerator, now.Accelerator)
+	}
 	for _, name := range substance {
 		if a, b := was.Details[name], now.Details[name]; a != b {
-			return fmt.Sprintf("since the run was stopped its %s has changed from %q to %q: samples of both cannot be put together", name, a, b)
+			return differs(name, a, b)
 		}
 	}
 	return ""

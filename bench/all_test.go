@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"vmctr/bench/experiment"
+	"vmctr/report/result"
 )
 
 // TestProfileDoes: a longer profile does what a shorter one does, and more.
@@ -73,6 +74,35 @@ func TestAllChooses(t *testing.T) {
 					t.Errorf("%s: %s on %s: %v", tt.name, e.Name, p.Info().Name, takesPart(p, e))
 				}
 			}
+		}
+	}
+}
+
+// TestChangedSince: a platform that is not what it was when its run was stopped is not
+// measured on: only what its figures depend on counts.
+func TestChangedSince(t *testing.T) {
+	details := func(change ...string) map[string]string {
+		d := map[string]string{"accelerator": "tcg, a probe took 1 s", "guest kernel": "6.1", "saved": "in 3 s"}
+		for i := 0; i < len(change); i += 2 {
+			d[change[i]] = change[i+1]
+		}
+		return d
+	}
+	s := &stopped{run: &result.Run{Platforms: []result.Platform{{Name: "vm", Accelerator: "tcg", Details: details()}, {Name: "never ready"}}}}
+	for _, tt := range []struct {
+		name string
+		now  result.Platform
+		want string
+	}{
+		{"the same", result.Platform{Name: "vm", Accelerator: "tcg", Details: details()}, ""},
+		{"prepared anew", result.Platform{Name: "vm", Accelerator: "tcg", Details: details("accelerator", "tcg, a probe took 2 s", "saved", "in 4 s")}, ""},
+		{"another accelerator", result.Platform{Name: "vm", Accelerator: "kvm", Details: details()}, `accelerator has changed from "tcg" to "kvm"`},
+		{"another kernel", result.Platform{Name: "vm", Accelerator: "tcg", Details: details("guest kernel", "6.12")}, `guest kernel has changed from "6.1" to "6.12"`},
+		{"it was never ready", result.Platform{Name: "never ready", Details: details()}, ""},
+		{"it was never reached", result.Platform{Name: "other", Details: details()}, ""},
+	} {
+		if got := s.changedSince(tt.now); got != tt.want && (tt.want == "" || !strings.Contains(got, tt.want)) {
+			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
 		}
 	}
 }

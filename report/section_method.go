@@ -106,6 +106,22 @@ func (m *model) disturbed(experiment string) disturbed {
 	return d
 }
 
+// many is how many of how many, with a verb.
+func (d disturbed) many(one, several string) string {
+	if d.samples == d.all {
+		return fmt.Sprintf("all of the %s %s", count(d.all, "sample", "samples"), several)
+	}
+	return fmt.Sprintf("%d of the %s (%s) %s", d.samples, count(d.all, "sample", "samples"), share(float64(d.samples), float64(d.all)), map[bool]string{true: one, false: several}[d.samples == 1])
+}
+
+// whose says which platform was most hit, if not all were alike.
+func (d disturbed) whose() string {
+	if d.samples == d.all {
+		return ""
+	}
+	return fmt.Sprintf(", most of all those of %s: %d of %d", d.most.the(), d.hit, d.of)
+}
+
 // watched tells whether the run looked for what others do.
 func (m *model) watched() bool { return len(m.run.Blocks) > 0 }
 
@@ -115,8 +131,7 @@ func (m *model) disturbedAlert() []string {
 	if d.most == nil || float64(d.samples) < disturbedShare*float64(d.all) {
 		return nil
 	}
-	return []string{fmt.Sprintf("Disturbed: %d of %d samples (%s) were taken while others used the host, most of all those of %s (%d of %d). They are counted like all others; the appendix says how that is found out.",
-		d.samples, d.all, share(float64(d.samples), float64(d.all)), d.most.label(), d.hit, d.of)}
+	return []string{fmt.Sprintf("Disturbed: %s taken while others used the host%s. They are counted like all others; the appendix says how that is found out.", d.many("was", "were"), d.whose())}
 }
 
 // disturbedText says the same of an experiment, and what the most hit platform's median is
@@ -129,8 +144,8 @@ func (m *model) disturbedText(ms measured) string {
 	if d.most == nil {
 		return fmt.Sprintf(" None of the %s was disturbed by others on the host, as far as bench can tell.", count(d.all, "sample", "samples"))
 	}
-	text := fmt.Sprintf(" Others on the host disturbed %d of the %s (%s), most of all those of %s: %d of %d. None was left out.",
-		d.samples, count(d.all, "sample", "samples"), share(float64(d.samples), float64(d.all)), d.most.the(), d.hit, d.of)
+	many := d.many("was", "were")
+	text := " " + strings.ToUpper(many[:1]) + many[1:] + " disturbed by others on the host" + d.whose() + ". None was left out."
 	var quiet []float64
 	for _, s := range m.run.Samples {
 		if v, ok := s.Values[ms.Value]; ok && s.Key() == (result.Key{Experiment: ms.Experiment, Platform: d.most.Name}) && !s.Warmup && s.Error == "" && s.Disturbed == "" {

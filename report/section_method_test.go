@@ -56,10 +56,16 @@ func TestMethod(t *testing.T) {
 			t.Errorf("the report does not say %q", want)
 		}
 	}
-	for _, want := range []string{"Others on the host disturbed 15 of the 75 samples (20%)", "Disturbed: 15 of 102 samples (15%)", "those of vm-q35: 15 of 25. None was left out", "Its samples that were not disturbed have a median of"} {
+	for _, want := range []string{"15 of the 75 samples (20%) were disturbed by others on the host", "Disturbed: 15 of the 102 samples (15%) were taken while", "those of vm-q35: 15 of 25. None was left out", "Its samples that were not disturbed have a median of"} {
 		if !strings.Contains(loud, want) || strings.Contains(quiet, want) {
 			t.Errorf("%q: disturbed %v, not disturbed %v", want, strings.Contains(loud, want), strings.Contains(quiet, want))
 		}
+	}
+	for i := range run.Samples {
+		run.Samples[i].Disturbed = "steal"
+	}
+	if want := "All of the 75 samples were disturbed by others on the host. None was left out."; !strings.Contains(text(run), want) {
+		t.Errorf("of a run that was all disturbed, the report does not say %q", want)
 	}
 	if want := "None of the 75 samples was disturbed by others"; !strings.Contains(quiet, want) {
 		t.Errorf("of a run that was not disturbed, the report does not say %q", want)
