@@ -111,7 +111,12 @@ func (c *allCommand) Run(s streams) error {
 		return howToGoOn(err, c.Out)
 	case err != nil:
 		return err
-	case len(r.missing) > 0:
+	}
+	// Nothing of the run is left on the host by now, whatever becomes of its report.
+	if err := r.report(); err != nil {
+		return fmt.Errorf("%w; what was measured is whole: bench report %s", err, c.Out)
+	}
+	if len(r.missing) > 0 {
 		return &exitError{exitFailed, fmt.Errorf("not every platform was measured: %s", strings.Join(r.missing, ", "))}
 	}
 	return nil

@@ -154,14 +154,7 @@ func (r *runner) run(ctx context.Context) (err error) {
 	if errors.Is(err, unix.ENOSPC) && errors.Is(last, unix.ENOSPC) {
 		last = nil // that is said already
 	}
-	if err = errors.Join(err, last, journal.Close()); err != nil {
-		return err
-	}
-	if err := r.report(); err != nil {
-		r.begun = false // it was measured to its end
-		return fmt.Errorf("%w; what was measured is whole: bench report %s", err, r.cmd.Out)
-	}
-	return nil
+	return errors.Join(err, last, journal.Close())
 }
 
 // journal starts the journal, or goes on with one.

@@ -3,6 +3,14 @@
 //
 // It does not know what a platform is. A trial is a function that measures
 // once; the harness decides when it runs and writes down what it gave, at once.
+//
+// An experiment is a [Plan] of trials, and runs in rounds. In each round every trial has
+// its turn, in an order that the seed decides (order.go). A trial whose main value is
+// known well enough has no more turns (series.go), and when all are, or the time is spent,
+// the experiment has ended. A round is also a block: it has a record of what the host was
+// like, and each sample says whether others disturbed it, which is judged while nothing of
+// ours runs (meter.go). A run that was stopped, wherever it was, goes on from what its
+// journal holds: the same rounds in the same order, without those samples (past.go).
 package harness
 
 import (
