@@ -14,6 +14,7 @@ import (
 	"vmctr/bench/harness"
 	"vmctr/bench/platform"
 	"vmctr/bench/selftest"
+	"vmctr/images"
 	"vmctr/report"
 	"vmctr/report/result"
 	checks "vmctr/report/selftest"
@@ -112,7 +113,7 @@ func (c *selftestCommand) measure(ctx context.Context, s streams, r *runner) (_ 
 	}
 	progress := harness.NewProgress(s.err, isTerminal(s.err), c.Time)
 	r.harness = &harness.Harness{Journal: journal, Progress: progress, Start: start, Seed: r.choice.seed}
-	err = c.run(ctx, r, run, warnings)
+	err = c.run(ctx, r, run, image, warnings)
 	progress.Close()
 	err = errors.Join(err, r.close(ctx))
 	end := "complete"
@@ -130,15 +131,11 @@ func (c *selftestCommand) measure(ctx context.Context, s streams, r *runner) (_ 
 }
 
 // run prepares the platforms and measures.
-func (c *selftestCommand) run(ctx context.Context, r *runner, run *harness.Run, warnings []string) error {
+func (c *selftestCommand) run(ctx context.Context, r *runner, run *harness.Run, image *images.Image, warnings []string) error {
 	for _, w := range warnings {
 		if err := r.harness.Note("%s", w); err != nil {
 			return err
 		}
-	}
-	image, err := workload(ctx)
-	if err != nil {
-		return err
 	}
 	process, err := image.Process([]string{"serve", fmt.Sprintf(":%d", servePort)})
 	if err != nil {

@@ -40,6 +40,7 @@ func exits(run *result.Run) []Check {
 			c.Found, c.Verdict, c.Why = fmt.Sprintf("%.3f", r.Ratio), NotMeasured, fmt.Sprintf("%d and %d blocks are too few for an interval; a longer selftest (--time) has more", len(own), len(other))
 		} else {
 			c.Figures["low"], c.Figures["high"] = r.Low, r.High
+			c.Why += fmt.Sprintf("; a difference of less than about %s would not show", percent((r.High-r.Low)/2))
 			c = c.verdict(r.Low <= 1 && 1 <= r.High, "bench and hyperfine do not agree on how long the same command takes (%s); of such intervals one in 20 is without 1 by chance: if it is again, it is none", c.Why)
 		}
 		list = append(list, c)

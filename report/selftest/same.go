@@ -16,6 +16,10 @@ import (
 // of each in every round, as bench all measures, what the host does in a round falls on
 // both alike: the test does not know that, and gives fewer false alarms. So more than 5%
 // is a failure, and less is not.
+//
+// Every comparison has starts of its own, which follow each other without the rest that
+// bench all has between samples: 8,000 with it would take a quarter of an hour. So they
+// depend on one another more than those of bench all do.
 func same(run *result.Run) []Check {
 	return []Check{aa(run, AA, "dealt out at random", false), aa(run, AARounds, "one of each a round", true)}
 }
