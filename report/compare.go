@@ -92,7 +92,7 @@ func rowName(r *result.DiffRow, emulated string) string {
 }
 
 func percentOf(ratio float64) string {
-	if math.IsNaN(ratio) {
+	if math.IsNaN(ratio) || ratio < 0 { // of what is added, which can be less than nothing
 		return "–"
 	}
 	if ratio >= 2 || ratio <= 0.5 {
@@ -102,7 +102,7 @@ func percentOf(ratio float64) string {
 }
 
 func percentInterval(r result.Ratio) string {
-	if math.IsNaN(r.Low) || math.IsNaN(r.High) {
+	if math.IsNaN(r.Low) || math.IsNaN(r.High) || r.Low < 0 {
 		return "–"
 	}
 	if r.High >= 2 || r.Low <= 0.5 {

@@ -161,7 +161,7 @@ func (d *Diff) addRows() {
 		for _, value := range d.Old.valueNames(e) {
 			for _, k := range d.Old.Keys(e) {
 				a, b := d.Old.ValuesOf(k, value), d.New.ValuesOf(k, value)
-				if len(a) > 0 && len(b) > 0 {
+				if len(a) > 0 && len(b) > 0 && !(zero(a) && zero(b)) {
 					d.Rows = append(d.Rows, d.row(k, value, a, b))
 				}
 			}
@@ -178,6 +178,12 @@ func (d *Diff) addRows() {
 			r.Outcome = r.outcome()
 		}
 	}
+}
+
+// zero tells of an account that nothing is on: to compare it would only cost the others,
+// whose p-values are corrected for the number of all.
+func zero(values []float64) bool {
+	return !slices.ContainsFunc(values, func(v float64) bool { return v != 0 })
 }
 
 // valueNames are the compared values of an experiment: those that its first samples

@@ -61,6 +61,8 @@ func TestDiffRows(t *testing.T) {
 		}
 	}
 	addSeries(before, Key{Experiment: "e", Platform: "p"}, "old_ns", 8, 1, 1)
+	addSeries(before, Key{Experiment: "e", Platform: "p"}, "nothing_bytes", 8, 0, 0)
+	addSeries(after, Key{Experiment: "e", Platform: "p"}, "nothing_bytes", 8, 0, 0)
 	d := NewDiff(before, after)
 	for _, r := range d.Rows {
 		values = append(values, r.Value)
