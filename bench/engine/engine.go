@@ -16,7 +16,9 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -164,6 +166,12 @@ func (c *Client) RemoveContainers(ctx context.Context, names ...string) error {
 	return err
 }
 
+// RemoveImages removes images, or their names where others have the image too.
+func (c *Client) RemoveImages(ctx context.Context, names ...string) error {
+	_, err := c.Output(ctx, removePatience, append([]string{"rmi", "--force"}, names...)...)
+	return err
+}
+
 // Remove removes the containers of a run, whatever they do, and the images whose name
 // begins with prefix. It says what it removed.
 func (c *Client) Remove(ctx context.Context, run, prefix string) (removed []string, err error) {
@@ -179,13 +187,18 @@ func (c *Client) Remove(ctx context.Context, run, prefix string) (removed []stri
 			removed = append(removed, c.Name+" container "+id)
 		}
 	}
+	monitors, err := c.killMonitors(run + "-")
+	removed = append(removed, monitors...)
+	if err != nil {
+		return removed, err
+	}
 	images, err := c.Output(ctx, removePatience, "images", "--format", "{{.Repository}}:{{.Tag}}")
 	if err != nil {
 		return removed, err
 	}
 	names := slices.DeleteFunc(strings.Fields(images), func(n string) bool { return !strings.HasPrefix(n, prefix) })
 	if len(names) > 0 {
-		if _, err := c.Output(ctx, removePatience, append([]string{"rmi", "--force"}, names...)...); err != nil {
+		if err := c.RemoveImages(ctx, names...); err != nil {
 			return removed, err
 		}
 		for _, n := range names {
@@ -193,6 +206,41 @@ func (c *Client) Remove(ctx context.Context, run, prefix string) (removed []stri
 		}
 	}
 	return removed, nil
+}
+
+// killMonitors kills what podman has left of containers whose names begin with prefix:
+// if the command is killed between making a container and starting it, the monitor
+// (conmon, whose argument -n is the name) waits for ever, and podman knows it no more.
+func (c *Client) killMonitors(prefix string) (killed []string, err error) {
+	if c.Name != "podman" {
+		return nil, nil
+	}
+	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		return nil, err
+	}
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			continue // it has ended
+		}
+		args := strings.Split(string(b), "\x00")
+		at := slices.Index(args, "-n")
+		if filepath.Base(args[0]) != "conmon" || at < 0 || at+1 >= len(args) || !strings.HasPrefix(args[at+1], prefix) {
+			continue
+		}
+		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file)))
+		if err != nil {
+			return killed, err
+		}
+		// One whose container was just removed may be about to end.
+		if err := unix.Kill(pid, unix.SIGKILL); err == nil {
+			killed = append(killed, "process "+strconv.Itoa(pid)+" (conmon)")
+		} else if !errors.Is(err, unix.ESRCH) {
+			return killed, fmt.Errorf("killing process %d, which watched over a container: %w", pid, err)
+		}
+	}
+	return killed, nil
 }
 
 // note is what a run's folder holds of an engine.

@@ -1,12 +1,16 @@
 package engine
 
 import (
+	"crypto/rand"
 	"errors"
+	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -103,5 +107,38 @@ func TestPatience(t *testing.T) {
 	_, err := c.Output(t.Context(), 50*time.Millisecond, "info")
 	if err == nil || !strings.Contains(err.Error(), "did not answer within 50ms") || time.Since(begin) > 30*time.Second {
 		t.Errorf("after %v: %v", time.Since(begin), err)
+	}
+}
+
+// TestMonitors: of podman's monitors those of the run's containers are killed, and no
+// other.
+func TestMonitors(t *testing.T) {
+	sh, err := exec.LookPath("sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := func(name string) *exec.Cmd {
+		cmd := &exec.Cmd{Path: sh, Args: []string{"conmon", "-c", "read x", "-n", name}}
+		in, err := cmd.StdinPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			in.Close()
+			cmd.Wait()
+		})
+		return cmd
+	}
+	run := "bench-test" + strings.ToLower(rand.Text()[:8])
+	ours, other := start(run+"-podman-1"), start(run+"x-podman-1")
+	killed, err := (&Client{Name: "podman"}).killMonitors(run + "-")
+	if want := []string{fmt.Sprintf("process %d (conmon)", ours.Process.Pid)}; err != nil || !slices.Equal(killed, want) {
+		t.Errorf("killed %q, %v, want %q", killed, err, want)
+	}
+	if err := other.Process.Signal(syscall.Signal(0)); err != nil {
+		t.Errorf("another's: %v", err)
 	}
 }

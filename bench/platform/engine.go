@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -73,12 +72,12 @@ func (p byEngine) Prepare(ctx context.Context, w Workload) (_ Prepared, err erro
 	}
 	prefix := "localhost/" + w.RunID + ":"
 	pr := &preparedEngine{w: w, client: c, info: info, prefix: prefix, image: prefix + strconv.FormatInt(loads.Add(1), 10)}
-	// The run's own folder, where who sweeps it looks.
-	if err := c.Register(filepath.Dir(w.Dir), w.RunID, prefix); err != nil {
+	// The run's own folder, where who sweeps it looks: w.Dir may be one in a folder of it.
+	if err := c.Register(w.NetworkDir, w.RunID, prefix); err != nil {
 		return nil, err
 	}
 	defer func() {
-		if err != nil {
+		if err != nil && pr.id != "" {
 			err = errors.Join(err, pr.Close())
 		}
 	}()
@@ -263,6 +262,5 @@ func daemons(name string) string {
 func (p *preparedEngine) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	_, err := p.client.Remove(ctx, p.w.RunID, p.image)
-	return err
+	return p.client.RemoveImages(ctx, p.image)
 }

@@ -234,14 +234,14 @@ func testSwept(t *testing.T, p Platform) {
 		t.Errorf("its output is under way for %v: %v", delay, err)
 	}
 	t.Logf("at %v, %d processes, output under way for %v, facts %q", address, len(pids), delay, prepared.Facts().Details)
-	removed, err := engine.Sweep(ctx, filepath.Dir(w.Dir))
+	removed, err := engine.Sweep(ctx, w.NetworkDir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(removed) != 2 || !strings.Contains(removed[0], " container ") || !strings.Contains(removed[1], " image localhost/"+w.RunID+":") {
 		t.Errorf("removed %q", removed)
 	}
-	if left, err := filepath.Glob(filepath.Join(filepath.Dir(w.Dir), "engine-*")); len(left) > 0 || err != nil {
+	if left, err := filepath.Glob(filepath.Join(w.NetworkDir, "engine-*")); len(left) > 0 || err != nil {
 		t.Errorf("left behind: %q, %v", left, err)
 	}
 	if err := i.Stop(ctx); err != nil {

@@ -128,7 +128,8 @@ type Workload struct {
 	RunID string // in the name of all that is made
 	// NetworkID is in the names of interfaces, which are short (network.Open). The
 	// network is the run's, and one for all platforms that share NetworkDir: they
-	// leave it to the run to remove.
+	// leave it to the run to remove. It is the run's own folder, in which is also noted
+	// what engines hold of the run.
 	NetworkID  string
 	NetworkDir string
 	Dir        string         // a folder of the run for the platform's files
