@@ -22,6 +22,7 @@ import (
 var cold = Experiment{
 	Name:     "startup-cold",
 	About:    "startup with a cold page cache, beside a warm one",
+	value:    "first_instruction_ns",
 	Weight:   3,
 	From:     "standard",
 	stand:    true,

@@ -18,6 +18,7 @@ import (
 var running = Experiment{
 	Name:     "startup-running",
 	About:    "startup of one more instance, with 0, 1, 10, 100, ... running already",
+	value:    "first_instruction_ns",
 	Weight:   6,
 	From:     "standard",
 	stand:    true,

@@ -21,6 +21,7 @@ import (
 var size = Experiment{
 	Name:     "startup-size",
 	About:    "startup from images of different size, and what is paid for that once",
+	value:    "first_instruction_ns",
 	Weight:   4,
 	From:     "standard",
 	stand:    true,
