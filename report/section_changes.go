@@ -122,7 +122,7 @@ func (m *model) outOfReach(experiment string) []block {
 			continue
 		}
 		slices.SortStableFunc(notes, func(a, b result.Note) int { return a.N - b.N })
-		text := stop(clip(strings.TrimPrefix(notes[0].Text, experiment+": "), 400))
+		text := stop(clip(strings.TrimPrefix(notes[0].Text, experiment+": "), 700))
 		var more []string
 		for _, n := range notes[1:] {
 			if w := grouped(n.N); n.N > notes[0].N && !slices.Contains(more, w) {
