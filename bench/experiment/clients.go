@@ -41,7 +41,7 @@ func redisPong(conn net.Conn) error {
 	}
 	line, err := readLine(bufio.NewReader(conn))
 	if err == nil && line != "+PONG" {
-		err = fmt.Errorf("Redis answers %q to PING", line)
+		err = fmt.Errorf("the answer to PING is %q", line)
 	}
 	return err
 }
