@@ -2,8 +2,8 @@ package selftest
 
 import (
 	"context"
-	"runtime"
 	"math"
+	"runtime"
 
 	"golang.org/x/sys/unix"
 
