@@ -2,7 +2,9 @@ package report
 
 import (
 	"fmt"
+	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	"vmctr/report/result"
@@ -125,6 +127,7 @@ func (m *model) failedSamples() []string {
 func (m *model) thin() []string {
 	var few, wide, none []string
 	for _, e := range m.experiments() {
+		var short []figureOf
 		for _, p := range m.platforms {
 			for i, ms := range m.of(e) {
 				f := ms.figure(p)
@@ -134,12 +137,13 @@ func (m *model) thin() []string {
 				case s.N == 0 && i == 0 && p.ready() && m.asked(e):
 					none = append(none, p.label()+" ("+e+")")
 				case s.N > 0 && !s.HasInterval() && i == 0:
-					few = append(few, fmt.Sprintf("%s (%s, n%s=%s%d)", p.label(), e, nbsp, nbsp, s.N))
+					short = append(short, f)
 				case s.HasInterval() && s.Median > 0 && (s.High-s.Low)/s.Median > noisy:
 					wide = append(wide, fmt.Sprintf("%s (%s)", p.label(), strings.ToLower(ms.Title[:1])+ms.Title[1:]))
 				}
 			}
 		}
+		few = append(few, m.together(e, short)...)
 	}
 	var out []string
 	if len(none) > 0 {
@@ -152,6 +156,31 @@ func (m *model) thin() []string {
 		out = append(out, fmt.Sprintf("Noisy: the interval spans more than %d%% of the median for %s.", int(noisy*100), list(wide)))
 	}
 	return out
+}
+
+// together names the platforms that have few samples of an experiment: all in one, if
+// that is every one that was measured.
+func (m *model) together(e string, short []figureOf) []string {
+	measured, least, most := 0, math.MaxInt, 0
+	var list []string
+	for _, p := range m.platforms {
+		if p.ready() && len(m.of(e)) > 0 && m.of(e)[0].figure(p).Summary.N > 0 {
+			measured++
+		}
+	}
+	for _, f := range short {
+		n := f.Summary.N
+		least, most = min(least, n), max(most, n)
+		list = append(list, fmt.Sprintf("%s (%s, n%s=%s%d)", f.Platform.label(), e, nbsp, nbsp, n))
+	}
+	if len(short) < 3 || len(short) < measured {
+		return list
+	}
+	numbers := strconv.Itoa(least)
+	if most > least {
+		numbers += " to " + strconv.Itoa(most)
+	}
+	return []string{fmt.Sprintf("all platforms (%s, n%s=%s%s)", e, nbsp, nbsp, numbers)}
 }
 
 // figure is the figure of one platform.

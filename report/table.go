@@ -253,23 +253,28 @@ func (m *model) tests() []string {
 	for _, name := range []string{"first_instruction_ns", "pss_bytes"} {
 		ms := m.metric(name)
 		var yes, others []string
-		most := 0.0
+		most, thin := 0.0, 0
 		for _, c := range m.family(ms) {
 			pair := c.A.Platform.Name + " and " + c.B.Platform.Name
 			switch c.differs() {
 			case "yes":
 				yes, most = append(yes, pair), max(most, c.Holm)
 			case "too few":
-				others = append(others, pair+" (too few samples)")
+				thin++
 			default:
 				others = append(others, fmt.Sprintf("%s (%s; a difference of %s would have been)", pair, result.FormatP(c.Holm), c.detectable()))
 			}
+		}
+		if thin > 0 {
+			others = append(others, count(thin, "pair", "pairs")+" of too few samples")
 		}
 		if len(yes)+len(others) == 0 {
 			continue
 		}
 		text := fmt.Sprintf("%s: ", ms.Title)
 		switch {
+		case thin > 0 && len(yes)+len(others) == 1:
+			text += "too few samples to tell whether platforms differ."
 		case len(others) == 0 && len(yes) == 1:
 			text += fmt.Sprintf("%s differ (%s).", yes[0], result.FormatP(most))
 		case len(others) == 0 && len(yes) == 2:
@@ -279,7 +284,7 @@ func (m *model) tests() []string {
 		case len(yes) == 0:
 			text += "no pair was shown to differ: " + strings.Join(others, ", ") + "."
 		default:
-			text += fmt.Sprintf("%d of %d pairs differ (each %s); not shown for %s.", len(yes), len(yes)+len(others), atMost(most), strings.Join(others, ", "))
+			text += fmt.Sprintf("%d of %d pairs differ (each %s); not shown for %s.", len(yes), len(m.family(ms)), atMost(most), strings.Join(others, ", "))
 		}
 		out = append(out, text)
 	}
