@@ -43,9 +43,9 @@ type profile struct {
 }
 
 var profiles = []profile{
-	{quick, 4 * time.Minute, 30, 100 * time.Millisecond, nil}, // the time decides
-	{"standard", 15 * time.Minute, 400, 200 * time.Millisecond, aims(0.015, 0.05)},
-	{"thorough", 60 * time.Minute, 2000, 200 * time.Millisecond, aims(0.01, 0.02)},
+	{quick, 5 * time.Minute, 30, 100 * time.Millisecond, nil}, // the time decides
+	{"standard", 30 * time.Minute, 400, 200 * time.Millisecond, aims(0.015, 0.05)},
+	{"thorough", 2 * time.Hour, 2000, 200 * time.Millisecond, aims(0.01, 0.02)},
 }
 
 // aims are those of what starts in milliseconds, and of machines, whose starts take a

@@ -45,7 +45,7 @@ const applicationMemory = 512 << 20
 var applications = Experiment{
 	Name:     "applications",
 	About:    "time until redis, nginx and postgres give their first answer, in a container and in a machine",
-	Weight:   3,
+	Weight:   6,
 	From:     "standard",
 	stand:    true,
 	value:    "answer_ns",

@@ -23,7 +23,7 @@ var cold = Experiment{
 	Name:     "startup-cold",
 	About:    "startup with a cold page cache, beside a warm one",
 	value:    "first_instruction_ns",
-	Weight:   3,
+	Weight:   6,
 	From:     "standard",
 	stand:    true,
 	deadline: time.Minute,

@@ -15,10 +15,8 @@ import (
 	"vmctr/bench/platform"
 )
 
-// crowd are instances of one platform that run and idle while another is measured.
+// crowd are instances that run and idle, side by side or while another is measured.
 type crowd struct {
-	prepared platform.Prepared
-
 	mu      sync.Mutex
 	running []platform.Instance
 }
@@ -27,10 +25,10 @@ type crowd struct {
 // half a minute, and the time that there is for an experiment is kept elsewhere (rooms).
 const crowdDeadline = 10 * time.Minute
 
-// grow starts n instances, as many at once as there are CPUs, waits until each has said
+// grow starts n instances of one platform, as many at once as there are CPUs, waits until each has said
 // who it is, and looks whether all of them are there. It stops with a
 // [harness.OutOfReach] as soon as it shows that one of the rooms does not suffice.
-func (c *crowd) grow(ctx context.Context, n int, rooms []*room) error {
+func (c *crowd) grow(ctx context.Context, p platform.Prepared, n int, rooms []*room) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, crowdDeadline, fmt.Errorf("%d instances were not up within %v", n, crowdDeadline))
 	defer cancel()
 	for _, r := range rooms {
@@ -45,7 +43,7 @@ func (c *crowd) grow(ctx context.Context, n int, rooms []*room) error {
 		if err := fits(rooms, started, n); err != nil {
 			return errors.Join(err, group.Wait())
 		}
-		group.Go(func() error { return c.add(each) })
+		group.Go(func() error { return c.add(each, p) })
 	}
 	if err := group.Wait(); err != nil {
 		if up := len(c.running) - 1; up > 0 && ctx.Err() == nil {
@@ -66,9 +64,9 @@ func (c *crowd) grow(ctx context.Context, n int, rooms []*room) error {
 	return c.each(func(i platform.Instance) error { return i.Err() })
 }
 
-// add starts one more.
-func (c *crowd) add(ctx context.Context) error {
-	i, err := c.prepared.Start(ctx)
+// add starts one more and waits until it has said who it is.
+func (c *crowd) add(ctx context.Context, p platform.Prepared) error {
+	i, err := p.Start(ctx)
 	if err != nil {
 		return err
 	}

@@ -9,7 +9,7 @@ var matrix = Experiment{
 	Name:    platform.Matrix,
 	About:   "startup of a virtual machine: machine type x kernel format x firmware",
 	value:   "first_instruction_ns",
-	Weight:  4, // its rounds have a dozen machines each
+	Weight:  8, // its rounds have a dozen machines each
 	Own:     true,
 	From:    "standard",
 	warmups: 1,

@@ -25,7 +25,7 @@ var memory = Experiment{
 	Name:   "memory",
 	About:  "memory of an idle instance: PSS, USS, RSS, its cgroup's account, and what the host has less of",
 	value:  "pss_bytes",
-	Weight: 3, // a round waits until every platform has come to rest
+	Weight: 18, // a round waits until every platform has come to rest
 	trials: func(s Subject, _ Limits) []harness.Trial {
 		return []harness.Trial{{Measure: func(ctx context.Context) (result.Sample, error) { return memoryOf(ctx, s.Prepared, nil) }}}
 	},

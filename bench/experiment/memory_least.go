@@ -20,7 +20,7 @@ import (
 var memoryLeast = Experiment{
 	Name:     "memory-least",
 	About:    "the smallest memory limit, and the smallest RAM of a machine, in which the workload still starts",
-	Weight:   5,
+	Weight:   6,
 	From:     "standard",
 	most:     12,
 	deadline: 90 * time.Second, // a try has its own, and what is prepared for it, and its end, take time as well

@@ -26,7 +26,7 @@ const (
 var memoryLoaded = Experiment{
 	Name:     "memory-loaded",
 	About:    fmt.Sprintf("memory of an instance before and after it has served %d HTTP requests", burst),
-	Weight:   2,
+	Weight:   4,
 	From:     "standard",
 	most:     10,
 	deadline: time.Minute,

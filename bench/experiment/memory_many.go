@@ -2,7 +2,6 @@ package experiment
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -78,15 +77,15 @@ const kept = 0.25
 // fleetDeadline is how long it may take until all instances of a fleet are up.
 const fleetDeadline = 2 * time.Minute
 
-// A fleet are instances that run side by side.
+// A fleet are instances that run side by side, of one platform's variants.
 type fleet struct {
-	bound   float64 // of one, in bytes
-	running []platform.Instance
-	before  host // when none ran
+	crowd
+	bound  float64 // of one, in bytes
+	before host    // when none ran
 }
 
-// start starts one instance of each, one after the other, and waits until all are up. It
-// gives a [harness.OutOfReach] before one is started that there is no memory for.
+// start starts one instance of each, one after the other. It gives a
+// [harness.OutOfReach] before one is started that there is no memory for.
 func (f *fleet) start(ctx context.Context, list []platform.Prepared) (err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, fleetDeadline, fmt.Errorf("%d instances were not up within %v", len(list), fleetDeadline))
 	defer cancel()
@@ -103,24 +102,9 @@ func (f *fleet) start(ctx context.Context, list []platform.Prepared) (err error)
 			return &harness.OutOfReach{Reason: fmt.Sprintf("%d instances are not started side by side: after %d of them the next could leave %s of the host's memory, and %s (%.0f%%) are to stay available",
 				len(list), n, result.FormatValue(max(0, left), "bytes"), result.FormatValue(kept*now.total, "bytes"), 100*kept)}
 		}
-		i, err := p.Start(ctx)
-		if err != nil {
-			return fmt.Errorf("starting instance %d of %d: %w", n+1, len(list), err)
+		if err := f.add(ctx, p); err != nil {
+			return fmt.Errorf("instance %d of %d: %w", n+1, len(list), err)
 		}
-		f.running = append(f.running, i)
-	}
-	for n, i := range f.running {
-		_, err := i.Output().FirstInstruction(ctx)
-		if err == nil {
-			_, err = i.Output().Identity(ctx)
-		}
-		if err == nil || errors.Is(err, platform.ErrNoSystem) {
-			continue
-		}
-		if own := i.Err(); own != nil {
-			err = own
-		}
-		return fmt.Errorf("instance %d of %d: %w", n+1, len(list), err)
 	}
 	return harness.Pause(ctx, idleFor)
 }
@@ -129,17 +113,4 @@ func (f *fleet) start(ctx context.Context, list []platform.Prepared) (err error)
 func (f *fleet) accounts(ctx context.Context) (result.Sample, error) {
 	s := result.Sample{Values: map[string]float64{}}
 	return s, addAccounts(ctx, f.before, s.Values, f.running...)
-}
-
-// stop ends them all.
-func (f *fleet) stop(ctx context.Context) error {
-	var errs []error
-	for _, i := range f.running {
-		errs = append(errs, i.Stop(ctx))
-	}
-	f.running = nil
-	if err := errors.Join(errs...); err != nil {
-		return fmt.Errorf("stopping instances that ran side by side: %w", err)
-	}
-	return nil
 }

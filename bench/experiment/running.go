@@ -19,12 +19,12 @@ var running = Experiment{
 	Name:     "startup-running",
 	About:    "startup of one more instance, with 0, 1, 10, 100, ... running already",
 	value:    "first_instruction_ns",
-	Weight:   6,
+	Weight:   8,
 	From:     "standard",
 	stand:    true,
 	deadline: time.Minute,
 	trials: func(s Subject, l Limits) []harness.Trial {
-		c := &crowd{prepared: s.Prepared}
+		c := &crowd{}
 		var trials []harness.Trial
 		for _, n := range levels(s.Prepared.Facts(), l.Budget) {
 			trials = append(trials, harness.Trial{
@@ -34,7 +34,7 @@ var running = Experiment{
 					if err != nil {
 						return err
 					}
-					return c.grow(ctx, n, rooms)
+					return c.grow(ctx, s.Prepared, n, rooms)
 				},
 				Measure: func(ctx context.Context) (result.Sample, error) { return start(ctx, s.Prepared) },
 				Leave:   c.stop,

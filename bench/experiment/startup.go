@@ -21,7 +21,7 @@ var startup = Experiment{
 	Name:    "startup",
 	About:   "time from the request to the workload's first instruction, and to its first HTTP response",
 	value:   "first_instruction_ns",
-	Weight:  2,
+	Weight:  14,
 	warmups: 1,
 	observe: func(ctx context.Context, i platform.Instance, begin int64, s *result.Sample) error {
 		at, err := firstInstruction(ctx, i, begin, s)

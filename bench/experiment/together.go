@@ -20,7 +20,7 @@ import (
 var together = Experiment{
 	Name:     "startup-together",
 	About:    "startup of 1, 2, 4, 8, 16 and 32 instances at the same moment",
-	Weight:   4,
+	Weight:   6,
 	From:     "standard",
 	stand:    true,
 	deadline: 3 * time.Minute,
@@ -112,7 +112,7 @@ func startTogether(ctx context.Context, p platform.Prepared, n int) (s result.Sa
 	close(signal)
 	done.Wait()
 
-	c := crowd{prepared: p}
+	var c crowd
 	for k, i := range instances {
 		if i == nil {
 			continue
