@@ -166,7 +166,9 @@ func (m *model) loadedBlocks() []block {
 		if more.N > 0 && len(words) < many {
 			words = append(words, fmt.Sprintf("Work has added %s to the PSS of %s (%s).", value(more.Median, "bytes"), p.the(), share(more.Median, at("idle_pss_bytes").Median)))
 		}
-		requests = max(requests, at("requests").Median)
+		if r := at("requests"); r.N > 0 { // a machine without a system serves none
+			requests = max(requests, r.Median)
+		}
 	}
 	t.Notes = append([]string{"A platform without a system serves nobody, and has no loaded state."}, m.notesOf(memoryLoaded, list)...)
 	return []block{
@@ -350,8 +352,11 @@ func (m *model) ksmBlocks() []block {
 			name = ""
 		}
 		text := fmt.Sprintf("KSM has made the PSS of two of %s smaller by %s", p.label(), value(less["on"].Median, "bytes"))
-		if less["off"].N > 0 {
-			text += fmt.Sprintf("; without it, in the meantime, it became smaller by %s", value(less["off"].Median, "bytes"))
+		switch off := less["off"]; {
+		case off.N > 0 && off.Median < 0:
+			text += fmt.Sprintf("; without it, in the meantime, it grew by %s", value(-off.Median, "bytes"))
+		case off.N > 0:
+			text += fmt.Sprintf("; without it, in the meantime, it became smaller by %s", value(off.Median, "bytes"))
 		}
 		words = append(words, text+".")
 	}

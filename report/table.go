@@ -253,27 +253,30 @@ func (m *model) tests() []string {
 	for _, name := range []string{"first_instruction_ns", "pss_bytes"} {
 		ms := m.metric(name)
 		var yes, others []string
-		most, thin := 0.0, 0
+		var thin []string
+		most := 0.0
 		for _, c := range m.family(ms) {
 			pair := c.A.Platform.Name + " and " + c.B.Platform.Name
 			switch c.differs() {
 			case "yes":
 				yes, most = append(yes, pair), max(most, c.Holm)
 			case "too few":
-				thin++
+				thin = append(thin, pair+" (too few samples)")
 			default:
 				others = append(others, fmt.Sprintf("%s (%s; a difference of %s would have been)", pair, result.FormatP(c.Holm), c.detectable()))
 			}
 		}
-		if thin > 0 {
-			others = append(others, count(thin, "pair", "pairs")+" of too few samples")
+		if len(thin) > 2 {
+			thin = []string{count(len(thin), "pair", "pairs") + " of too few samples"}
 		}
+		none := len(yes)+len(others) == 0 && len(thin) > 0
+		others = append(others, thin...)
 		if len(yes)+len(others) == 0 {
 			continue
 		}
 		text := fmt.Sprintf("%s: ", ms.Title)
 		switch {
-		case thin > 0 && len(yes)+len(others) == 1:
+		case none:
 			text += "too few samples to tell whether platforms differ."
 		case len(others) == 0 && len(yes) == 1:
 			text += fmt.Sprintf("%s differ (%s).", yes[0], result.FormatP(most))
