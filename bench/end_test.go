@@ -91,8 +91,9 @@ func of(t *testing.T, id string) (processes []int, rest []string) {
 		for _, file := range []string{"cmdline", "cgroup"} {
 			b, _ := os.ReadFile(filepath.Join(dir, file)) // it may have ended
 			if bytes.Contains(b, []byte(id)) {
-				pid, _ := strconv.Atoi(filepath.Base(dir))
-				processes = append(processes, pid)
+				if pid, _ := strconv.Atoi(filepath.Base(dir)); !gone(pid) {
+					processes = append(processes, pid)
+				}
 				break
 			}
 		}
@@ -218,6 +219,11 @@ func TestSelftestInterrupt(t *testing.T) {
 			t.Errorf("process %d is still there", pid)
 		}
 	}
+	// What hyperfine had just started was killed with it, and may be on its way.
+	waitFor(t, 5*time.Second, func() bool {
+		processes, _ := of(t, run.Header.ID)
+		return len(processes) == 0
+	})
 	if processes, rest := of(t, run.Header.ID); len(processes)+len(rest) > 0 {
 		t.Errorf("left behind: processes %v, %q", processes, rest)
 	}
