@@ -317,8 +317,11 @@ func footprintOf(t testing.TB, dir string) footprint {
 	return f
 }
 
-// hostMounts are the mounts of the host. Tests of other packages mount things at
-// the same time, in folders of theirs and of bench's runs.
+// foreign are the folders in which tests of other packages mount things at the same time:
+// their own, those of bench's runs, and those of the engines that they start.
+var foreign = []string{filepath.Join(os.TempDir(), "Test"), "/run/bench/", "/run/docker/", "/run/netns", "/run/containers/", "/run/user/", "/var/lib/"}
+
+// hostMounts are the mounts of the host, but for those.
 func hostMounts(t testing.TB, dir string) (list []string) {
 	t.Helper()
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
@@ -327,7 +330,7 @@ func hostMounts(t testing.TB, dir string) (list []string) {
 	}
 	for line := range strings.Lines(string(mounts)) {
 		at := strings.Fields(line)[4]
-		others := strings.HasPrefix(at, filepath.Join(os.TempDir(), "Test")) || strings.HasPrefix(at, "/run/bench/")
+		others := slices.ContainsFunc(foreign, func(prefix string) bool { return strings.HasPrefix(at, prefix) })
 		if !others || strings.HasPrefix(at, dir) {
 			list = append(list, line)
 		}

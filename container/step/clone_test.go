@@ -265,6 +265,21 @@ func TestGate(t *testing.T) {
 	}
 }
 
+// TestCheckpointJustBooted: on a machine's clock the first second is 0, and a whole one
+// has no nanoseconds.
+func TestCheckpointJustBooted(t *testing.T) {
+	for _, at := range []unix.Timespec{{Nsec: 5}, {Sec: 1}} {
+		p := New()
+		c := p.Checkpoint()
+		c.at, p.running = at, new(state)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := c.Await(ctx); err != nil {
+			t.Errorf("the child came at %v: %v", at, err)
+		}
+	}
+}
+
 // TestGateStaysShut: whatever keeps the parent from opening it, the child ends
 // and is reaped.
 func TestGateStaysShut(t *testing.T) {

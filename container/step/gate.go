@@ -15,10 +15,11 @@ import (
 func (p *Program) Checkpoint() *Checkpoint {
 	c := &Checkpoint{program: p, index: len(p.calls)}
 	p.checkpoints = append(p.checkpoints, c)
-	// The child cannot write memory, but the kernel can: the time is not 0.
+	// The child cannot write memory, but the kernel can: the time is not 0. Its seconds
+	// may be, in a machine that has just booted.
 	p.Call("clock_gettime", unix.SYS_CLOCK_GETTIME, Flag(unix.CLOCK_MONOTONIC, "CLOCK_MONOTONIC"), Arg{value: uintptr(unsafe.Pointer(&c.at)), text: "&reached"})
 	p.own()
-	p.Call("futex", unix.SYS_FUTEX, Arg{value: uintptr(unsafe.Pointer(&c.at)), text: "&reached"}, Flag(1, "FUTEX_WAKE"), Int(1))
+	p.Call("futex", unix.SYS_FUTEX, Arg{value: uintptr(unsafe.Pointer(&c.at.Nsec)), text: "&reached"}, Flag(1, "FUTEX_WAKE"), Int(1))
 	p.own()
 	return c
 }
@@ -27,16 +28,16 @@ func (p *Program) Checkpoint() *Checkpoint {
 type Checkpoint struct {
 	program *Program
 	index   int
-	at      unix.Timespec // when the child came; its seconds are also a futex
+	at      unix.Timespec // when the child came; its nanoseconds, which are below 2^32, are also a futex
 }
 
 // Await waits until the child has come to the checkpoint. It is for Clone's
 // Ready function. An error says that the child has ended before: Clone will say
 // why.
 func (c *Checkpoint) Await(ctx context.Context) error {
-	word := (*uint32)(unsafe.Pointer(&c.at))
+	seconds, word := (*uint32)(unsafe.Pointer(&c.at.Sec)), (*uint32)(unsafe.Pointer(&c.at.Nsec))
 	slice := unix.NsecToTimespec(int64(10 * time.Millisecond))
-	for loadUint32(word) == 0 {
+	for loadUint32(seconds) == 0 && loadUint32(word) == 0 {
 		if c.program.running.ended() {
 			return errEnded
 		}
