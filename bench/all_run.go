@@ -140,7 +140,12 @@ func (r *runner) run(ctx context.Context) (err error) {
 		total = max(total-time.Duration(ran), time.Second)
 	}
 	r.harness.Progress = harness.NewProgress(r.err, isTerminal(r.err), total)
-	err = r.measure(ctx, run, image, warnings)
+	return r.finish(ctx, r.measure(ctx, run, image, warnings))
+}
+
+// finish ends what was measured, with err if it was not measured whole: the platforms are
+// closed, and the journal says how the run ended.
+func (r *runner) finish(ctx context.Context, err error) error {
 	r.harness.Progress.Close()
 	err = errors.Join(err, r.close(ctx))
 	end := "complete"
@@ -150,6 +155,7 @@ func (r *runner) run(ctx context.Context) (err error) {
 	case err != nil:
 		end = "error: " + err.Error()
 	}
+	journal := r.harness.Journal
 	last := journal.Append(result.Record{End: &result.End{AtNs: harness.Now() - r.harness.Start, Reason: end}})
 	if errors.Is(err, unix.ENOSPC) && errors.Is(last, unix.ENOSPC) {
 		last = nil // that is said already
@@ -281,28 +287,14 @@ func (r *runner) header(ctx context.Context, run *harness.Run, image *images.Ima
 // measure prepares the platforms and runs the experiments on those that are
 // ready.
 func (r *runner) measure(ctx context.Context, run *harness.Run, image *images.Image, warnings []string) error {
-	for _, w := range warnings {
-		if r.past.hasNote(w) {
-			continue
-		}
-		if err := r.harness.Note("%s", w); err != nil {
-			return err
-		}
+	if err := r.warn(warnings); err != nil {
+		return err
 	}
 	if err := r.recordImages(ctx, image); err != nil {
 		return err
 	}
-	process, err := image.Process([]string{"serve", fmt.Sprintf(":%d", servePort)})
-	if err != nil {
+	if err := r.prepareAll(ctx, run, image); err != nil {
 		return err
-	}
-	for _, p := range r.choice.platforms {
-		st := &state{platform: p, workload: workloadFor(run, p, image, process, r.cmd.Kernel)}
-		r.states = append(r.states, st)
-		st.workload.Port = servePort
-		if err := r.prepare(ctx, st); err != nil {
-			return err
-		}
 	}
 	weights := 0
 	for _, e := range r.choice.experiments {
@@ -350,6 +342,36 @@ func (r *runner) measure(ctx context.Context, run *harness.Run, image *images.Im
 			if err := r.fail(st, reason); err != nil {
 				return err
 			}
+		}
+	}
+	return nil
+}
+
+// warn notes what disturbs measurements on this host, once.
+func (r *runner) warn(warnings []string) error {
+	for _, w := range warnings {
+		if r.past.hasNote(w) {
+			continue
+		}
+		if err := r.harness.Note("%s", w); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// prepareAll makes the platforms ready that can be.
+func (r *runner) prepareAll(ctx context.Context, run *harness.Run, image *images.Image) error {
+	process, err := image.Process([]string{"serve", fmt.Sprintf(":%d", servePort)})
+	if err != nil {
+		return err
+	}
+	for _, p := range r.choice.platforms {
+		st := &state{platform: p, workload: workloadFor(run, p, image, process, r.cmd.Kernel)}
+		r.states = append(r.states, st)
+		st.workload.Port = servePort
+		if err := r.prepare(ctx, st); err != nil {
+			return err
 		}
 	}
 	return nil

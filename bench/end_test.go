@@ -29,12 +29,7 @@ import (
 // until it has taken samples.
 func begun(t *testing.T, flags ...string) (cmd *exec.Cmd, out string, stderr *bytes.Buffer) {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		if required("root") {
-			t.Fatal("BENCH_REQUIRE=root, and this is not root")
-		}
-		t.Skip("starts containers: run as root (sudo scripts/test)")
-	}
+	needContainers(t)
 	if _, err := embedded.Workload(); err != nil {
 		t.Skip(err)
 	}
@@ -177,12 +172,7 @@ func TestInterrupt(t *testing.T) {
 
 // TestSelftestInterrupt: so does a selftest, in the middle of what hyperfine measures.
 func TestSelftestInterrupt(t *testing.T) {
-	if os.Geteuid() != 0 {
-		if required("root") {
-			t.Fatal("BENCH_REQUIRE=root, and this is not root")
-		}
-		t.Skip("starts containers: run as root (sudo scripts/test)")
-	}
+	needContainers(t)
 	if _, err := embedded.Workload(); err != nil {
 		t.Skip(err)
 	}

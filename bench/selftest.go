@@ -113,17 +113,7 @@ func (c *selftestCommand) measure(ctx context.Context, s streams, r *runner) (_ 
 	}
 	progress := harness.NewProgress(s.err, isTerminal(s.err), c.Time)
 	r.harness = &harness.Harness{Journal: journal, Progress: progress, Start: start, Seed: r.choice.seed}
-	err = c.run(ctx, r, run, image, warnings)
-	progress.Close()
-	err = errors.Join(err, r.close(ctx))
-	end := "complete"
-	switch {
-	case errors.Is(err, harness.ErrInterrupted):
-		end = "interrupted"
-	case err != nil:
-		end = "error: " + err.Error()
-	}
-	err = errors.Join(err, journal.Append(result.Record{End: &result.End{AtNs: harness.Now() - start, Reason: end}}), journal.Close())
+	err = r.finish(ctx, c.run(ctx, r, run, image, warnings))
 	if err != nil {
 		return nil, err
 	}
@@ -132,23 +122,14 @@ func (c *selftestCommand) measure(ctx context.Context, s streams, r *runner) (_ 
 
 // run prepares the platforms and measures.
 func (c *selftestCommand) run(ctx context.Context, r *runner, run *harness.Run, image *images.Image, warnings []string) error {
-	for _, w := range warnings {
-		if err := r.harness.Note("%s", w); err != nil {
-			return err
-		}
+	if err := r.warn(warnings); err != nil {
+		return err
 	}
-	process, err := image.Process([]string{"serve", fmt.Sprintf(":%d", servePort)})
-	if err != nil {
+	if err := r.prepareAll(ctx, run, image); err != nil {
 		return err
 	}
 	t := selftest.Test{Harness: r.harness, Time: c.Time, Begin: r.begin}
-	for _, p := range r.choice.platforms {
-		st := &state{platform: p, workload: workloadFor(run, p, image, process, c.Kernel)}
-		st.workload.Port = servePort
-		r.states = append(r.states, st)
-		if err := r.prepare(ctx, st); err != nil {
-			return err
-		}
+	for _, st := range r.states {
 		if st.record.Status == result.Ready {
 			t.Subjects = append(t.Subjects, selftest.Subject{Name: st.record.Name, Kind: st.record.Kind, Prepared: st.prepared})
 		}
