@@ -151,7 +151,7 @@ func (c *allCommand) validate() (choice, error) {
 			return p.Info().Optional && p.Available(context.Background()) != nil
 		})
 	}
-	experiments, err := pick("experiment", c.Experiments, experiment.All(), func(e experiment.Experiment) string { return e.Name })
+	experiments, err := pick("experiment", experiment.Ungroup(c.Experiments), experiment.All(), func(e experiment.Experiment) string { return e.Name })
 	if err != nil {
 		return ch, err
 	}
@@ -163,8 +163,10 @@ func (c *allCommand) validate() (choice, error) {
 	for _, e := range experiment.All() {
 		if e.Always || slices.ContainsFunc(experiments, func(x experiment.Experiment) bool { return x.Name == e.Name }) {
 			ch.experiments = append(ch.experiments, e)
-			if e.Own {
-				ch.platforms = append(ch.platforms, platform.For(e.Name)...)
+			for _, p := range own(e) {
+				if !slices.ContainsFunc(ch.platforms, func(q platform.Platform) bool { return q.Info().Name == p.Info().Name }) {
+					ch.platforms = append(ch.platforms, p)
+				}
 			}
 		}
 	}
@@ -195,6 +197,17 @@ func (c *allCommand) validate() (choice, error) {
 	rand.Read(b[:])
 	ch.seed = binary.LittleEndian.Uint64(b[:]) >> 32 // short enough to be typed again
 	return ch, nil
+}
+
+// own are the platforms that are for an experiment, or for those of its group.
+func own(e experiment.Experiment) []platform.Platform {
+	switch {
+	case e.Own:
+		return platform.For(e.Name)
+	case e.Group != "":
+		return platform.For(e.Group)
+	}
+	return nil
 }
 
 // pick gives those of all that are named, or all if no names are given.

@@ -378,12 +378,12 @@ func (r *runner) prepareAll(ctx context.Context, run *harness.Run, image *images
 }
 
 // takesPart tells whether a platform is a subject of an experiment: one that has
-// platforms of its own has no others.
+// platforms of its own has no others, and a group has some besides.
 func takesPart(p platform.Platform, e experiment.Experiment) bool {
 	if e.Own {
 		return p.Info().Experiment == e.Name
 	}
-	return p.Info().Experiment == ""
+	return p.Info().Experiment == "" || p.Info().Experiment == e.Group
 }
 
 // prepare makes a platform ready, or says why it is not.

@@ -37,6 +37,11 @@ func Workloads() (map[string][]byte, error) {
 // Guest is PID 1 of a guest (vm/guest) with a processor of an architecture.
 func Guest(architecture string) ([]byte, error) { return program("guest-" + architecture) }
 
+// Inside is the program that tries the walls of what it runs in (bench/isolation/inside),
+// and Arena the one that has a throwaway machine for itself (bench/isolation/arena).
+func Inside() ([]byte, error) { return program("inside-" + runtime.GOARCH) }
+func Arena() ([]byte, error)  { return program("arena-" + runtime.GOARCH) }
+
 func program(name string) ([]byte, error) {
 	b, err := files.ReadFile("bin/" + name)
 	if errors.Is(err, fs.ErrNotExist) {

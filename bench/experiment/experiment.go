@@ -52,6 +52,9 @@ type Experiment struct {
 	// Own says that its subjects are platforms of its own (platform.For), and no others.
 	// A run on platforms that are named does it only if it is named too.
 	Own bool
+	// Group is a name by which a run can ask for several experiments at once. Platforms that
+	// are for the group (platform.For) take part beside the others.
+	Group string
 	// stand says that of machines which differ only in how they boot one stands for all
 	// (standsFor).
 	stand bool
@@ -76,8 +79,26 @@ func All() []Experiment {
 	return []Experiment{
 		identity, startup, running, together, size, cold, applications,
 		memory, memoryLoaded, memoryMany, memoryLeast, memoryShared, memoryKSM,
+		probes,
 		matrix, vmMemory,
 	}
+}
+
+// Ungroup gives names of experiments, with those of a group in place of its name.
+func Ungroup(names []string) (all []string) {
+	for _, n := range names {
+		var members []string
+		for _, e := range All() {
+			if e.Group == n {
+				members = append(members, e.Name)
+			}
+		}
+		if members == nil {
+			members = []string{n}
+		}
+		all = append(all, members...)
+	}
+	return all
 }
 
 // Limits are what a profile allows.
@@ -105,7 +126,8 @@ func (e Experiment) Plan(subjects []Subject, l Limits) harness.Plan {
 		p.Rounds = min(p.Rounds, e.most)
 	}
 	for _, s := range subjects {
-		if other, ok := standsFor[s.Name]; e.stand && ok && slices.ContainsFunc(subjects, func(o Subject) bool { return o.Name == other }) {
+		// A container is closed twice in a machine: of walls, it has others.
+		if other, ok := standsFor[s.Name]; e.stand && ok && (e.Group == "" || s.Kind != "nested") && slices.ContainsFunc(subjects, func(o Subject) bool { return o.Name == other }) {
 			continue
 		}
 		trials := []harness.Trial{{Measure: func(ctx context.Context) (result.Sample, error) { return e.measure(ctx, s.Prepared) }}}

@@ -169,6 +169,12 @@ func (o *Output) FirstInstruction(ctx context.Context) (int64, error) {
 	return l.at, nil
 }
 
+// Line waits for line n of what it prints, counted from 0. Its end is ErrEnded.
+func (o *Output) Line(ctx context.Context, n int) ([]byte, error) {
+	l, err := o.line(ctx, n)
+	return l.text, err
+}
+
 // Ended tells whether no more output comes: as a rule, because nobody is there to write.
 func (o *Output) Ended() bool {
 	o.mu.Lock()

@@ -28,6 +28,7 @@ import (
 	"time"
 
 	"vmctr/report/result/identity"
+	"vmctr/report/result/isolation"
 )
 
 // Schema is the version of the journal that this code writes. A reader
@@ -196,6 +197,9 @@ type Sample struct {
 	// "killed"), and Why says more of it. It is a result, and no error.
 	Outcome string `json:"outcome,omitempty"`
 	Why     string `json:"why,omitempty"`
+
+	// Probings are the attempts to get out of the instance.
+	Probings []isolation.Probing `json:"probings,omitempty"`
 
 	// Error says why there is no value. Fault says whose it was.
 	Error string `json:"error,omitempty"`

@@ -1,0 +1,31 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+
+	"vmctr/bench/isolation/probe"
+)
+
+func init() {
+	verbs["probe"] = tryAll
+	verbs[probe.BatchVerb] = batch
+	verbs[probe.SleepVerb] = func(args []string) error { return probe.Sleep() }
+}
+
+// tryAll tries all probes of a plan, and prints what came of each.
+func tryAll(args []string) error {
+	if len(args) != 1 {
+		return errors.New("usage: inside probe PLAN")
+	}
+	begun()
+	var plan probe.Plan
+	if err := json.Unmarshal([]byte(args[0]), &plan); err != nil {
+		return err
+	}
+	return probe.Try(plan, os.Stdout)
+}
+
+// batch tries some of them, in a process that they may break.
+func batch(args []string) error { return probe.Batch(os.Stdin, os.Stdout) }
