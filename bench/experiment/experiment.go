@@ -16,6 +16,7 @@ import (
 	"vmctr/bench/platform"
 	"vmctr/images"
 	"vmctr/report/result"
+	"vmctr/report/result/isolation"
 )
 
 // A Subject is a platform that is ready to be measured.
@@ -126,8 +127,7 @@ func (e Experiment) Plan(subjects []Subject, l Limits) harness.Plan {
 		p.Rounds = min(p.Rounds, e.most)
 	}
 	for _, s := range subjects {
-		// A container is closed twice in a machine: of walls, it has others.
-		if other, ok := standsFor[s.Name]; e.stand && ok && (e.Group == "" || s.Kind != "nested") && slices.ContainsFunc(subjects, func(o Subject) bool { return o.Name == other }) {
+		if e.stand && slices.ContainsFunc(subjects, func(o Subject) bool { return o.Name == e.standsFor(s.Name) }) {
 			continue
 		}
 		trials := []harness.Trial{{Measure: func(ctx context.Context) (result.Sample, error) { return e.measure(ctx, s.Prepared) }}}
@@ -145,9 +145,23 @@ func (e Experiment) Plan(subjects []Subject, l Limits) harness.Plan {
 	return p
 }
 
-// standsFor are the machines for which another one stands where there is not the time for
-// all.
-var standsFor = map[string]string{"vm-bare": "vm-q35", "vm-microvm": "vm-q35", "vm-pc": "vm-q35", "nested": "vm-q35"}
+// standsFor names the machine that stands for another where there is not the time for
+// all; "" if none does.
+func (e Experiment) standsFor(name string) string {
+	switch name {
+	case "vm-bare", "vm-microvm", "vm-pc":
+		return "vm-q35"
+	case "nested":
+		if e.Group != isolation.Group { // of walls, it has others
+			return "vm-q35"
+		}
+	case "vm-snapshot":
+		if e.Group == isolation.Group { // how it has come up changes none
+			return "vm-q35"
+		}
+	}
+	return ""
+}
 
 // fault says whose an error is.
 func fault(err error) result.Fault {

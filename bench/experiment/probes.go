@@ -25,6 +25,7 @@ var probes = Experiment{
 	Name:     "probes",
 	About:    "attempts to get out: what of the host a program can see, read, change and disturb, and which wall stops it",
 	Group:    isolation.Group,
+	Weight:   2,
 	stand:    true,
 	most:     1,
 	deadline: 3 * time.Minute,
