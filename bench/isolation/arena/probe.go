@@ -2,11 +2,15 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"os"
-	"os/exec"
+	"path/filepath"
 	"strings"
+	"time"
 
 	"vmctr/bench/isolation/probe"
 	"vmctr/report/result/isolation"
@@ -14,47 +18,73 @@ import (
 
 func init() { verbs["probe"] = probeAll }
 
-// program is the one that tries, which lies beside this one.
-const program = "/bench/inside"
+// variantPatience is how long all probes may take in one variant. Each attempt has its
+// own patience (package probe).
+const variantPatience = 30 * time.Second
 
-// probeAll tries the probes with nothing in the way, and prints a Probing.
-func probeAll([]string) error {
-	return json.NewEncoder(os.Stdout).Encode(bare())
+// probeAll tries the probes in the variants that are named, or in all, and prints a
+// Probing for each when it is done: a machine that hangs loses only the rest.
+func probeAll(variants []string) error {
+	if len(variants) == 0 {
+		variants = isolation.Variants()
+	}
+	out := json.NewEncoder(os.Stdout)
+	for n, v := range variants {
+		if err := out.Encode(probing(v, filepath.Join("/run", fmt.Sprint("canaries-", n)))); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-func bare() (p isolation.Probing) {
-	p = isolation.Probing{Variant: isolation.Bare, BootID: bootID(), HostBootID: bootID()}
-	dir := "/run/bare"
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		p.Error = err.Error()
-		return p
-	}
-	s, err := probe.Open(dir, program)
+// probing goes through all probes in one variant.
+func probing(variant, dir string) isolation.Probing {
+	p := isolation.Probing{Variant: variant, BootID: bootID(), HostBootID: bootID()}
+	findings, err := tryIn(variant, dir)
+	p.Findings = findings
 	if err != nil {
-		p.Error = err.Error()
-		return p
-	}
-	plan, _ := json.Marshal(s.Plan)
-	cmd := exec.Command(program, "probe", string(plan))
-	cmd.Stderr = os.Stderr
-	out, err := cmd.Output()
-	if err != nil {
-		p.Error = err.Error()
-	}
-	attempts, err := read(string(out))
-	if err != nil {
-		p.Error = err.Error()
-	}
-	p.Findings = s.Judge(attempts)
-	if err := s.Close(); err != nil {
 		p.Error = err.Error()
 	}
 	return p
 }
 
-// read reads what the program inside has printed.
-func read(out string) (attempts []probe.Attempt, err error) {
-	for in := bufio.NewScanner(strings.NewReader(out)); in.Scan(); {
+func tryIn(variant, dir string) (findings []isolation.Finding, err error) {
+	ctx, cancel := context.WithTimeoutCause(context.Background(), variantPatience, fmt.Errorf("the probes were not done within %v", variantPatience))
+	defer cancel()
+	if _, err := theEngine(); err != nil { // its mounts come before the canaries
+		return nil, err
+	}
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return nil, err
+	}
+	s, err := probe.Open(dir, program)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	plan, err := json.Marshal(s.Plan)
+	if err != nil {
+		return nil, err
+	}
+	r, err := start(ctx, variant, "probe", string(plan))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, r.Stop()) }()
+	stop := context.AfterFunc(ctx, func() { r.Stdout.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	attempts, err := read(r.Stdout)
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	return s.Judge(attempts), err
+}
+
+// read reads what the program inside prints, until it ends.
+func read(out io.Reader) (attempts []probe.Attempt, err error) {
+	in := bufio.NewScanner(out)
+	in.Buffer(nil, 1<<20)
+	for in.Scan() {
 		if in.Text() == "first-instruction" {
 			continue
 		}
@@ -64,7 +94,7 @@ func read(out string) (attempts []probe.Attempt, err error) {
 		}
 		attempts = append(attempts, a)
 	}
-	return attempts, nil
+	return attempts, in.Err()
 }
 
 func bootID() string {
