@@ -28,6 +28,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vmctr/bench/engine"
+	"vmctr/bench/isolation/ftrace"
 	"vmctr/container/cgroup"
 	"vmctr/container/network"
 )
@@ -244,6 +245,9 @@ func sweepRun(ctx context.Context, id string) ([]string, error) {
 		return swept, errors.Join(append(errs, err)...)
 	}
 	if err := RestoreKSM(dir); err != nil { // only the folder tells how it was
+		return swept, errors.Join(append(errs, err)...)
+	}
+	if err := ftrace.Sweep(id, dir); err != nil { // likewise, that it has traced
 		return swept, errors.Join(append(errs, err)...)
 	}
 	mounts, err := mountsBelow(dir)
