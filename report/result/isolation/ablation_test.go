@@ -1,0 +1,111 @@
+package isolation
+
+import (
+	"maps"
+	"reflect"
+	"slices"
+	"testing"
+)
+
+func tried(variant string, verdicts map[string]Verdict) Probing {
+	p := Probing{Variant: variant}
+	for _, name := range slices.Sorted(maps.Keys(verdicts)) {
+		p.Findings = append(p.Findings, Finding{Probe: name, Verdict: verdicts[name]})
+	}
+	return p
+}
+
+func TestEffect(t *testing.T) {
+	const m = "seccomp"
+	for _, tt := range []struct {
+		name                     string
+		bare, all, without, only Verdict
+		mechanism, needed        string
+		onlyNeeded               Verdict
+		opened, alone            Answer
+	}{
+		{name: "necessary and sufficient", bare: Reached, all: Blocked, without: Reached, only: Blocked, opened: Yes, alone: Yes},
+		{name: "one of several that suffice", bare: Reached, all: Blocked, without: Blocked, only: Blocked, opened: No, alone: Yes},
+		{name: "it has no part in it", bare: Reached, all: Blocked, without: Blocked, only: Reached, opened: No, alone: No},
+		{name: "necessary together with another", bare: Reached, all: Blocked, without: Reached, only: Reached, opened: Yes, alone: No},
+		{name: "the container does not block it", bare: Reached, all: Reached, without: Reached, only: Reached, opened: No, alone: No},
+		{name: "the control failed", bare: Blocked, all: Blocked, without: Blocked, only: Blocked},
+		{name: "no control", all: Blocked, without: Reached, only: Blocked},
+		{name: "could not be tried without it", bare: Reached, all: Blocked, without: Inconclusive, only: Blocked, alone: Yes},
+		{name: "was not tried with it alone", bare: Reached, all: Blocked, without: Reached, opened: Yes},
+		{name: "the container is unknown", bare: Reached, all: Inconclusive, without: Reached, only: Reached, alone: No},
+		{name: "what it needs blocks it too", mechanism: "devices", needed: "mount namespace", bare: Reached, all: Blocked, without: Blocked, only: Blocked, onlyNeeded: Blocked, opened: No, alone: No},
+		{name: "what it needs does not block it", mechanism: "devices", needed: "mount namespace", bare: Reached, all: Blocked, without: Reached, only: Blocked, onlyNeeded: Reached, opened: Yes, alone: Yes},
+		{name: "of what it needs nothing is known", mechanism: "devices", needed: "mount namespace", bare: Reached, all: Blocked, without: Reached, only: Blocked, opened: Yes},
+	} {
+		mechanism := tt.mechanism
+		if mechanism == "" {
+			mechanism = m
+		}
+		var ps []Probing
+		for variant, v := range map[string]Verdict{Bare: tt.bare, Contained: tt.all, Without(mechanism): tt.without, Only(mechanism): tt.only, Only(tt.needed): tt.onlyNeeded} {
+			if v != "" {
+				ps = append(ps, tried(variant, map[string]Verdict{"x": v}))
+			}
+		}
+		if got, want := Ablate(ps).Effect("x", mechanism), (Effect{tt.opened, tt.alone}); got != want {
+			t.Errorf("%s: %+v, want %+v", tt.name, got, want)
+		}
+	}
+}
+
+func TestAblation(t *testing.T) {
+	ps := []Probing{
+		tried(Bare, map[string]Verdict{"zebra": Reached, "see-process": Reached, "lone": Reached}),
+		tried(Contained, map[string]Verdict{"zebra": Blocked, "see-process": Blocked, "lone": Blocked}),
+	}
+	for _, m := range Mechanisms {
+		without := map[string]Verdict{"zebra": Blocked, "see-process": Blocked, "lone": Blocked}
+		only := map[string]Verdict{"zebra": Reached, "see-process": Reached, "lone": Reached}
+		switch m.Name {
+		case "pid namespace":
+			without["see-process"] = Reached
+		case "seccomp", "capabilities":
+			only["zebra"] = Blocked
+		case "limits":
+			without["lone"] = Inconclusive
+		}
+		ps = append(ps, tried(Without(m.Name), without), tried(Only(m.Name), only))
+	}
+	ps = append(ps, tried(Bare, map[string]Verdict{"zebra": Blocked})) // the first one counts
+	a := Ablate(ps)
+	if want := []string{"see-process", "lone", "zebra"}; !slices.Equal(a.Probes, want) {
+		t.Errorf("the probes are %q, want %q: those of Probes in their order, and then the others", a.Probes, want)
+	}
+	for m, want := range map[string][2]int{"pid namespace": {1, 0}, "seccomp": {0, 1}, "capabilities": {0, 1}, "limits": {0, 0}} {
+		if opened, alone := a.Count(m); [2]int{opened, alone} != want {
+			t.Errorf("%s opens %d and blocks %d alone, want %v", m, opened, alone, want)
+		}
+	}
+	if got, want := a.Redundant(), map[string]int{"zebra": 2}; !maps.Equal(got, want) {
+		t.Errorf("blocked by more than one: %v, want %v", got, want)
+	}
+}
+
+func TestControlled(t *testing.T) {
+	arena := []Probing{
+		{Variant: Bare, Findings: []Finding{{Probe: "good", Verdict: Reached}, {Probe: "bad", Verdict: Blocked, Evidence: "open: ENOENT"}}},
+		{Variant: Contained, Findings: []Finding{{Probe: "good", Verdict: Blocked}}},
+		{Variant: Bare, Findings: []Finding{{Probe: "good", Verdict: Inconclusive}, {Probe: "bad", Verdict: Blocked}}},
+	}
+	if got, want := FailedControls(arena), []Control{{"bad", "blocked: open: ENOENT"}, {"good", "reached at first, and when all else was done inconclusive"}}; !reflect.DeepEqual(got, want) {
+		t.Errorf("failed controls: %v, want %v", got, want)
+	}
+	findings := []Finding{{Probe: "good", Verdict: Blocked}, {Probe: "bad", Verdict: Blocked, Evidence: "EPERM"}, {Probe: "bad", Verdict: Reached}}
+	want := []Finding{
+		{Probe: "good", Verdict: Blocked},
+		{Probe: "bad", Verdict: Inconclusive, Evidence: "its control failed (blocked: open: ENOENT); here: EPERM"},
+		{Probe: "bad", Verdict: Reached}, // which needs no control
+	}
+	if got := Controlled(findings, arena[:2]); !reflect.DeepEqual(got, want) {
+		t.Errorf("beside their controls: %+v, want %+v", got, want)
+	}
+	if got := Controlled(findings, nil); !reflect.DeepEqual(got, findings) {
+		t.Errorf("without any control: %+v, want them as they are", got)
+	}
+}
