@@ -1,0 +1,116 @@
+package interference
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"runtime/debug"
+	"sync"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// lifetime is how long a process of the bomb lives, whatever becomes of who started it.
+const lifetime = 250 * time.Millisecond
+
+// forkOn starts processes, from one thread for each processor, with never more than the
+// order's at once. Each works for a moment and dies of itself.
+func forkOn(ctx context.Context, o Order) (Report, error) {
+	threads := runtime.NumCPU()
+	each := o.Processes / threads
+	if each < 1 {
+		return Report{}, errors.New("its order allows it no process for each processor")
+	}
+	// The child of a raw clone has this thread alone: no collector must have begun.
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	parts := make([]Report, threads)
+	var all sync.WaitGroup
+	for i := range threads {
+		all.Go(func() { parts[i] = forkThread(ctx, each) })
+	}
+	all.Wait()
+	var r Report
+	for _, p := range parts {
+		r.Did, r.Most, r.Refused, r.Ceiling = r.Did+p.Did, r.Most+p.Most, r.Refused+p.Refused, r.Ceiling || p.Ceiling
+		if p.Errno != "" {
+			r.Errno = p.Errno
+		}
+	}
+	return r, nil
+}
+
+// forkThread is one thread's part. It returns when all its children are gone.
+func forkThread(ctx context.Context, most int) (r Report) {
+	// PR_SET_PDEATHSIG is about the thread: so it must not end before its children.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	parent := unix.Getpid()
+	alive := 0
+	reap := func(wait bool) {
+		for alive > 0 {
+			flags := unix.WNOHANG
+			if wait {
+				flags = 0
+			}
+			pid, err := unix.Wait4(-1, nil, flags|unix.WALL|unix.WNOTHREAD, nil)
+			if err == unix.EINTR {
+				continue
+			}
+			if err != nil || pid <= 0 {
+				return
+			}
+			alive--
+		}
+	}
+	for ctx.Err() == nil {
+		reap(false)
+		if alive >= most {
+			r.Ceiling = true
+			time.Sleep(time.Millisecond)
+			continue
+		}
+		_, e := spawn(uintptr(parent), int64(time.Millisecond), int64(lifetime))
+		if e != 0 {
+			r.Refused, r.Errno = r.Refused+1, errno(e)
+			continue
+		}
+		alive++
+		r.Did, r.Most = r.Did+1, max(r.Most, int64(alive))
+	}
+	reap(true)
+	return r
+}
+
+// spawn forks (clone(2) with nothing shared). The child has a copy of a Go program of
+// which all other threads are missing: it may make system calls and nothing else, no
+// function that could need more stack or another thread. It works for a while, sleeps, and
+// ends.
+//
+//go:nosplit
+//go:norace
+//go:noinline
+func spawn(parent uintptr, work, life int64) (pid uintptr, e syscall.Errno) {
+	pid, _, e = syscall.RawSyscall6(unix.SYS_CLONE, uintptr(unix.SIGCHLD), 0, 0, 0, 0, 0)
+	if e != 0 || pid != 0 {
+		return pid, e
+	}
+	var begin, now, rest unix.Timespec
+	syscall.RawSyscall6(unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0, 0)
+	if is, _, _ := syscall.RawSyscall(unix.SYS_GETPPID, 0, 0, 0); is == parent {
+		syscall.RawSyscall(unix.SYS_CLOCK_GETTIME, unix.CLOCK_MONOTONIC, uintptr(unsafe.Pointer(&begin)), 0)
+		for {
+			syscall.RawSyscall(unix.SYS_CLOCK_GETTIME, unix.CLOCK_MONOTONIC, uintptr(unsafe.Pointer(&now)), 0)
+			if (now.Sec-begin.Sec)*1e9+now.Nsec-begin.Nsec >= work {
+				break
+			}
+		}
+		rest.Nsec = life
+		syscall.RawSyscall(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&rest)), 0, 0)
+	}
+	for {
+		syscall.RawSyscall(unix.SYS_EXIT_GROUP, 0, 0, 0)
+	}
+}
