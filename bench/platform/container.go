@@ -51,14 +51,34 @@ func (ours) Available(context.Context) error {
 	return nil
 }
 
+// limits are the workload's, of which one that is 0 is none.
 func limits(w Workload) *specs.LinuxResources {
-	period := uint64(100_000) // microseconds
-	quota := int64(w.CPUs) * int64(period)
-	return &specs.LinuxResources{
-		Memory: &specs.LinuxMemory{Limit: &w.Memory},
-		CPU:    &specs.LinuxCPU{Quota: &quota, Period: &period},
-		Pids:   &specs.LinuxPids{Limit: &w.Pids},
+	r := &specs.LinuxResources{}
+	if w.Memory > 0 {
+		r.Memory = &specs.LinuxMemory{Limit: &w.Memory}
 	}
+	if w.CPUs > 0 {
+		period := uint64(100_000) // microseconds
+		quota := int64(w.CPUs) * int64(period)
+		r.CPU = &specs.LinuxCPU{Quota: &quota, Period: &period}
+	}
+	if w.Pids > 0 {
+		r.Pids = &specs.LinuxPids{Limit: &w.Pids}
+	}
+	return r
+}
+
+// withLimits adds to the facts of a container what its limits are.
+func (w Workload) withLimits(facts map[string]string) map[string]string {
+	set := func(name string, limit int64, text string) {
+		if facts[name] = text; limit <= 0 {
+			facts[name] = "none"
+		}
+	}
+	set("memory limit", w.Memory, fmt.Sprintf("%d MiB", w.Memory>>20))
+	set("CPU limit", int64(w.CPUs), strconv.Itoa(w.CPUs))
+	set("pids limit", w.Pids, strconv.FormatInt(w.Pids, 10))
+	return facts
 }
 
 // spec is the configuration of the workload's process, wherever it runs.
@@ -126,15 +146,12 @@ func (p *preparedContainer) Facts() Facts {
 	if h, err := cgroup.Detect(); err == nil {
 		mode = h.Mode
 	}
-	return Facts{Details: map[string]string{
-		"memory limit": fmt.Sprintf("%d MiB", p.w.Memory>>20),
-		"CPU limit":    strconv.Itoa(p.w.CPUs),
-		"pids limit":   strconv.FormatInt(p.w.Pids, 10),
-		"layers":       strconv.Itoa(len(p.w.Image.DiffIDs())),
-		"cgroups":      mode,
-		"network":      "veth pair into a bridge, an address of " + p.network.Subnet().String(),
-		"seccomp":      "Docker's default profile, compiled ahead",
-	}}
+	return Facts{Details: p.w.withLimits(map[string]string{
+		"layers":  strconv.Itoa(len(p.w.Image.DiffIDs())),
+		"cgroups": mode,
+		"network": "veth pair into a bridge, an address of " + p.network.Subnet().String(),
+		"seccomp": "Docker's default profile, compiled ahead",
+	})}
 }
 
 func (p *preparedContainer) Close() error {

@@ -164,7 +164,14 @@ func (p *preparedEngine) process() ([]string, error) {
 func (p *preparedEngine) command(name, idFile string) []string {
 	args := []string{
 		p.client.Path, "run", "--name", name, "--cidfile", idFile, "--label", engine.Label + "=" + p.w.RunID, "--pull", "never",
-		"--memory", strconv.FormatInt(p.w.Memory, 10), "--cpus", strconv.Itoa(p.w.CPUs), "--pids-limit", strconv.FormatInt(p.w.Pids, 10),
+	}
+	for _, limit := range []struct {
+		option string
+		value  int64
+	}{{"--memory", p.w.Memory}, {"--cpus", int64(p.w.CPUs)}, {"--pids-limit", p.w.Pids}} {
+		if limit.value > 0 { // without, it is no limit
+			args = append(args, limit.option, strconv.FormatInt(limit.value, 10))
+		}
 	}
 	if p.network != "" {
 		args = append(args, "--network", p.network)
@@ -213,20 +220,17 @@ func (p *preparedEngine) Facts() Facts {
 	case p.network == "":
 		network = "the engine's own by default, without published ports"
 	}
-	f := Facts{Details: map[string]string{
+	f := Facts{Details: p.w.withLimits(map[string]string{
 		"engine":         p.client.Name + " " + p.info.Version + " (" + p.client.Path + ")",
 		"runtime":        p.info.Runtime,
 		"storage driver": p.info.Storage,
 		"cgroups":        "made by " + p.info.Cgroups,
 		"image in it":    p.id,
 		"command":        strings.Join(p.command("NAME", "FILE"), " "),
-		"memory limit":   fmt.Sprintf("%d MiB", p.w.Memory>>20),
-		"CPU limit":      strconv.Itoa(p.w.CPUs),
-		"pids limit":     strconv.FormatInt(p.w.Pids, 10),
 		"network":        network,
 		"output":         "passes the engine and its command, as its user sees it; how long that takes is measured through all of them",
 		"processes":      "the container's, and its monitor's (containerd-shim, conmon), count; the command that waits for it does not, since a container in the background has none",
-	}}
+	})}
 	if d := daemons(p.client.Name); d != "" {
 		f.Details["daemons"] = d
 	}

@@ -136,7 +136,8 @@ type Workload struct {
 	Cache      string         // a folder that outlives the run
 	Kernel     kernel.Options // where a guest kernel is found
 
-	// What an instance may use, where the platform sets limits.
+	// What an instance may use, where the platform sets limits. For a container 0 is no
+	// limit; a machine has memory and processors always.
 	Memory int64 // bytes
 	CPUs   int
 	Pids   int64

@@ -125,17 +125,14 @@ func (p *preparedOther) Facts() Facts {
 		mode += ", of which it is shown version 1 alone: it does not take both"
 	}
 	name := p.runtime.Name
-	return Facts{Details: map[string]string{
-		"runtime":      p.version + " (" + p.runtime.Path + ")",
-		"memory limit": fmt.Sprintf("%d MiB", p.w.Memory>>20),
-		"CPU limit":    strconv.Itoa(p.w.CPUs),
-		"pids limit":   strconv.FormatInt(p.w.Pids, 10),
-		"layers":       fmt.Sprintf("%d, joined within the measured time, before %s is executed", len(p.w.Image.DiffIDs()), name),
-		"cgroups":      mode,
-		"network":      "loopback alone: a veth is an engine's part",
-		"seccomp":      "Docker's default profile",
-		"processes":    name + " stays as the container's parent, and its memory counts",
-	}}
+	return Facts{Details: p.w.withLimits(map[string]string{
+		"runtime":   p.version + " (" + p.runtime.Path + ")",
+		"layers":    fmt.Sprintf("%d, joined within the measured time, before %s is executed", len(p.w.Image.DiffIDs()), name),
+		"cgroups":   mode,
+		"network":   "loopback alone: a veth is an engine's part",
+		"seccomp":   "Docker's default profile",
+		"processes": name + " stays as the container's parent, and its memory counts",
+	})}
 }
 
 func (p *preparedOther) Close() error { return p.room.Close() }
