@@ -151,7 +151,7 @@ func (c *allCommand) validate() (choice, error) {
 			return p.Info().Optional && p.Available(context.Background()) != nil
 		})
 	}
-	experiments, err := pick("experiment", experiment.Ungroup(c.Experiments), experiment.All(), func(e experiment.Experiment) string { return e.Name })
+	experiments, err := pick("experiment", experiment.Ungroup(c.Experiments, ch.profile.does), experiment.All(), func(e experiment.Experiment) string { return e.Name })
 	if err != nil {
 		return ch, err
 	}

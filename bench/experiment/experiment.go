@@ -80,17 +80,19 @@ func All() []Experiment {
 	return []Experiment{
 		identity, startup, running, together, size, cold, applications,
 		memory, memoryLoaded, memoryMany, memoryLeast, memoryShared, memoryKSM,
-		probes,
+		probes, functions,
 		matrix, vmMemory,
 	}
 }
 
-// Ungroup gives names of experiments, with those of a group in place of its name.
-func Ungroup(names []string) (all []string) {
+// Ungroup gives names of experiments, with those of a group in place of its name: what a
+// run does that has the time for it, as does tells, and in any case what a standard one
+// has. The others take longer, and are done for whoever names them.
+func Ungroup(names []string, does func(Experiment) bool) (all []string) {
 	for _, n := range names {
 		var members []string
 		for _, e := range All() {
-			if e.Group == n {
+			if e.Group == n && (e.From != "thorough" || does(e)) {
 				members = append(members, e.Name)
 			}
 		}

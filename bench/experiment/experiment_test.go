@@ -14,6 +14,7 @@ import (
 	"vmctr/bench/harness"
 	"vmctr/bench/platform"
 	"vmctr/report/result"
+	"vmctr/report/result/isolation"
 )
 
 func TestAll(t *testing.T) {
@@ -207,5 +208,21 @@ func TestMeasureKeepsValues(t *testing.T) {
 	}), f)
 	if err == nil || s.Values["seen"] != 1 {
 		t.Errorf("error %v, values %v", err, s.Values)
+	}
+}
+
+// TestUngroup: a group has no member that takes a thorough run's time, unless it is one.
+func TestUngroup(t *testing.T) {
+	for _, test := range []struct {
+		thorough bool
+		want     bool
+	}{{false, false}, {true, true}} {
+		got := Ungroup([]string{"startup", isolation.Group}, func(e Experiment) bool { return e.From == "" || test.thorough })
+		if !slices.Contains(got, "startup") || !slices.Contains(got, "probes") || slices.Contains(got, "functions") != test.want {
+			t.Errorf("thorough %v: %q", test.thorough, got)
+		}
+	}
+	if got := Ungroup([]string{"functions"}, func(Experiment) bool { return false }); !slices.Equal(got, []string{"functions"}) {
+		t.Errorf("by its own name: %q", got)
 	}
 }

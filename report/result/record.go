@@ -200,6 +200,8 @@ type Sample struct {
 
 	// Probings are the attempts to get out of the instance.
 	Probings []isolation.Probing `json:"probings,omitempty"`
+	// Tracings are the functions of the kernel that ran for its work.
+	Tracings []isolation.Tracing `json:"tracings,omitempty"`
 
 	// Error says why there is no value. Fault says whose it was.
 	Error string `json:"error,omitempty"`

@@ -127,8 +127,11 @@ func (t *Tracer) write(file, value string) error {
 		_, err = f.WriteString(value)
 		err = errors.Join(err, f.Close())
 	}
+	if p, ok := errors.AsType[*os.PathError](err); ok {
+		err = p.Err // of a path that only this process has
+	}
 	if err != nil {
-		return fmt.Errorf("writing %q to %s: %w", value, file, err)
+		return fmt.Errorf("writing %q to tracefs's %s: %w", value, file, err)
 	}
 	return nil
 }

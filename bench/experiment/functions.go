@@ -1,0 +1,134 @@
+package experiment
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"vmctr/bench/harness"
+	"vmctr/bench/isolation/ftrace"
+	"vmctr/bench/platform"
+	"vmctr/report/result"
+	"vmctr/report/result/isolation"
+)
+
+// functions counts which functions of the host's kernel run for an instance at its work:
+// how much of that kernel is between the instance and its neighbours. A host that does not
+// let its kernel be traced is measured by a stand-in: the throwaway machine is the host of
+// a process and a container then.
+var functions = Experiment{
+	Name:     "functions",
+	About:    "the distinct functions that the host's kernel runs for an instance at the same work",
+	Group:    isolation.Group,
+	From:     "thorough",
+	Weight:   1,
+	stand:    true,
+	most:     5, // of which the report takes the median
+	deadline: 5 * time.Minute,
+	trials: func(s Subject, _ Limits) []harness.Trial {
+		if i, err := platform.Find(s.Name); err == nil && i.Info().NoSystem {
+			return nil
+		}
+		refused := tryTracing(s)
+		switch standIn := s.Name == platform.ThrowawayName; {
+		case standIn && refused != nil:
+			return []harness.Trial{
+				{Series: onHost, Enter: func(context.Context) error {
+					return &harness.OutOfReach{Reason: refused.Error() + "; the throwaway machine is the host in its place"}
+				}},
+				{Measure: func(ctx context.Context) (result.Sample, error) { return arenaFunctions(ctx, s) }},
+			}
+		case standIn || refused != nil:
+			return nil
+		}
+		return []harness.Trial{{Measure: func(ctx context.Context) (result.Sample, error) { return traceFunctions(ctx, s) }}}
+	},
+}
+
+// onHost is the series that is out of reach where the throwaway machine is the host.
+const onHost = "on the host itself"
+
+// functionsRoom is for the calls of one CPU: a million of them. A machine that idles makes
+// some 10,000 in a second, one that works ten times as many.
+const functionsRoom = 24 << 20
+
+// functionsWait is how long an instance waits before its work, in which it is found and
+// the tracer told of it.
+const functionsWait = time.Second
+
+// tryTracing tells why this host's kernel does not let functions be traced, or nil.
+func tryTracing(s Subject) error {
+	t, err := ftrace.Open(s.Workload.RunID, s.Workload.NetworkDir, 1<<20)
+	if err != nil {
+		return err
+	}
+	return t.Close()
+}
+
+// traceFunctions traces one instance on this host.
+func traceFunctions(ctx context.Context, s Subject) (sample result.Sample, err error) {
+	p, err := insidePrepared(ctx, s, "functions", nil, isolation.FunctionsWork, functionsWait.String())
+	if err != nil {
+		return sample, err
+	}
+	t, err := ftrace.Open(s.Workload.RunID, s.Workload.NetworkDir, functionsRoom)
+	if err != nil {
+		return sample, err
+	}
+	defer func() { err = errors.Join(err, t.Close()) }()
+	return observed(ctx, p, func(ctx context.Context, i platform.Instance, _ int64, sample *result.Sample) error {
+		if _, err := i.Output().FirstInstruction(ctx); err != nil {
+			return err
+		}
+		pids, err := i.Processes()
+		if err != nil {
+			return err
+		}
+		tr := isolation.Tracing{Subject: s.Name, Kernel: release(), Accelerator: p.Facts().Accelerator}
+		if err := ftrace.Work(ctx, t, pids, i.Output().Line, &tr); err != nil {
+			return err
+		}
+		sample.Tracings = []isolation.Tracing{tr}
+		return nil
+	})
+}
+
+// release is that of the host's kernel.
+func release() string {
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		return ""
+	}
+	return unix.ByteSliceToString(u.Release[:])
+}
+
+// arenaFunctions has the arena trace what it starts, in the throwaway machine.
+func arenaFunctions(ctx context.Context, s Subject) (result.Sample, error) {
+	p, err := insidePrepared(ctx, s, "functions", nil, "functions")
+	if err != nil {
+		return result.Sample{}, err
+	}
+	return observed(ctx, p, func(ctx context.Context, i platform.Instance, _ int64, sample *result.Sample) error {
+		if _, err := i.Output().FirstInstruction(ctx); err != nil {
+			return err
+		}
+		for n := 1; ; n++ {
+			line, err := i.Output().Line(ctx, n)
+			if errors.Is(err, platform.ErrEnded) && n > 1 {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			var t isolation.Tracing
+			if err := json.Unmarshal(line, &t); err != nil {
+				return fmt.Errorf("a report of the arena, %.200q: %w", line, err)
+			}
+			sample.Tracings = append(sample.Tracings, t)
+		}
+	})
+}

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"vmctr/bench/isolation/ftrace"
+	"vmctr/report/result/isolation"
+)
+
+func init() { verbs["functions"] = functions }
+
+const (
+	// functionsRoom is for the calls of one CPU: a million of them.
+	functionsRoom = 24 << 20
+	// functionsWait is how long an instance waits before its work, in which it is found and
+	// the tracer told of it.
+	functionsWait = 2 * time.Second
+	// functionsPatience is for one instance.
+	functionsPatience = 30 * time.Second
+)
+
+// functions traces a process and a container at the same work, and prints a Tracing of each.
+func functions([]string) error {
+	if _, err := theEngine(); err != nil {
+		return err
+	}
+	t, err := ftrace.Open("arena", "", functionsRoom)
+	if err != nil {
+		return err
+	}
+	out := json.NewEncoder(os.Stdout)
+	for _, s := range []struct{ subject, variant string }{{"process", isolation.Bare}, {"container", isolation.Contained}} {
+		tr := isolation.Tracing{Subject: s.subject, Kernel: release()}
+		if err := traceInstance(t, s.variant, &tr); err != nil {
+			tr.Error = err.Error()
+		}
+		if err := out.Encode(tr); err != nil {
+			return err
+		}
+	}
+	return t.Close()
+}
+
+func traceInstance(t *ftrace.Tracer, variant string, tr *isolation.Tracing) (err error) {
+	ctx, cancel := context.WithTimeoutCause(context.Background(), functionsPatience, fmt.Errorf("it did not do its work within %v", functionsPatience))
+	defer cancel()
+	r, err := start(ctx, variant, isolation.FunctionsWork, functionsWait.String())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.Stop()) }()
+	pids, err := r.Cgroup().Processes()
+	if err != nil {
+		return err
+	}
+	return ftrace.Work(ctx, t, pids, linesOf(r.Stdout).line, tr)
+}
+
+// lines are what a program prints.
+type lines struct {
+	in   chan []byte // closed at the end
+	have [][]byte
+}
+
+func linesOf(r io.Reader) *lines {
+	l := &lines{in: make(chan []byte, 16)} // more than the program prints: the reader ends with it
+	go func() {
+		defer close(l.in)
+		for in := bufio.NewScanner(r); in.Scan(); {
+			l.in <- bytes.Clone(in.Bytes())
+		}
+	}()
+	return l
+}
+
+// line waits for line n, from 0; one that is there is given also when ctx is over.
+func (l *lines) line(ctx context.Context, n int) ([]byte, error) {
+	for len(l.have) <= n {
+		var next []byte
+		var ok bool
+		select {
+		case next, ok = <-l.in:
+		default:
+			select {
+			case next, ok = <-l.in:
+			case <-ctx.Done():
+				return nil, context.Cause(ctx)
+			}
+		}
+		if !ok {
+			return nil, errors.New("its output has ended")
+		}
+		l.have = append(l.have, next)
+	}
+	return l.have[n], nil
+}
+
+func release() string {
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		return ""
+	}
+	return unix.ByteSliceToString(u.Release[:])
+}

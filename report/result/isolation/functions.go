@@ -1,0 +1,36 @@
+package isolation
+
+// Tracing is what one instance had the kernel of its host do for its work, by that
+// kernel's function tracer.
+type Tracing struct {
+	// Subject is what was traced: a platform's name. In the throwaway machine it is what is
+	// like that platform there.
+	Subject string `json:"subject"`
+	// Kernel is the release of the kernel that was traced.
+	Kernel string `json:"kernel,omitempty"`
+	// Accelerator is that of the instance itself, if it is a machine.
+	Accelerator string `json:"accelerator,omitempty"`
+	// Functions are those that ran while a thread of the instance was on a CPU and it did
+	// its work, without those that ran while it was idle for as long.
+	Functions []string `json:"functions,omitempty"`
+	// Interrupts are those of them that ran in interrupts alone, and are not in Functions:
+	// whose work these were is not known.
+	Interrupts []string `json:"interrupts,omitempty"`
+	Ran        int      `json:"ran"`   // distinct functions during the work, before any were left out
+	Idle       int      `json:"idle"`  // distinct functions while it was idle
+	Calls      int      `json:"calls"` // of functions, during the work
+	// Lost are calls that the tracer had no room for: some function may be missing.
+	Lost   int   `json:"lost,omitempty"`
+	WorkNs int64 `json:"work_ns"` // how long the work took, and then the idling
+	// Error says why there is nothing.
+	Error string `json:"error,omitempty"`
+}
+
+// FunctionsWork is the verb of the program inside that works when it is traced, with how
+// long it waits before that (a duration as Go has it). It prints these lines, and then
+// idles for a minute at most.
+const (
+	FunctionsWork  = "traced"
+	FunctionsBegin = "work-begins"
+	FunctionsDone  = "work-done"
+)
