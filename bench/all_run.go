@@ -410,6 +410,11 @@ func (r *runner) prepare(ctx context.Context, st *state) error {
 			r.missing = append(r.missing, info.Name+" (unavailable)")
 		}
 		r.harness.Progress.Say("%s is not available here: %v", info.Name, u)
+		if info.Name == platform.ThrowawayName {
+			if err := r.warn([]string{fmt.Sprintf("there is no machine to be thrown away (%v): the attempts to get out have no control, and what would happen without a wall is not known", u)}); err != nil {
+				return err
+			}
+		}
 		return r.write(st)
 	}
 	if err != nil {

@@ -2,6 +2,8 @@ package experiment
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 
 	"vmctr/bench/embedded"
@@ -41,4 +43,29 @@ func insidePrepared(ctx context.Context, s Subject, name string, change func(*pl
 		w.Process, err = w.Image.Process(args)
 		return err
 	})
+}
+
+// heard reads what the program inside, or the arena, says after its first instruction:
+// lines of JSON, each of which is given to each as a T. It returns when the program has
+// ended, and what was heard before an error was given already.
+func heard[T any](ctx context.Context, i platform.Instance, each func(T) error) error {
+	if _, err := i.Output().FirstInstruction(ctx); err != nil {
+		return err
+	}
+	for n := 1; ; n++ {
+		line, err := i.Output().Line(ctx, n)
+		if errors.Is(err, platform.ErrEnded) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		var t T
+		if err := json.Unmarshal(line, &t); err != nil {
+			return &platform.InstanceError{Err: fmt.Errorf("its line %d, %.200q, is not what it is to say: %w", n+1, line, err)}
+		}
+		if err := each(t); err != nil {
+			return err
+		}
+	}
 }

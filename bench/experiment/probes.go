@@ -46,23 +46,15 @@ var probes = Experiment{
 // tryProbes makes all attempts in one instance, and judges them here.
 func tryProbes(ctx context.Context, s Subject) (sample result.Sample, err error) {
 	// Whoever is inside has to be able to find what lies in it, were the wall not there.
-	dir, err := os.MkdirTemp("", "bench-probes-")
+	dir := harness.Reachable(s.Workload.RunID)
+	if err := errors.Join(os.Mkdir(dir, 0o755), os.Chmod(dir, 0o755)); err != nil {
+		return sample, err
+	}
+	session, err := openSession(dir)
 	if err != nil {
-		return sample, err
+		return sample, errors.Join(err, os.RemoveAll(dir))
 	}
-	inside, err := embedded.Inside()
-	if err != nil {
-		return sample, err
-	}
-	program := filepath.Join(dir, "inside")
-	if err := os.WriteFile(program, inside, 0o755); err != nil {
-		return sample, err
-	}
-	session, err := probe.Open(dir, program)
-	if err != nil {
-		return sample, err
-	}
-	defer func() { err = errors.Join(err, session.Close()) }()
+	defer func() { err = errors.Join(err, session.Close(), os.RemoveAll(dir)) }()
 	plan, err := json.Marshal(session.Plan)
 	if err != nil {
 		return sample, err
@@ -71,58 +63,108 @@ func tryProbes(ctx context.Context, s Subject) (sample result.Sample, err error)
 	if err != nil {
 		return sample, err
 	}
-	var attempts []probe.Attempt
-	sample, err = observed(ctx, p, func(ctx context.Context, i platform.Instance, _ int64, _ *result.Sample) error {
-		if _, err := i.Output().FirstInstruction(ctx); err != nil {
-			return err
-		}
-		for n := 1; ; n++ {
-			line, err := i.Output().Line(ctx, n)
-			if errors.Is(err, platform.ErrEnded) {
-				return nil
-			}
-			if err != nil {
-				return err
-			}
-			var a probe.Attempt
-			if err := json.Unmarshal(line, &a); err != nil {
-				return fmt.Errorf("an attempt, %.200q: %w", line, err)
-			}
-			attempts = append(attempts, a)
-		}
-	})
-	sample.Probings = []isolation.Probing{{HostBootID: hostBootID(), Findings: session.Judge(attempts)}}
-	return sample, err
+	return attempted(ctx, p, session)
 }
 
-func hostBootID() string {
+// openSession plants the canaries, in a folder of dir.
+func openSession(dir string) (*probe.Session, error) {
+	inside, err := embedded.Inside()
+	if err != nil {
+		return nil, err
+	}
+	program := filepath.Join(dir, "inside")
+	if err := os.WriteFile(program, inside, 0o755); err != nil {
+		return nil, err
+	}
+	canaries := filepath.Join(dir, "canaries")
+	if err := os.Mkdir(canaries, 0o755); err != nil {
+		return nil, err
+	}
+	return probe.Open(canaries, program)
+}
+
+// attempted has one instance make the attempts of a session. What is heard of them before
+// an error is judged.
+func attempted(ctx context.Context, p platform.Prepared, session *probe.Session) (result.Sample, error) {
+	var attempts []probe.Attempt
+	probing := isolation.Probing{HostBootID: bootID()}
+	s, err := observed(ctx, p, func(ctx context.Context, i platform.Instance, _ int64, _ *result.Sample) error {
+		err := heard(ctx, i, func(a struct {
+			BootID string `json:"boot_id"`
+			probe.Attempt
+		}) error {
+			if a.BootID != "" {
+				probing.BootID = a.BootID
+				return nil
+			}
+			attempts = append(attempts, a.Attempt)
+			return nil
+		})
+		if err == nil && len(attempts) < len(session.Plan) {
+			err = fmt.Errorf("only %d of %d attempts were heard of", len(attempts), len(session.Plan))
+		}
+		return err
+	})
+	// By now it has been stopped, and nothing moves any more.
+	probing.Findings = session.Judge(attempts)
+	if err != nil {
+		probing.Error = err.Error()
+	}
+	s.Probings = []isolation.Probing{probing}
+	return s, err
+}
+
+func bootID() string {
 	b, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	return strings.TrimSpace(string(b))
 }
 
-// arenaProbes has the arena make them, in the throwaway machine.
-func arenaProbes(ctx context.Context, s Subject) (result.Sample, error) {
-	p, err := insidePrepared(ctx, s, "probes", nil, "probe")
+// arenaProbes has the arena make them, in the throwaway machine: in the variants that are
+// named, or in all. What it has found before it fails is kept.
+func arenaProbes(ctx context.Context, s Subject, variants ...string) (result.Sample, error) {
+	p, err := insidePrepared(ctx, s, "probes", nil, append([]string{"probe"}, variants...)...)
 	if err != nil {
 		return result.Sample{}, err
 	}
-	return observed(ctx, p, func(ctx context.Context, i platform.Instance, _ int64, sample *result.Sample) error {
-		if _, err := i.Output().FirstInstruction(ctx); err != nil {
-			return err
+	if len(variants) == 0 {
+		variants = isolation.Variants()
+	}
+	return inArena(ctx, p, variants)
+}
+
+func inArena(ctx context.Context, p platform.Prepared, variants []string) (result.Sample, error) {
+	var all []isolation.Probing
+	s, err := observed(ctx, p, func(ctx context.Context, i platform.Instance, _ int64, _ *result.Sample) error {
+		err := heard(ctx, i, func(p isolation.Probing) error {
+			all = append(all, p)
+			return nil
+		})
+		if err == nil && len(all) < len(variants) {
+			err = errors.New("it ended")
 		}
-		for n := 1; ; n++ {
-			line, err := i.Output().Line(ctx, n)
-			if errors.Is(err, platform.ErrEnded) {
-				return nil
-			}
-			if err != nil {
-				return err
-			}
-			var p isolation.Probing
-			if err := json.Unmarshal(line, &p); err != nil {
-				return fmt.Errorf("a report of the arena, %.200q: %w", line, err)
-			}
-			sample.Probings = append(sample.Probings, p)
+		if err != nil && len(all) < len(variants) {
+			err = fmt.Errorf("%d of the %d variants were tried, and %q was next: %w", len(all), len(variants), variants[len(all)], err)
 		}
+		return err
 	})
+	s.Probings = all
+	return s, errors.Join(err, selfTest(all))
+}
+
+// selfTest is the check of the probes themselves, an error that names those that nothing
+// was in the way of and that have not reached: what they say of others is worth nothing.
+func selfTest(arena []isolation.Probing) error {
+	var failed []string
+	for _, c := range isolation.FailedControls(arena) {
+		failed = append(failed, fmt.Sprintf("%s (%s)", c.Probe, c.Why))
+	}
+	if len(failed) > 0 {
+		return fmt.Errorf("self-test: without any walls, %d of the probes did not reach what they are aimed at, and so say nothing of walls: %s", len(failed), strings.Join(failed, "; "))
+	}
+	for _, p := range arena {
+		if p.Variant == isolation.Bare && p.Error != "" {
+			return fmt.Errorf("self-test: the probes without any walls: %s", p.Error)
+		}
+	}
+	return nil
 }

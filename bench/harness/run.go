@@ -64,6 +64,11 @@ func base() string {
 
 const prefix = "bench-"
 
+// Reachable is a folder of a run, by the run's ID, outside of [Run.Dir] and for what others
+// than its user are to be able to reach: Dir itself they cannot enter. Who needs it makes
+// and removes it; it goes with the run at the latest.
+func Reachable(id string) string { return filepath.Join(os.TempDir(), id+"-reachable") }
+
 // NetworkID is the run's ID as the name of an interface can hold it (network.Open).
 func (r *Run) NetworkID() string { return networkID(r.ID) }
 
@@ -266,6 +271,13 @@ func sweepRun(ctx context.Context, id string) ([]string, error) {
 			errs = append(errs, fmt.Errorf("%s stays: %s is still mounted", dir, m))
 		}
 		return swept, errors.Join(append(errs, err)...)
+	}
+	if _, err := os.Lstat(Reachable(id)); err == nil {
+		if err := os.RemoveAll(Reachable(id)); err != nil {
+			errs = append(errs, err)
+		} else {
+			swept = append(swept, Reachable(id))
+		}
 	}
 	if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
 		return swept, errors.Join(errs...)

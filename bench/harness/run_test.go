@@ -324,9 +324,17 @@ func TestSweepSpares(t *testing.T) {
 	if err := os.Symlink(precious, filepath.Join(dead, "data")); err != nil {
 		t.Fatal(err)
 	}
+	reachable := Reachable("bench-deaddead")
+	if err := os.Mkdir(reachable, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	defer os.Remove(reachable)
 	sweep(t)
 	if exists(dead) {
 		t.Error("a dead run without a lock was not swept")
+	}
+	if exists(reachable) {
+		t.Errorf("%s was not swept with its run", reachable)
 	}
 	if !exists(filepath.Join(precious, "thesis")) {
 		t.Error("the sweep followed a link")

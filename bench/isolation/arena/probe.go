@@ -88,11 +88,16 @@ func read(out io.Reader) (attempts []probe.Attempt, err error) {
 		if in.Text() == "first-instruction" {
 			continue
 		}
-		var a probe.Attempt
+		var a struct {
+			BootID string `json:"boot_id"`
+			probe.Attempt
+		}
 		if err := json.Unmarshal(in.Bytes(), &a); err != nil {
 			return attempts, fmt.Errorf("an attempt, %.200q: %w", in.Text(), err)
 		}
-		attempts = append(attempts, a)
+		if a.BootID == "" { // which is this machine's
+			attempts = append(attempts, a.Attempt)
+		}
 	}
 	return attempts, in.Err()
 }

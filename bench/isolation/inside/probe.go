@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 
 	"vmctr/bench/isolation/probe"
@@ -20,6 +22,10 @@ func tryAll(args []string) error {
 		return errors.New("usage: inside probe PLAN")
 	}
 	begun()
+	// Which kernel it is that serves the attempts (random(4)).
+	if id, err := os.ReadFile("/proc/sys/kernel/random/boot_id"); err == nil {
+		fmt.Printf("{\"boot_id\":%q}\n", bytes.TrimSpace(id))
+	}
 	var plan probe.Plan
 	if err := json.Unmarshal([]byte(args[0]), &plan); err != nil {
 		return err
