@@ -199,6 +199,18 @@ func (c *allCommand) validate() (choice, error) {
 	return ch, nil
 }
 
+// every tells whether all platforms take part where otherwise one stands for others of its
+// kind: in the longest profile, and if platforms are named.
+func (ch choice) every() bool {
+	var names []string
+	for _, p := range ch.platforms {
+		if p.Info().Experiment == "" {
+			names = append(names, p.Info().Name)
+		}
+	}
+	return ch.profile.name == profiles[len(profiles)-1].name || !slices.Equal(names, platform.Names())
+}
+
 // own are the platforms that are for an experiment, or for those of its group.
 func own(e experiment.Experiment) []platform.Platform {
 	switch {

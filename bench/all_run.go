@@ -307,7 +307,7 @@ func (r *runner) measure(ctx context.Context, run *harness.Run, image *images.Im
 				subjects = append(subjects, experiment.Subject{Name: st.record.Name, Kind: st.record.Kind, Prepared: st.prepared, Workload: st.workload, Variant: st.variant, Scratch: r.scratch, Image: r.applicationImage})
 			}
 		}
-		l := experiment.Limits{Rounds: r.choice.profile.rounds, Settle: r.choice.profile.settle, HalfWidth: r.choice.profile.aims}
+		l := experiment.Limits{Rounds: r.choice.profile.rounds, Settle: r.choice.profile.settle, HalfWidth: r.choice.profile.aims, Every: r.choice.every()}
 		if e.Weight > 0 {
 			// What is left is shared anew each time, so that what one
 			// experiment does not need goes to those after it. Of a run that was stopped,

@@ -80,7 +80,9 @@ func All() []Experiment {
 	return []Experiment{
 		identity, startup, running, together, size, cold, applications,
 		memory, memoryLoaded, memoryMany, memoryLeast, memoryShared, memoryKSM,
-		probes, functions,
+		probes,
+		functions,
+		interference,
 		matrix, vmMemory,
 	}
 }
@@ -113,6 +115,9 @@ type Limits struct {
 	// kind of platform: half the 95% interval, as a share of the median (harness.Trial).
 	// nil if the time alone decides.
 	HalfWidth map[string]float64
+	// Every says that there is the time for each platform, or that the user has named those
+	// that take part: none stands for another of its kind (interference).
+	Every bool
 }
 
 // sampleDeadline is how long an instance may take to come up: an emulated

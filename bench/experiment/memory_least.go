@@ -150,6 +150,15 @@ func comesUp(ctx context.Context, i platform.Instance, begin int64, values map[s
 // mostWhy bounds what is kept of a console.
 const mostWhy = 600
 
+// short is a text of which only so much is kept.
+func short(text string) string {
+	text = strings.TrimSpace(text)
+	if n := len(text); n > mostWhy { // its beginning says what happened, and its end why
+		text = strings.ToValidUTF8(text[:mostWhy/3]+" ... "+text[n-mostWhy*2/3:], "")
+	}
+	return text
+}
+
 // classify tells what became of an instance that is not up; it is nil where there is none.
 func classify(seen error, i platform.Instance, late bool) (outcome, why string) {
 	why = seen.Error()
@@ -166,19 +175,15 @@ func classify(seen error, i platform.Instance, late bool) (outcome, why string) 
 			}
 		}
 	}
-	short := strings.TrimSpace(why)
-	if n := len(short); n > mostWhy { // its beginning says what happened, and its end why
-		short = strings.ToValidUTF8(short[:mostWhy/3]+" ... "+short[n-mostWhy*2/3:], "")
-	}
 	switch {
 	case kills > 0 || saysOutOfMemory(why):
-		return killed, short
+		return killed, short(why)
 	case late:
-		return stuck, short
+		return stuck, short(why)
 	case ended:
-		return gaveUp, short
+		return gaveUp, short(why)
 	}
-	return refused, short
+	return refused, short(why)
 }
 
 // saysOutOfMemory tells by the words of a runtime, or of a guest's kernel, that processes

@@ -202,6 +202,8 @@ type Sample struct {
 	Probings []isolation.Probing `json:"probings,omitempty"`
 	// Tracings are the functions of the kernel that ran for its work.
 	Tracings []isolation.Tracing `json:"tracings,omitempty"`
+	// Interference is what was tried beside which neighbour.
+	Interference *isolation.Interference `json:"interference,omitempty"`
 
 	// Error says why there is no value. Fault says whose it was.
 	Error string `json:"error,omitempty"`

@@ -14,14 +14,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// discard is the port that datagrams go to (RFC 863), at which nobody listens.
-const discard = 9
+// Discard is the port that datagrams go to (RFC 863), at which nobody listens.
+const Discard = 9
 
 // flood sends datagrams, from as many threads as there are processors.
 func flood(ctx context.Context, o Order) (r Report, err error) {
 	target, err := netip.ParseAddrPort(o.Target)
 	if o.Target == "" {
-		target, err = netip.AddrPortFrom(gateway(), discard), nil
+		target, err = netip.AddrPortFrom(gateway(), Discard), nil
 	}
 	if err != nil {
 		return r, err
