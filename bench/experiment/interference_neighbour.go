@@ -94,6 +94,7 @@ func (n *neighbour) end(ctx context.Context, kind string, in *isolation.Interfer
 // in place of that.
 func fate(kind string, r interfering.Report, err error, ended bool) (fate, why string) {
 	bytes := func(n int64) string { return result.FormatValue(float64(n), "bytes") }
+	ns := func(n int64) string { return result.FormatValue(float64(n), "ns") }
 	switch {
 	case err != nil && saysOutOfMemory(err.Error()):
 		return isolation.Killed, short(err.Error())
@@ -104,7 +105,7 @@ func fate(kind string, r interfering.Report, err error, ended bool) (fate, why s
 	case r.Error != "":
 		return isolation.Ended, short(r.Error)
 	}
-	var parts []string
+	parts := []string{fmt.Sprintf("it had %s of processor time in %s", ns(r.CPUNs), ns(r.Ns))}
 	say := func(format string, args ...any) { parts = append(parts, fmt.Sprintf(format, args...)) }
 	fate = isolation.Stopped
 	switch kind {

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 	"unsafe"
@@ -28,13 +29,14 @@ func forkOn(ctx context.Context, o Order) (Report, error) {
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	parts := make([]Report, threads)
 	var all sync.WaitGroup
+	var alive atomic.Int64 // of all threads
 	for i := range threads {
-		all.Go(func() { parts[i] = forkThread(ctx, each) })
+		all.Go(func() { parts[i] = forkThread(ctx, each, &alive) })
 	}
 	all.Wait()
 	var r Report
 	for _, p := range parts {
-		r.Did, r.Most, r.Refused, r.Ceiling = r.Did+p.Did, r.Most+p.Most, r.Refused+p.Refused, r.Ceiling || p.Ceiling
+		r.Did, r.Most, r.Refused, r.Ceiling = r.Did+p.Did, max(r.Most, p.Most), r.Refused+p.Refused, r.Ceiling || p.Ceiling
 		if p.Errno != "" {
 			r.Errno = p.Errno
 		}
@@ -43,7 +45,7 @@ func forkOn(ctx context.Context, o Order) (Report, error) {
 }
 
 // forkThread is one thread's part. It returns when all its children are gone.
-func forkThread(ctx context.Context, most int) (r Report) {
+func forkThread(ctx context.Context, most int, all *atomic.Int64) (r Report) {
 	// PR_SET_PDEATHSIG is about the thread: so it must not end before its children.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -63,6 +65,7 @@ func forkThread(ctx context.Context, most int) (r Report) {
 				return
 			}
 			alive--
+			all.Add(-1)
 		}
 	}
 	for ctx.Err() == nil {
@@ -78,7 +81,7 @@ func forkThread(ctx context.Context, most int) (r Report) {
 			continue
 		}
 		alive++
-		r.Did, r.Most = r.Did+1, max(r.Most, int64(alive))
+		r.Did, r.Most = r.Did+1, max(r.Most, all.Add(1))
 	}
 	reap(true)
 	return r

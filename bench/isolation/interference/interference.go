@@ -26,6 +26,7 @@ const (
 	MostTime      = 10 * time.Second
 	MostBytes     = 2 << 30 // of memory
 	MostFile      = 256 << 20
+	MostWritten   = 4 << 30 // of files in all
 	MostProcesses = 2000
 )
 

@@ -141,7 +141,7 @@ func syncOn(ctx context.Context, o Order) (r Report, err error) {
 		return r, err
 	}
 	block := make([]byte, 1<<20)
-	for at := int64(0); ctx.Err() == nil; {
+	for at := int64(0); ctx.Err() == nil && r.Did < MostWritten; {
 		if at+int64(len(block)) > o.Bytes {
 			if r.Ceiling = true; at == 0 {
 				return r, errors.New("its order allows it no file")
