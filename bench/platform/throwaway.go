@@ -27,5 +27,6 @@ func (p throwaway) Prepare(ctx context.Context, w Workload) (Prepared, error) {
 	return prepared(p.prepare(ctx, w, Guest{Modules: throwawayModules}))
 }
 
-// throwawayModules are what containers in it need of a distribution's kernel.
-var throwawayModules = []string{"overlay", "bridge", "veth"}
+// throwawayModules are what containers in it, and attempts to get out of them, need of a
+// distribution's kernel.
+var throwawayModules = []string{"overlay", "bridge", "veth", "tun", "binfmt_misc", "nf_tables"}

@@ -52,7 +52,7 @@ type Attempt struct {
 }
 
 // All are the probes, in the order in which they are tried.
-var All = join(see)
+var All = join(see, mount, load, networking, clocks)
 
 func join(lists ...[]Probe) (all []Probe) {
 	for _, l := range lists {
