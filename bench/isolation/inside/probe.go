@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 
 	"vmctr/bench/isolation/probe"
 )
@@ -13,7 +14,16 @@ import (
 func init() {
 	verbs["probe"] = tryAll
 	verbs[probe.BatchVerb] = batch
-	verbs[probe.SleepVerb] = func(args []string) error { return probe.Sleep() }
+	verbs[probe.SleepVerb] = func(args []string) error {
+		if len(args) != 2 {
+			return errors.New("usage: inside " + probe.SleepVerb + " PARENT WORD")
+		}
+		parent, err := strconv.Atoi(args[0])
+		if err != nil {
+			return err
+		}
+		return probe.Sleep(parent)
+	}
 }
 
 // tryAll tries all probes of a plan, and prints what came of each.

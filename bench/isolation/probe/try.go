@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"runtime"
 	"slices"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -26,7 +27,7 @@ const (
 
 // patience is how long one attempt may take. An emulated machine needs a second to start
 // the process that makes it.
-const patience = 10 * time.Second
+var patience = 10 * time.Second
 
 // Try makes all attempts of a plan, and writes an [Attempt] for each to out, a line of JSON.
 //
@@ -80,18 +81,20 @@ func tryBatch(plan Plan, names []string, enc *json.Encoder) (done int, why strin
 	if err := cmd.Start(); err != nil {
 		return 0, "", err
 	}
-	killed := false
-	timer := time.AfterFunc(patience, func() { killed = true; unix.Kill(-cmd.Process.Pid, unix.SIGKILL) })
+	var killed atomic.Bool
+	timer := time.AfterFunc(patience, func() { killed.Store(true); unix.Kill(-cmd.Process.Pid, unix.SIGKILL) })
 	defer timer.Stop()
 	jobs, answers := json.NewEncoder(in), bufio.NewScanner(out)
 	answers.Buffer(nil, 1<<20)
+	garbled := false
 	for _, name := range names {
 		timer.Reset(patience)
 		if jobs.Encode(job{name, plan[name]}) != nil || !answers.Scan() {
 			break
 		}
 		var a Attempt
-		if err := json.Unmarshal(answers.Bytes(), &a); err != nil {
+		if garbled = json.Unmarshal(answers.Bytes(), &a) != nil; garbled {
+			unix.Kill(-cmd.Process.Pid, unix.SIGKILL)
 			break
 		}
 		a.Probe = name
@@ -104,7 +107,9 @@ func tryBatch(plan Plan, names []string, enc *json.Encoder) (done int, why strin
 	timer.Reset(patience)
 	err = cmd.Wait()
 	switch {
-	case killed:
+	case garbled:
+		why = "its answer was no answer"
+	case killed.Load():
 		why = fmt.Sprintf("it did not end within %v", patience)
 	case err != nil:
 		why = "its process ended: " + err.Error()
@@ -139,12 +144,6 @@ func Batch(in io.Reader, out io.Writer) error {
 			return err
 		}
 	}
-}
-
-// Sleep is what a process that is a canary does, for a minute at most.
-func Sleep() error {
-	time.Sleep(time.Minute)
-	return nil
 }
 
 func errnoName(err error) string {
