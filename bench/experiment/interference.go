@@ -78,8 +78,10 @@ const (
 	inTurn      = 2
 	turnsBefore = 2
 	turnsBeside = 3
-	turnsAfter  = 2
-	silence     = 5 * time.Second        // a victim that is not heard of for so long does not report
+	turnsAfter  = 1
+	warmUp      = 5 * time.Millisecond   // the first turn's windows, which are not kept
+	silence     = 5 * time.Second        // a victim that is not heard of for so long beside a neighbour does not report
+	patienceFor = 20 * time.Second       // alone, it is the host that is busy
 	rampUp      = 200 * time.Millisecond // from the neighbour's word that it works to the first window
 	restFor     = 200 * time.Millisecond // from its end to the next
 )
@@ -102,7 +104,7 @@ func interfere(ctx context.Context, s Subject, kind string, limited bool) (sampl
 	if err != nil {
 		return sample, err
 	}
-	v := &victim{sample: &sample, latencies: map[string][]float64{}}
+	v := &victim{sample: &sample, latencies: map[string][]float64{}, patience: patienceFor}
 	n := &neighbour{}
 	sample.Interference = &isolation.Interference{Neighbour: kind, Limited: limited}
 	sample.Values, sample.Each = map[string]float64{}, map[string][]float64{}
@@ -130,9 +132,6 @@ func interfere(ctx context.Context, s Subject, kind string, limited bool) (sampl
 		return sample, err
 	}
 
-	if err := v.turn(ctx, ""); err != nil { // over a new connection, and through code that was never run
-		return sample, err
-	}
 	for range turnsBefore {
 		if err := v.turn(ctx, "before"); err != nil {
 			return sample, err
@@ -144,7 +143,9 @@ func interfere(ctx context.Context, s Subject, kind string, limited bool) (sampl
 	if err := harness.Pause(ctx, rampUp); err != nil {
 		return sample, err
 	}
+	v.patience = silence
 	v.beside(ctx, n)
+	v.patience = patienceFor
 	if ctx.Err() != nil {
 		return sample, context.Cause(ctx)
 	}

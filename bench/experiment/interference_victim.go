@@ -24,6 +24,8 @@ type victim struct {
 	line    int  // of its output, the next
 	waiting bool // it waits for its client
 	dial    func(context.Context) (net.Conn, error)
+	// patience is how long it is waited for what it says next.
+	patience time.Duration
 	// latencies are those of all requests, in nanoseconds, by state.
 	latencies map[string][]float64
 }
@@ -39,7 +41,7 @@ func (e *silent) Unwrap() error { return e.why }
 
 // next is its next line.
 func (v *victim) next(ctx context.Context) (l interfering.Line, err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, silence, fmt.Errorf("nothing was heard for %v", silence))
+	ctx, cancel := context.WithTimeoutCause(ctx, v.patience, fmt.Errorf("nothing was heard for %v", v.patience))
 	defer cancel()
 	text, err := v.i.Output().Line(ctx, v.line)
 	if errors.Is(err, platform.ErrEnded) {
@@ -65,7 +67,15 @@ func (v *victim) hello(ctx context.Context, s Subject) error {
 		return err
 	}
 	v.sample.Interference.Files = filesOf(s, l.Files)
-	v.dial, v.sample.Interference.Network, err = wayTo(ctx, v.i)
+	if v.dial, v.sample.Interference.Network, err = wayTo(ctx, v.i); err != nil {
+		return err
+	}
+	if l, err = v.next(ctx); err != nil || l.Kind != interfering.Serve {
+		return fmt.Errorf("the victim waits for no client, but says %+v: %w", l, err)
+	}
+	v.waiting = true
+	// The first requests go through code that has never run: an emulator translates it.
+	_, err = v.call(ctx, windows{}, warmUp)
 	return err
 }
 
@@ -140,13 +150,13 @@ func (v *victim) measure(ctx context.Context) (w windows, latencies []float64, e
 			w[l.Kind+"_p99_ns"] = append(w[l.Kind+"_p99_ns"], float64(l.P99Ns))
 		}
 	}
-	latencies, err = v.call(ctx, w)
+	latencies, err = v.call(ctx, w, window)
 	return w, latencies, err
 }
 
 // call is its client's part: requests, and then a stream. Its hanging up lets the victim go on.
-func (v *victim) call(ctx context.Context, w windows) (latencies []float64, err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, silence, fmt.Errorf("no answer within %v", silence))
+func (v *victim) call(ctx context.Context, w windows, window time.Duration) (latencies []float64, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, v.patience, fmt.Errorf("no answer within %v", v.patience))
 	defer cancel()
 	conn, err := v.dial(ctx)
 	if err != nil {

@@ -23,6 +23,9 @@ const (
 
 // The ceilings of a neighbour, whatever its order says.
 const (
+	// MostWait is how long either waits for whom it has to wait for: an emulated machine on a
+	// busy host is slow to come up, and the other waits for it.
+	MostWait      = time.Minute
 	MostTime      = 10 * time.Second
 	MostBytes     = 2 << 30 // of memory
 	MostFile      = 256 << 20

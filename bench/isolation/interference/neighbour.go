@@ -24,12 +24,12 @@ func Neighbour(out io.Writer, address string) error {
 	}
 	defer listener.Close()
 	// Who hangs does not stay: not without an order, and not after it.
-	time.AfterFunc(idleFor+MostTime+2*time.Second, func() { os.Exit(3) })
+	time.AfterFunc(MostWait+MostTime+2*time.Second, func() { os.Exit(3) })
 	print := json.NewEncoder(out)
 	if err := print.Encode(Report{State: Ready}); err != nil {
 		return err
 	}
-	if err := listener.(*net.TCPListener).SetDeadline(time.Now().Add(idleFor)); err != nil {
+	if err := listener.(*net.TCPListener).SetDeadline(time.Now().Add(MostWait)); err != nil {
 		return err
 	}
 	conn, err := listener.Accept()

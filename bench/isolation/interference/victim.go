@@ -14,11 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// idleFor is how long a victim waits for its client: longer than a neighbour takes to come up.
-const idleFor = 30 * time.Second
-
-// Victim measures itself, in so many windows of each kind, then serves a client until that
-// hangs up, and begins anew, until somebody ends it.
+// Victim serves a client until that hangs up, measures itself in so many windows of each
+// kind, and begins anew, until somebody ends it.
 func Victim(out io.Writer, address string, window time.Duration, count int) error {
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
@@ -31,8 +28,8 @@ func Victim(out io.Writer, address string, window time.Duration, count int) erro
 	}
 	defer os.Remove(v.file.Name())
 	defer v.file.Close()
-	for i := range v.from { // each page is its own, and present
-		v.from[i], v.to[i] = byte(i), byte(i)
+	for i := 0; i < len(v.from); i += 4096 { // each page is there, and one of its own
+		v.from[i], v.to[i] = byte(i>>12), 1
 	}
 	kinds := []struct {
 		name    string
@@ -50,6 +47,18 @@ func Victim(out io.Writer, address string, window time.Duration, count int) erro
 		return err
 	}
 	for {
+		select { // a client that hung up earlier than now belongs to a turn before
+		case <-done:
+		default:
+		}
+		if err := print.Encode(Line{Kind: Serve}); err != nil {
+			return err
+		}
+		select {
+		case <-done:
+		case <-time.After(MostWait):
+			return fmt.Errorf("no client has called for %v", MostWait)
+		}
 		for _, k := range kinds {
 			for range count {
 				line, err := k.measure(window)
@@ -61,18 +70,6 @@ func Victim(out io.Writer, address string, window time.Duration, count int) erro
 					return err
 				}
 			}
-		}
-		select { // a client that hung up earlier than now belongs to a turn before
-		case <-done:
-		default:
-		}
-		if err := print.Encode(Line{Kind: Serve}); err != nil {
-			return err
-		}
-		select {
-		case <-done:
-		case <-time.After(idleFor):
-			return fmt.Errorf("no client has called for %v", idleFor)
 		}
 	}
 }
@@ -153,7 +150,7 @@ func accept(l net.Listener, done chan<- struct{}) {
 func serve(conn net.Conn) error {
 	var ask [Frame]byte
 	for {
-		if err := conn.SetDeadline(time.Now().Add(idleFor)); err != nil {
+		if err := conn.SetDeadline(time.Now().Add(MostWait)); err != nil {
 			return err
 		}
 		if _, err := io.ReadFull(conn, ask[:]); err != nil {
