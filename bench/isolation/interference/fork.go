@@ -27,6 +27,7 @@ func forkOn(ctx context.Context, o Order) (Report, error) {
 	}
 	// The child of a raw clone has this thread alone: no collector must have begun.
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	spareThreads(8)
 	parts := make([]Report, threads)
 	var all sync.WaitGroup
 	var alive atomic.Int64 // of all threads
@@ -42,6 +43,21 @@ func forkOn(ctx context.Context, o Order) (Report, error) {
 		}
 	}
 	return r, nil
+}
+
+// spareThreads has the Go runtime make threads ahead, which it keeps: once the limit of
+// processes is reached it would get none, and end the program.
+func spareThreads(n int) {
+	var all sync.WaitGroup
+	for range n {
+		all.Go(func() {
+			runtime.LockOSThread() // so that each has a thread at the same time
+			defer runtime.UnlockOSThread()
+			rest := unix.NsecToTimespec(int64(5 * time.Millisecond))
+			unix.Nanosleep(&rest, nil)
+		})
+	}
+	all.Wait()
 }
 
 // forkThread is one thread's part. It returns when all its children are gone.
