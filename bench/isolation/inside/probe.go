@@ -14,6 +14,7 @@ import (
 func init() {
 	verbs["probe"] = tryAll
 	verbs[probe.BatchVerb] = batch
+	verbs[probe.WithinVerb] = probe.Within
 	verbs[probe.SleepVerb] = func(args []string) error {
 		if len(args) != 2 {
 			return errors.New("usage: inside " + probe.SleepVerb + " PARENT WORD")

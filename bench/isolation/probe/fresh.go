@@ -39,12 +39,24 @@ func fresh(fstype, options string, look func(dir string) Attempt) Attempt {
 
 // view gives the host a path to a file system that the kernel makes up. It is mounted
 // nowhere: so it goes with this process, whatever ends that.
-func (h *Host) view(fstype string) (dir string, err error) {
+//
+// Options are "name=value" or "name".
+func (h *Host) view(fstype string, options ...string) (dir string, err error) {
 	fs, err := unix.Fsopen(fstype, unix.FSOPEN_CLOEXEC)
 	if err != nil {
 		return "", fmt.Errorf("the host has no file system %s: fsopen: %w", fstype, err)
 	}
 	defer unix.Close(fs)
+	for _, o := range options {
+		if name, value, ok := strings.Cut(o, "="); ok {
+			err = unix.FsconfigSetString(fs, name, value)
+		} else {
+			err = unix.FsconfigSetFlag(fs, name)
+		}
+		if err != nil {
+			return "", fmt.Errorf("making a file system %s: fsconfig of %s: %w", fstype, o, err)
+		}
+	}
 	if err := unix.FsconfigCreate(fs); err != nil {
 		return "", fmt.Errorf("making a file system %s: fsconfig: %w", fstype, err)
 	}

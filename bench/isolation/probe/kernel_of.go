@@ -24,11 +24,11 @@ func served(call string) Attempt { return did(call, "the kernel of boot "+bootID
 func byHostKernel(_ *Host, _ string, a Attempt) (bool, string) {
 	switch id := bootID(); {
 	case !a.Did:
-		return false, ""
+		return false, a.Saw // what it was shown instead
 	case id != "" && strings.Contains(a.Saw, id):
-		return true, "by the host's kernel, which the boot id shows"
+		return true, "the boot id is the host's"
 	default:
-		return false, "by another kernel than the host's, as the boot id shows"
+		return false, "the boot id is that of another kernel than the host's"
 	}
 }
 

@@ -20,7 +20,7 @@ var load = []Probe{
 			// What is no module is read all the same, by whom may load one.
 			err := unix.InitModule([]byte("this is not a module"), "")
 			if err == unix.ENOEXEC {
-				return served("init_module(2) read the bytes, found no module in them, and")
+				return served("init_module(2), which looked at the bytes (ENOEXEC),")
 			}
 			return refused("init_module(2)", err)
 		},
@@ -32,7 +32,7 @@ var load = []Probe{
 		Attempt: func(string) Attempt {
 			err := unix.DeleteModule("bench_no_such_module", unix.O_NONBLOCK)
 			if err == unix.ENOENT {
-				return served("delete_module(2) looked for a module that there is not, and")
+				return served("delete_module(2), which found no such module (ENOENT),")
 			}
 			return refused("delete_module(2)", err)
 		},
@@ -45,7 +45,7 @@ var load = []Probe{
 			// The flags are not valid: who may load a kernel is told so, and none is loaded.
 			_, _, errno := unix.Syscall6(unix.SYS_KEXEC_LOAD, 0, 0, 0, 0x0000f000, 0, 0)
 			if errno == unix.EINVAL {
-				return served("kexec_load(2) came to look at the flags, which are not valid, and")
+				return served("kexec_load(2), which looked at the flags (EINVAL),")
 			}
 			return refused("kexec_load(2)", errno)
 		},
@@ -71,7 +71,7 @@ var load = []Probe{
 				return refused("bpf(2), BPF_PROG_LOAD", err)
 			}
 			unix.Close(fd)
-			return served("bpf(2), BPF_PROG_LOAD,")
+			return served("bpf(2), BPF_PROG_LOAD")
 		},
 		Reached: byHostKernel,
 	},

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -72,7 +73,11 @@ var mount = []Probe{
 		Name:  "mount-proc",
 		Plant: plantKey,
 		Attempt: func(string) Attempt {
-			return fresh("proc", "", func(dir string) Attempt { return canariesIn(dir + "/keys") })
+			return fresh("proc", "", func(dir string) Attempt {
+				a := canariesIn(dir + "/keys")
+				a.Call = "reading keys in the new mount"
+				return a
+			})
 		},
 	},
 	{
@@ -123,7 +128,7 @@ var mount = []Probe{
 	{
 		Name:    "mount-chroot",
 		Plant:   (*Host).secret,
-		Attempt: leaveChroot,
+		Attempt: func(path string) Attempt { return inProcess("mount-chroot", path, &syscall.SysProcAttr{}) },
 	},
 	{
 		Name: "mount-setns",

@@ -153,7 +153,7 @@ var networking = []Probe{
 }
 
 // patienceOfTalk is how long an attempt waits for somebody to say something.
-const patienceOfTalk = 150 * time.Millisecond
+const patienceOfTalk = 100 * time.Millisecond
 
 // listen opens a socket of the host's that notes what it is told. The canary is its address
 // and the word to say there.

@@ -52,7 +52,7 @@ type Attempt struct {
 }
 
 // All are the probes, in the order in which they are tried.
-var All = join(see, mount, load, networking, clocks)
+var All = join(see, mount, load, networking, clocks, resource, kernel, cve)
 
 func join(lists ...[]Probe) (all []Probe) {
 	for _, l := range lists {

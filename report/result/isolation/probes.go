@@ -15,7 +15,7 @@ var Groups = []string{"see", "read", "write", "signal", "trace", "mount", "load"
 
 // Probes are all that this version knows. Package bench/isolation/probe has the code of
 // each.
-var Probes = join(seeProbes, mountProbes, loadProbes, networkProbes, timeProbes)
+var Probes = join(seeProbes, mountProbes, loadProbes, networkProbes, timeProbes, resourceProbes, kernelProbes, cveProbes)
 
 func join(lists ...[]Probe) (all []Probe) {
 	for _, l := range lists {
