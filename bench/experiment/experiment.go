@@ -83,6 +83,7 @@ func All() []Experiment {
 		probes,
 		functions,
 		interference,
+		faults,
 		matrix, vmMemory,
 	}
 }

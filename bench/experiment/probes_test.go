@@ -3,16 +3,19 @@ package experiment
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"os"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"vmctr/bench/embedded"
+	"vmctr/bench/harness"
 	"vmctr/bench/isolation/probe"
 	"vmctr/bench/platform"
-	"vmctr/container/cgroup"
 	"vmctr/images"
 	"vmctr/report/result/isolation"
 	"vmctr/vm"
@@ -149,22 +152,28 @@ func isolated(t *testing.T, name string) Subject {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const run = "bench-test-isolation"
+	run, err := harness.NewRun()
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() {
-		if _, err := cgroup.Sweep(context.Background(), func(name string) bool { return name == run }); err != nil {
+		if err := run.Close(); err != nil {
 			t.Error(err)
 		}
 	})
+	w := platform.Workload{
+		RunID: run.ID, NetworkID: run.NetworkID(), NetworkDir: run.Dir, Dir: run.Dir, Cache: cache(),
+		Kernel: kernel.Options{Caches: []string{cache()}, Needs: vm.Drivers()}, Memory: 256 << 20, CPUs: 1, Pids: 64,
+	}
+	folders := 0
 	return Subject{
-		Name: name, Kind: p.Info().Kind,
+		Name: name, Kind: p.Info().Kind, Workload: w,
 		Scratch: func(context.Context) (*images.Store, error) { return store, nil },
 		Variant: func(ctx context.Context, _ string, change func(*platform.Workload) error) (platform.Prepared, error) {
-			w := platform.Workload{
-				RunID: run, NetworkID: "isotest", Dir: t.TempDir(), NetworkDir: t.TempDir(), Cache: cache(),
-				Memory: 256 << 20, CPUs: 1, Pids: 64,
-			}
-			w.Kernel = kernel.Options{Caches: []string{w.Cache}, Needs: vm.Drivers()}
-			if err := change(&w); err != nil {
+			w := w
+			folders++
+			w.Dir = filepath.Join(run.Dir, strconv.Itoa(folders))
+			if err := errors.Join(os.Mkdir(w.Dir, 0o700), change(&w)); err != nil {
 				return nil, err
 			}
 			prepared, err := p.Prepare(ctx, w)

@@ -204,6 +204,8 @@ type Sample struct {
 	Tracings []isolation.Tracing `json:"tracings,omitempty"`
 	// Interference is what was tried beside which neighbour.
 	Interference *isolation.Interference `json:"interference,omitempty"`
+	// Faults are what became of instances that broke, and of what was beside them.
+	Faults []isolation.Fault `json:"faults,omitempty"`
 
 	// Error says why there is no value. Fault says whose it was.
 	Error string `json:"error,omitempty"`

@@ -1,6 +1,7 @@
 package interference
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"runtime"
@@ -14,7 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lifetime is how long a process of the bomb lives, whatever becomes of who started it.
+// lifetime is how long a process of the bomb lives unless its order says otherwise, whatever
+// becomes of who started it.
 const lifetime = 250 * time.Millisecond
 
 // forkOn starts processes, from one thread for each processor, with never more than the
@@ -32,7 +34,7 @@ func forkOn(ctx context.Context, o Order) (Report, error) {
 	var all sync.WaitGroup
 	var alive atomic.Int64 // of all threads
 	for i := range threads {
-		all.Go(func() { parts[i] = forkThread(ctx, each, &alive) })
+		all.Go(func() { parts[i] = forkThread(ctx, each, cmp.Or(o.Life, lifetime), &alive) })
 	}
 	all.Wait()
 	var r Report
@@ -61,11 +63,12 @@ func spareThreads(n int) {
 }
 
 // forkThread is one thread's part. It returns when all its children are gone.
-func forkThread(ctx context.Context, most int, all *atomic.Int64) (r Report) {
+func forkThread(ctx context.Context, most int, life time.Duration, all *atomic.Int64) (r Report) {
 	// PR_SET_PDEATHSIG is about the thread: so it must not end before its children.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	parent := unix.Getpid()
+	end, _ := ctx.Deadline()
 	alive := 0
 	reap := func(wait bool) {
 		for alive > 0 {
@@ -91,7 +94,7 @@ func forkThread(ctx context.Context, most int, all *atomic.Int64) (r Report) {
 			time.Sleep(time.Millisecond)
 			continue
 		}
-		_, e := spawn(uintptr(parent), int64(time.Millisecond), int64(lifetime))
+		_, e := spawn(uintptr(parent), int64(time.Millisecond), int64(min(life, max(0, time.Until(end)))))
 		if e != 0 {
 			r.Refused, r.Errno = r.Refused+1, errno(e)
 			continue
@@ -126,7 +129,7 @@ func spawn(parent uintptr, work, life int64) (pid uintptr, e syscall.Errno) {
 				break
 			}
 		}
-		rest.Nsec = life
+		rest.Sec, rest.Nsec = life/1e9, life%1e9
 		syscall.RawSyscall(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&rest)), 0, 0)
 	}
 	for {

@@ -58,13 +58,14 @@ type Order struct {
 	For       time.Duration `json:"for"`
 	Bytes     int64         `json:"bytes,omitempty"`     // alloc: at once; sync: of its file
 	Processes int           `json:"processes,omitempty"` // fork: at once
+	Life      time.Duration `json:"life,omitempty"`      // fork: of each process; 0 for a quarter of a second
 	Target    string        `json:"target,omitempty"`    // flood: an address, with a port; "" is its own gateway
 }
 
 // bounded is the order, within the ceilings.
 func (o Order) bounded() Order {
 	o.For = min(max(o.For, 0), MostTime)
-	o.Processes = min(max(o.Processes, 0), MostProcesses)
+	o.Processes, o.Life = min(max(o.Processes, 0), MostProcesses), min(max(o.Life, 0), o.For)
 	most := int64(MostBytes)
 	if o.Kind == "sync" {
 		most = MostFile
