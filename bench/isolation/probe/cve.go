@@ -1,7 +1,6 @@
 package probe
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -286,14 +285,12 @@ func askShims(string) Attempt {
 		if len(f) < 8 || !strings.HasPrefix(f[7], shimPrefix) {
 			continue
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), patienceOfTalk)
-		c, err := new(net.Dialer).DialContext(ctx, "unix", f[7])
-		cancel()
+		c, err := net.DialTimeout("unix", f[7], answerWithin)
 		if err != nil {
 			a = refused("connect(2) to a socket in /proc/net/unix", err)
 			continue
 		}
-		c.SetDeadline(time.Now().Add(patienceOfTalk))
+		c.SetDeadline(time.Now().Add(answerWithin))
 		said := make([]byte, 64)
 		n, _ := c.Read(said)
 		c.Close()

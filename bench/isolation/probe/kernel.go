@@ -285,7 +285,7 @@ func (h *Host) leaf() (path string, err error) {
 			select {
 			case <-end:
 				return
-			case <-time.After(10 * time.Millisecond):
+			case <-time.After(piece):
 			}
 		}
 	}()
@@ -308,10 +308,10 @@ func watchFiles(path string) Attempt {
 		return refused("fanotify_mark(2)", err)
 	}
 	events, saw := make([]byte, 4096), ""
-	for end := time.Now().Add(patienceOfTalk); saw == "" && time.Now().Before(end); {
-		unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 20)
+	for turn := 0; saw == "" && turn < pieces; turn++ {
 		n, err := unix.Read(fd, events)
 		if err != nil {
+			time.Sleep(piece)
 			continue
 		}
 		for _, opened := range descriptors(events[:n]) {

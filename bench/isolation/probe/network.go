@@ -152,8 +152,16 @@ var networking = []Probe{
 	},
 }
 
-// patienceOfTalk is how long an attempt waits for somebody to say something.
-const patienceOfTalk = 100 * time.Millisecond
+// An attempt that waits for the host to do something does so in many short pieces, and not
+// until a certain time: on a busy machine they take longer, and so does what the host does.
+const (
+	pieces = 16
+	piece  = 5 * time.Millisecond
+)
+
+// answerWithin is how long a connection may take. Where nobody listens that is known at once,
+// but for a firewall that says nothing.
+const answerWithin = time.Second
 
 // listen opens a socket of the host's that notes what it is told. The canary is its address
 // and the word to say there.
@@ -185,7 +193,10 @@ func (h *Host) listen(network, address string) (canary string, err error) {
 
 func tell(network, canary string) Attempt {
 	address, word, _ := strings.Cut(canary, " ")
-	c, err := net.DialTimeout(network, address, patienceOfTalk)
+	c, err := net.DialTimeout(network, address, answerWithin)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = unix.ETIMEDOUT
+	}
 	if err != nil {
 		return refused("connect(2) to "+address, err)
 	}
@@ -198,16 +209,24 @@ func tell(network, canary string) Attempt {
 
 // hearsWord judges what the host has been told. What was said last may still be on its way.
 func hearsWord(h *Host, _ string, a Attempt) (bool, string) {
-	for range 20 {
-		if strings.Contains(h.noted(), h.Word()) {
-			return true, "the host has heard the word"
-		}
-		if !a.Did {
-			break
-		}
-		time.Sleep(5 * time.Millisecond)
+	if h.awaits(a, func() bool { return strings.Contains(h.noted(), h.Word()) }) {
+		return true, "the host has heard the word"
 	}
 	return false, "the host has not heard the word"
+}
+
+// awaits waits a while for a sign of an attempt that was let pass.
+func (h *Host) awaits(a Attempt, sign func() bool) bool {
+	for range pieces {
+		if sign() {
+			return true
+		}
+		if !a.Did {
+			return false
+		}
+		time.Sleep(piece)
+	}
+	return false
 }
 
 // tellGateway goes where the packets to the rest of the world go, which may be the host; with
@@ -296,7 +315,7 @@ func (h *Host) mutter() (string, error) {
 			if _, err := io.WriteString(c, word); errors.Is(err, net.ErrClosed) {
 				return
 			}
-			time.Sleep(10 * time.Millisecond)
+			time.Sleep(piece)
 		}
 	}()
 	return "", nil
@@ -310,13 +329,18 @@ func sniff(string) Attempt {
 		return refused("socket(2), AF_PACKET", err)
 	}
 	defer unix.Close(fd)
-	unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Usec: 20000})
 	b := make([]byte, 256)
-	for end := time.Now().Add(patienceOfTalk); time.Now().Before(end); {
-		n, _, err := unix.Recvfrom(fd, b, 0)
-		if err == nil && strings.Contains(string(b[:n]), "canary-") {
-			return did("socket(2), AF_PACKET", printable(b[:n]))
+	for range pieces {
+		for range 100 { // the host may have much to say
+			n, _, err := unix.Recvfrom(fd, b, unix.MSG_DONTWAIT)
+			if err != nil {
+				break
+			}
+			if strings.Contains(string(b[:n]), "canary-") {
+				return did("socket(2), AF_PACKET", printable(b[:n]))
+			}
 		}
+		time.Sleep(piece)
 	}
 	return did("socket(2), AF_PACKET", "")
 }
@@ -408,7 +432,7 @@ func plantCaller(h *Host) (string, error) {
 	word := h.Word()
 	go func() {
 		for {
-			if c, err := net.DialTimeout("tcp4", address, 20*time.Millisecond); err == nil {
+			if c, err := net.DialTimeout("tcp4", address, answerWithin); err == nil {
 				c.SetDeadline(time.Now().Add(time.Second))
 				io.WriteString(c, word)
 				c.Close()
@@ -416,7 +440,7 @@ func plantCaller(h *Host) (string, error) {
 			select {
 			case <-end:
 				return
-			case <-time.After(15 * time.Millisecond):
+			case <-time.After(piece):
 			}
 		}
 	}()
@@ -430,15 +454,18 @@ func impersonate(address string) Attempt {
 		return refused("bind(2) to "+address, err)
 	}
 	defer l.Close()
-	l.(*net.TCPListener).SetDeadline(time.Now().Add(patienceOfTalk))
-	c, err := l.Accept()
-	if err != nil {
-		return did("bind(2) to "+address, "")
+	for range pieces {
+		l.(*net.TCPListener).SetDeadline(time.Now().Add(piece))
+		c, err := l.Accept()
+		if err != nil {
+			continue
+		}
+		defer c.Close()
+		c.SetDeadline(time.Now().Add(answerWithin))
+		b, _ := io.ReadAll(io.LimitReader(c, 64))
+		return did("bind(2) to "+address, string(b))
 	}
-	defer c.Close()
-	c.SetDeadline(time.Now().Add(patienceOfTalk))
-	b, _ := io.ReadAll(io.LimitReader(c, 64))
-	return did("bind(2) to "+address, string(b))
+	return did("bind(2) to "+address, "")
 }
 
 const tunPrefix = "bnp"

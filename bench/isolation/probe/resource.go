@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -44,14 +43,8 @@ var resource = []Probe{
 		Plant:   plantWatchedGroup,
 		Attempt: visitGroup,
 		Reached: func(h *Host, _ string, a Attempt) (bool, string) {
-			for range 20 {
-				if h.noted() != "" {
-					return true, "the host was told that a process is in its group"
-				}
-				if !a.Did {
-					break
-				}
-				time.Sleep(5 * time.Millisecond)
+			if h.awaits(a, func() bool { return h.noted() != "" }) {
+				return true, "the host was told that a process is in its group"
 			}
 			return false, "nobody has come into the host's group"
 		},
