@@ -80,6 +80,7 @@ func All() []Experiment {
 	return []Experiment{
 		identity, startup, running, together, size, cold, applications,
 		memory, memoryLoaded, memoryMany, memoryLeast, memoryShared, memoryKSM,
+		views,
 		probes,
 		functions,
 		interference,

@@ -35,6 +35,21 @@ func lookup(name string) (int, *systemCall) {
 	return i, &syscalls[i]
 }
 
+// Native are the names of all system calls of this machine's own ABI, by number. It is nil
+// where this package has no table.
+func Native() map[int]string {
+	if host == nil {
+		return nil
+	}
+	all := map[int]string{}
+	for _, row := range &syscalls {
+		if nr := int(row.nr[host[0].column]); nr >= 0 {
+			all[nr] = row.name
+		}
+	}
+	return all
+}
+
 // An abi is a set of numbers for system calls: a window onto the number space
 // of an audit architecture, which is what the kernel tells a filter
 // (linux/audit.h, AUDIT_ARCH_*).

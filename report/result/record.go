@@ -198,6 +198,9 @@ type Sample struct {
 	Outcome string `json:"outcome,omitempty"`
 	Why     string `json:"why,omitempty"`
 
+	// View is what a program in the instance sees, and Privileges what it may do.
+	View       *isolation.View       `json:"view,omitempty"`
+	Privileges *isolation.Privileges `json:"privileges,omitempty"`
 	// Probings are the attempts to get out of the instance.
 	Probings []isolation.Probing `json:"probings,omitempty"`
 	// Tracings are the functions of the kernel that ran for its work.

@@ -16,7 +16,10 @@ import (
 )
 
 // verbs are what it does, each in a file of its own.
-var verbs = map[string]func(args []string) error{}
+var verbs = map[string]func(args []string) error{
+	// A platform that tries out a runtime has it start a program that ends at once.
+	"exit": func([]string) error { return nil },
+}
 
 func main() {
 	if len(os.Args) < 2 || verbs[os.Args[1]] == nil {
