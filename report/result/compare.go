@@ -122,6 +122,35 @@ func orderRatio(values, base []float64, ratio, share float64) (low, high float64
 	return ratio / off, ratio * off
 }
 
+// RatioOf is the ratio of two percentiles of which the values are not at hand, but their
+// intervals: as that of large samples (Price and Bonett, see orderRatio), from the ends of
+// both. Without both intervals it is a point, with a warning.
+func RatioOf(p, base Percentile) Ratio {
+	r := Ratio{Ratio: math.NaN(), Low: math.NaN(), High: math.NaN()}
+	switch {
+	case math.IsNaN(p.Value) || math.IsNaN(base.Value):
+		r.Warnings = []Warning{{NoSamples, "no samples to compare"}}
+		return r
+	case !(base.Value > 0):
+		r.Warnings = []Warning{{NoRatio, "a ratio needs a base above zero"}}
+		return r
+	}
+	r.Ratio = p.Value / base.Value
+	variance := 0.0
+	for _, of := range []Percentile{p, base} {
+		if !of.HasInterval() || !(of.Low > 0) {
+			r.Warnings = []Warning{{PointOnly, "one of the two has no interval, so their ratio has none"}}
+			return r
+		}
+		sd := math.Log(of.High/of.Low) / (2 * normalQuantile((1+of.Confidence)/2))
+		variance += sd * sd
+	}
+	off := math.Exp(normalQuantile((1+confidence)/2) * math.Sqrt(variance))
+	r.Low, r.High = r.Ratio/off, r.Ratio*off
+	r.Warnings = []Warning{{Approximation, "the interval is computed from those of the two percentiles"}}
+	return r
+}
+
 // median of a sorted sample.
 func median(sorted []float64) float64 {
 	n := len(sorted)

@@ -158,3 +158,26 @@ func BenchmarkCompare(b *testing.B) {
 		Compare(values, base, 1)
 	}
 }
+
+// The ratio from two intervals is about that from the values themselves.
+func TestRatioOf(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	draw := func(scale float64) (v []float64) {
+		for range 4000 {
+			v = append(v, scale*math.Exp(rng.NormFloat64()))
+		}
+		return v
+	}
+	a, b := draw(3), draw(1)
+	got, want := RatioOf(PercentileOf(a, 0.99), PercentileOf(b, 0.99)), ComparePercentile(a, b, 0.99, 1)
+	if got.Ratio != want.Ratio || math.Abs(math.Log(got.Low/want.Low)) > 0.1 || math.Abs(math.Log(got.High/want.High)) > 0.1 {
+		t.Errorf("from the intervals %+v, from the values %+v", got, want)
+	}
+	few := RatioOf(PercentileOf(a[:100], 0.99), PercentileOf(b, 0.99))
+	if math.IsNaN(few.Ratio) || !math.IsNaN(few.Low) || len(few.Warnings) == 0 {
+		t.Errorf("of too few values for an interval: %+v", few)
+	}
+	if none := RatioOf(PercentileOf(nil, 0.99), PercentileOf(b, 0.99)); !math.IsNaN(none.Ratio) {
+		t.Errorf("of nothing: %+v", none)
+	}
+}
