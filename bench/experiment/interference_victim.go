@@ -110,6 +110,16 @@ func wayTo(ctx context.Context, i platform.Instance) (dial func(context.Context)
 // windows are rates and other values of one turn, by their names without the state.
 type windows map[string][]float64
 
+// missing is the first measure of which a turn lacks windows.
+func (w windows) missing() string {
+	for _, m := range isolation.Measures {
+		if len(w[m.Name]) < inTurn {
+			return m.Name
+		}
+	}
+	return "the next turn"
+}
+
 // turn reads its windows of all kinds, once, and adds them to the sample; to none, if the
 // state is "". One that was not finished is added as far as it came.
 func (v *victim) turn(ctx context.Context, state string) error {
@@ -131,17 +141,15 @@ func (v *victim) add(state string, w windows, latencies []float64) {
 // measure is a turn: it measures itself, and then its client measures it.
 func (v *victim) measure(ctx context.Context) (w windows, latencies []float64, err error) {
 	w = windows{}
-	at := isolation.Measures[0].Name
 	for !v.waiting {
 		l, err := v.next(ctx)
 		if err != nil {
-			return w, nil, &silent{at, err}
+			return w, nil, &silent{w.missing(), err}
 		}
 		if l.Kind == interfering.Serve {
 			v.waiting = true
 			break
 		}
-		at = l.Kind
 		if l.Ns > 0 {
 			w[l.Kind] = append(w[l.Kind], l.Count/time.Duration(l.Ns).Seconds())
 		}
