@@ -100,9 +100,7 @@ func (m *model) document() *document {
 	if s, any := m.elasticSection(); any {
 		doc.Sections = append(doc.Sections, s)
 	}
-	if s, any := m.interferenceSection(); any {
-		doc.Sections = append(doc.Sections, s)
-	}
+	doc.Sections = append(doc.Sections, m.isolationSections()...)
 	doc.Sections = append(doc.Sections, m.placeSection(), m.portabilitySection())
 	doc.Sections = append(doc.Sections, m.appendix()...)
 	return doc

@@ -117,6 +117,9 @@ func (m *model) addPlatforms() (variants map[string][]*platform) {
 		if s.Experiment == matrixMetric.Experiment || s.Experiment == elasticMetric.Experiment {
 			p.Experiment = s.Experiment
 		}
+		if slices.ContainsFunc(m.run.Platforms, func(q result.Platform) bool { return q.Name == p.Name }) {
+			continue // with what it is for
+		}
 		add(p)
 	}
 	rank := func(p *platform) int {

@@ -1,0 +1,358 @@
+package report
+
+import (
+	"fmt"
+	"image/color"
+	"math"
+	"strings"
+
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+
+	"vmctr/report/result/isolation"
+)
+
+// Sizes of the isolation matrix.
+const (
+	matrixColumns = 6 // platforms
+	matrixNames   = 36 * vg.Millimeter
+	matrixRow     = 7.2 * vg.Millimeter
+	matrixHead    = 9 * vg.Millimeter
+	matrixSpace   = 4 * vg.Millimeter // above the second part
+)
+
+// property is a row of the matrix: what a platform has, in words.
+type property struct {
+	title string
+	of    func(*walled) wallCell
+}
+
+// wallCell is a sign and words.
+type wallCell struct {
+	sign sign
+	text string // what is the case
+	more string // in smaller letters below
+}
+
+// sign says how far something is closed, in a shape and not in a colour alone.
+type sign int
+
+const (
+	noSign     sign = iota
+	closed          // a full square
+	halfClosed      // half a square
+	open            // an empty one
+)
+
+// draw puts a sign around a point.
+func (s sign) draw(c draw.Canvas, at vg.Point) {
+	const r = 1.1 * vg.Millimeter
+	box := func(left, right vg.Length) vg.Path {
+		return vg.Rectangle{Min: vg.Point{X: at.X + left, Y: at.Y - r}, Max: vg.Point{X: at.X + right, Y: at.Y + r}}.Path()
+	}
+	if s == noSign {
+		return
+	}
+	c.SetColor(ink)
+	switch s {
+	case closed:
+		c.Fill(box(-r, r))
+	case halfClosed:
+		c.Fill(box(-r, 0))
+	}
+	c.SetLineStyle(draw.LineStyle{Color: ink, Width: vg.Points(0.6)})
+	c.Stroke(box(-r, r))
+}
+
+// wallsOf are the properties that say what a platform is made of.
+func (m *model) wallsOf() []property {
+	host := m.run.Header.Host.BootID
+	return []property{
+		{"Kernel", func(x *walled) wallCell {
+			switch id := m.run.Identity(x.platform.Name); m.kernelOf(id) {
+			case kernelShared:
+				return wallCell{open, "the host's", ""}
+			case kernelOwn:
+				return wallCell{closed, "its own", ""}
+			}
+			return wallCell{text: "not known"}
+		}},
+		{"Namespaces", func(x *walled) wallCell {
+			id := m.run.Identity(x.platform.Name)
+			if id == nil || id.BootID == "" || host == "" {
+				return wallCell{text: "not known"}
+			}
+			own, shared := m.namespaces(id)
+			if m.kernelOf(id) == kernelOwn {
+				if own, shared = apart(id, m.run.GuestNamespaces(x.platform.Name)); len(own)+len(shared) == 0 {
+					return wallCell{closed, "its kernel's", "none of the host's"}
+				}
+				return wallCell{closed, fmt.Sprintf("%d of %d its own", len(own), len(own)+len(shared)), "in its machine"}
+			}
+			s := halfClosed
+			switch {
+			case len(own) == 0:
+				s = open
+			case len(shared) == 0:
+				s = closed
+			}
+			more := ""
+			if len(own) > 0 && len(shared) > 0 {
+				more = "not " + list(shared)
+			}
+			return wallCell{s, fmt.Sprintf("%d of %d its own", len(own), len(own)+len(shared)), more}
+		}},
+		{"Its root is", func(x *walled) wallCell {
+			id := m.run.Identity(x.platform.Name)
+			switch {
+			case id == nil || id.UIDMap == "":
+				return wallCell{text: "not known"}
+			case m.kernelOf(id) == kernelOwn:
+				return wallCell{closed, "its machine's", ""}
+			case strings.HasPrefix(id.UIDMap, "0 0 "):
+				return wallCell{open, "the host's root", ""}
+			default:
+				if f := strings.Fields(id.UIDMap); len(f) > 1 {
+					return wallCell{closed, "an ordinary user", "number " + clip(clean(f[1]), 12)}
+				}
+			}
+			return wallCell{text: "not known"}
+		}},
+		{"Capabilities", func(x *walled) wallCell {
+			id := m.run.Identity(x.platform.Name)
+			if id == nil {
+				return wallCell{text: "not known"}
+			}
+			return wallCell{text: capabilities(id)}
+		}},
+		{"System call filter", func(x *walled) wallCell {
+			id := m.run.Identity(x.platform.Name)
+			switch {
+			case id == nil:
+				return wallCell{text: "not known"}
+			case id.Seccomp == 0 && m.kernelOf(id) == kernelOwn:
+				return wallCell{text: "off", more: "calls its own kernel"}
+			case id.Seccomp == 0:
+				return wallCell{open, "off", ""}
+			}
+			return wallCell{closed, seccomp(id), ""}
+		}},
+	}
+}
+
+// attempts are the properties that probes tell: one for each group of them.
+func attempts(groups []string) (list []property) {
+	for _, g := range groups {
+		list = append(list, property{groupTitle(g), func(x *walled) wallCell {
+			t := x.tally(g)
+			c := wallCell{sign: closed}
+			switch tried := t.blocked + t.reached; {
+			case tried == 0:
+				return wallCell{text: "not tried"}
+			case t.reached == 0:
+				c.text = fmt.Sprintf("%d blocked", t.blocked)
+			case t.blocked == 0:
+				c.sign, c.text = open, fmt.Sprintf("%d reached", t.reached)
+			default:
+				c.sign, c.text = halfClosed, fmt.Sprintf("%d blocked", t.blocked)
+				c.more = fmt.Sprintf("%d reached", t.reached)
+			}
+			if t.open > 0 {
+				c.more = strings.TrimPrefix(c.more+fmt.Sprintf(", %d not tried", t.open), ", ")
+			}
+			return c
+		}})
+	}
+	return list
+}
+
+// matrixFigure answers: how is each platform closed off? A row for each property, a column
+// for each platform, in signs and words.
+func (m *model) matrixFigure(w *walls, subjects []*walled) *figure {
+	parts := [][]property{m.wallsOf(), attempts(w.groups())}
+	rows := len(parts[0]) + len(parts[1])
+	var alt []string
+	for _, x := range subjects {
+		t := x.tally("")
+		alt = append(alt, fmt.Sprintf("%s: %d attempts blocked, %d reached, %d not tried", x.platform.label(), t.blocked, t.reached, t.open))
+	}
+	caption := "How each platform is closed off, above by what it is made of, below by what attempts to get out came to. Full sign: closed; half: in part; empty: open."
+	for _, x := range subjects {
+		if x.control {
+			caption += " The process was tried in the throwaway machine, where nothing protects: it is the control."
+		}
+	}
+	return &figure{
+		Name: "isolation", Caption: caption, Alt: strings.Join(alt, "; ") + ".",
+		W: plotWidth, H: matrixHead + vg.Length(rows)*matrixRow + matrixSpace + 2*vg.Millimeter,
+		Draw: func(c draw.Canvas) error {
+			drawMatrix(c, subjects, parts)
+			return nil
+		},
+	}
+}
+
+func drawMatrix(c draw.Canvas, subjects []*walled, parts [][]property) {
+	width := min((c.Max.X-c.Min.X-matrixNames)/vg.Length(len(subjects)), 40*vg.Millimeter)
+	left := c.Min.X + matrixNames
+	right := left + vg.Length(len(subjects))*width
+	y := c.Max.Y
+	for i, x := range subjects {
+		at := left + vg.Length(i)*width + 1*vg.Millimeter
+		x.platform.look.Mark.draw(c, vg.Point{X: at + 1.2*vg.Millimeter, Y: y - 3.3*vg.Millimeter}, 1.2*vg.Millimeter, x.platform.look.Fill, x.platform.look.Edge)
+		name := text(8.5, true, ink, draw.XLeft, yMiddle)
+		c.FillText(name, vg.Point{X: at + 3.4*vg.Millimeter, Y: y - 3.3*vg.Millimeter}, fitText(name, x.platform.Name, width-5*vg.Millimeter))
+		small := text(6.5, false, grey, draw.XLeft, yMiddle)
+		more := ""
+		switch {
+		case x.control:
+			more = "in the throwaway machine"
+		case x.platform.Emulated:
+			more = "emulated"
+		}
+		c.FillText(small, vg.Point{X: at, Y: y - 7*vg.Millimeter}, fitText(small, more, width-1*vg.Millimeter))
+	}
+	y -= matrixHead
+	line := func(y vg.Length, colour color.Color) {
+		c.StrokeLine2(draw.LineStyle{Color: colour, Width: vg.Points(0.5)}, c.Min.X, y, right, y)
+	}
+	for i, part := range parts {
+		if i > 0 {
+			y -= matrixSpace
+		}
+		line(y, ink)
+		for _, p := range part {
+			middle := y - matrixRow/2
+			name := text(8.5, false, ink, draw.XLeft, yMiddle)
+			c.FillText(name, vg.Point{X: c.Min.X + 1*vg.Millimeter, Y: middle}, fitText(name, p.title, matrixNames-2*vg.Millimeter))
+			for j, x := range subjects {
+				drawCell(c, p.of(x), left+vg.Length(j)*width+1*vg.Millimeter, middle, width-1.5*vg.Millimeter)
+			}
+			y -= matrixRow
+			line(y, rule)
+		}
+	}
+}
+
+func drawCell(c draw.Canvas, of wallCell, left, middle, width vg.Length) {
+	const indent = 3.4 * vg.Millimeter
+	of.sign.draw(c, vg.Point{X: left + 1.2*vg.Millimeter, Y: middle})
+	style, small := text(8, false, ink, draw.XLeft, yMiddle), text(6.5, false, grey, draw.XLeft, yMiddle)
+	at := vg.Point{X: left + indent, Y: middle}
+	if of.more != "" {
+		at.Y += 1.3 * vg.Millimeter
+		c.FillText(small, vg.Point{X: at.X, Y: middle - 1.9*vg.Millimeter}, fitText(small, of.more, width-indent))
+	}
+	c.FillText(style, at, fitText(style, of.text, width-indent))
+}
+
+// Sizes of the ablation plot.
+const (
+	ablationRows  = 46 // of one page
+	ablationRow   = 3.9 * vg.Millimeter
+	ablationNames = 74 * vg.Millimeter
+	ablationHead  = 30 * vg.Millimeter
+)
+
+// ablationFigures answer: which wall protects from what? A row for each attempt, a column
+// for each wall.
+func (m *model) ablationFigures(w *walls) (list []*figure) {
+	if len(w.arena) < 3 {
+		return nil
+	}
+	// A page ends between two groups.
+	var pages [][]string
+	for _, g := range isolation.Groups {
+		var of []string
+		for _, p := range w.ablation.Probes {
+			if isolation.Find(p).Group == g {
+				of = append(of, p)
+			}
+		}
+		if n := len(pages); n == 0 || len(pages[n-1])+len(of) > ablationRows {
+			pages = append(pages, nil)
+		}
+		pages[len(pages)-1] = append(pages[len(pages)-1], of...)
+	}
+	for i, probes := range pages {
+		if len(probes) == 0 {
+			continue
+		}
+		groups := 0
+		for j, p := range probes {
+			if j == 0 || isolation.Find(p).Group != isolation.Find(probes[j-1]).Group {
+				groups++
+			}
+		}
+		var alt []string
+		for _, mech := range isolation.Mechanisms {
+			opened, alone := w.ablation.Count(mech.Name)
+			alt = append(alt, fmt.Sprintf("%s: %d opened without it, %d stopped by it alone", mech.Title, opened, alone))
+		}
+		caption := "Which wall protects from what. Filled: a container without this one wall lets the attempt through. Ring: this wall alone stops it. In the throwaway machine."
+		if len(pages) > 1 {
+			caption += fmt.Sprintf(" Part %d of %d.", i+1, len(pages))
+		}
+		name := "ablation"
+		if i > 0 {
+			name = fmt.Sprintf("ablation-%d", i+1)
+		}
+		list = append(list, &figure{
+			Name: name, Caption: caption, Alt: strings.Join(alt, "; ") + ".",
+			W: plotWidth, H: ablationHead + vg.Length(len(probes)+groups)*ablationRow + 2*vg.Millimeter,
+			Draw: func(c draw.Canvas) error {
+				drawAblation(c, w, probes)
+				return nil
+			},
+		})
+	}
+	return list
+}
+
+func drawAblation(c draw.Canvas, w *walls, probes []string) {
+	mechs := isolation.Mechanisms
+	left := c.Min.X + ablationNames
+	width := (c.Max.X - left) / vg.Length(len(mechs))
+	head := text(7.5, false, ink, draw.XLeft, yMiddle)
+	head.Rotation = math.Pi / 2
+	top := c.Max.Y - ablationHead
+	for i, mech := range mechs {
+		c.FillText(head, vg.Point{X: left + (vg.Length(i)+0.5)*width, Y: top + 1.5*vg.Millimeter}, mech.Title)
+	}
+	y := top
+	name, group := text(7.5, false, ink, draw.XLeft, yMiddle), text(7.5, true, ink, draw.XLeft, yMiddle)
+	small := text(6.5, false, grey, draw.XCenter, yMiddle)
+	last := ""
+	for _, p := range probes {
+		words := isolation.Find(p)
+		if words.Group != last {
+			last = words.Group
+			c.StrokeLine2(draw.LineStyle{Color: rule, Width: vg.Points(0.5)}, c.Min.X, y, c.Max.X, y)
+			c.FillText(group, vg.Point{X: c.Min.X + 1*vg.Millimeter, Y: y - ablationRow/2}, groupTitle(last))
+			y -= ablationRow
+		}
+		middle := y - ablationRow/2
+		c.FillText(name, vg.Point{X: c.Min.X + 3*vg.Millimeter, Y: middle}, fitText(name, words.Title, ablationNames-4*vg.Millimeter))
+		if w.ablation.Verdict(p, isolation.Contained) == isolation.Reached {
+			at := text(6.5, false, grey, draw.XLeft, yMiddle)
+			c.FillText(at, vg.Point{X: left + 1*vg.Millimeter, Y: middle}, "reached with all walls up")
+			y -= ablationRow
+			continue
+		}
+		for i, mech := range mechs {
+			at := vg.Point{X: left + (vg.Length(i)+0.5)*width, Y: middle}
+			e := w.ablation.Effect(p, mech.Name)
+			if e.Alone == isolation.Yes {
+				circle.draw(c, at, 1.35*vg.Millimeter, nil, blue)
+			}
+			switch {
+			case e.Opened == isolation.Yes:
+				diamond.draw(c, at, 0.8*vg.Millimeter, red, darker(red))
+			case e.Opened == isolation.Unknown || e.Alone == isolation.Unknown:
+				c.FillText(small, at, "?")
+			}
+		}
+		y -= ablationRow
+	}
+	c.StrokeLine2(draw.LineStyle{Color: ink, Width: vg.Points(0.5)}, c.Min.X, top, c.Max.X, top)
+}

@@ -1,0 +1,367 @@
+package report
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"vmctr/report/result"
+	"vmctr/report/result/isolation"
+)
+
+const probesExperiment = "probes"
+
+// walls are what the probes of a run have found.
+type walls struct {
+	arena    []isolation.Probing // in the throwaway machine, by variant
+	machine  result.Platform     // that machine
+	ablation *isolation.Ablation
+	subjects []*walled
+}
+
+// walled is one platform, as the probes have found it.
+type walled struct {
+	platform *platform
+	findings []isolation.Finding
+	// control says that nothing was in the way: it is the plain process, which was tried in
+	// the throwaway machine alone.
+	control bool
+	sameKernel
+}
+
+// sameKernel tells whose kernel served the attempts.
+type sameKernel struct{ known, host bool }
+
+// isolationSections are those of all experiments on isolation that the run has.
+func (m *model) isolationSections() (list []section) {
+	for _, of := range []func() (section, bool){m.wallsSection, m.interferenceSection} {
+		if s, any := of(); any {
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+// walls collects what the probes have found; nil if there were none.
+func (m *model) walls() *walls {
+	w := &walls{machine: result.Platform{Name: "throwaway"}}
+	for _, p := range m.run.Platforms {
+		if p.Experiment == isolation.Group {
+			w.machine = p
+		}
+	}
+	for i := range m.run.Samples {
+		if s := &m.run.Samples[i]; s.Experiment == probesExperiment && s.Platform == w.machine.Name {
+			w.arena = append(w.arena, s.Probings...)
+		}
+	}
+	w.ablation = isolation.Ablate(w.arena)
+	for _, p := range m.platforms {
+		x := &walled{platform: p}
+		for i := range m.run.Samples {
+			s := &m.run.Samples[i]
+			if s.Experiment != probesExperiment || s.Platform != p.Name || len(s.Probings) == 0 || x.findings != nil {
+				continue
+			}
+			x.take(s.Probings[0], w.arena)
+		}
+		if p.Kind == "process" {
+			for _, found := range w.arena {
+				if found.Variant == isolation.Bare && x.findings == nil {
+					x.take(found, nil)
+					x.control = true
+				}
+			}
+		}
+		if len(x.findings) > 0 {
+			w.subjects = append(w.subjects, x)
+		}
+	}
+	if len(w.subjects) == 0 && len(w.arena) == 0 {
+		return nil
+	}
+	return w
+}
+
+func (x *walled) take(p isolation.Probing, arena []isolation.Probing) {
+	x.findings = isolation.Controlled(p.Findings, arena)
+	for i := range x.findings {
+		f := &x.findings[i]
+		f.Probe, f.Evidence, f.Errno = clean(f.Probe), clean(f.Evidence), clean(f.Errno)
+	}
+	x.sameKernel = sameKernel{p.BootID != "" && p.HostBootID != "", p.BootID == p.HostBootID}
+}
+
+// tally counts the verdicts of a group of probes; of all, if it is "".
+type tally struct{ blocked, reached, open int }
+
+func (t tally) all() int { return t.blocked + t.reached + t.open }
+
+func (x *walled) tally(group string) (t tally) {
+	for _, f := range x.findings {
+		if group != "" && isolation.Find(f.Probe).Group != group {
+			continue
+		}
+		switch f.Verdict {
+		case isolation.Blocked:
+			t.blocked++
+		case isolation.Reached:
+			t.reached++
+		default:
+			t.open++
+		}
+	}
+	return t
+}
+
+// with are the findings of a verdict.
+func (x *walled) with(v isolation.Verdict) []isolation.Finding {
+	return slices.DeleteFunc(slices.Clone(x.findings), func(f isolation.Finding) bool { return f.Verdict != v })
+}
+
+// finding is that of a probe, or one without a verdict.
+func (x *walled) finding(probe string) isolation.Finding {
+	for _, f := range x.findings {
+		if f.Probe == probe {
+			return f
+		}
+	}
+	return isolation.Finding{Probe: probe}
+}
+
+// the is the subject in a sentence.
+func (x *walled) the() string { return x.platform.the() }
+
+// groupTitles say in two or three words what the probes of a group try.
+var groupTitles = map[string]string{
+	"see": "See the host", "read": "Read its data", "write": "Change its data", "signal": "End its processes", "trace": "Look into them", "mount": "Mount its files",
+	"load": "Load code into it", "network": "Reach its network", "time": "Set its clock", "resource": "Take more than given", "kernel": "Steer its kernel", "cve": "Known ways out",
+}
+
+func groupTitle(group string) string { return cmpOr(groupTitles[group], group) }
+
+// groups are those that the findings are of.
+func (w *walls) groups() []string {
+	return slices.DeleteFunc(slices.Clone(isolation.Groups), func(g string) bool {
+		return !slices.ContainsFunc(w.subjects, func(x *walled) bool { return x.tally(g).all() > 0 })
+	})
+}
+
+// wallsSection shows what attempts to get out of an instance have come to.
+func (m *model) wallsSection() (s section, any bool) {
+	w := m.walls()
+	if w == nil {
+		return s, false
+	}
+	s = section{Title: "Isolation: what the walls stop"}
+	add := func(b ...block) { s.Blocks = append(s.Blocks, b...) }
+	add(paragraph{"Question.", "A program wants out: it tries to see, read, change and disturb what is not its own. What does it reach of the host, and which wall stops it?"},
+		paragraph{"Findings.", ""}, points(m.wallWords(w)))
+	for group := range slices.Chunk(w.subjects, matrixColumns) {
+		add(m.matrixFigure(w, group))
+	}
+	add(paragraph{"How to read it.", "Each attempt has a target on the host that is made for it alone, a canary: a file, a process or a listener with a random word in it. Afterwards the host looks whether the canary was " +
+		"touched, or whether the program knows the word. \"Blocked\" is an attempt that was made and has left the canary alone; \"reached\" one that has seen or changed it; \"not tried\" " +
+		"one that could not be made there, for a reason that the evidence gives. They are words and counts, and no score: one way out is enough for who finds it, and which of them matters depends on what is to be kept safe."})
+	if t := m.reachedTable(w); t != nil {
+		add(t)
+	}
+	for _, f := range m.ablationFigures(w) {
+		add(f)
+	}
+	if len(w.arena) > 2 {
+		add(points(m.ablationWords(w)), paragraph{"How to read it.", "A mark of the first kind stands where a container that lacks this one wall lets the attempt through: the wall is necessary. One of the second kind stands where " +
+			"a plain process that has this wall and no other is stopped by it: the wall is sufficient. Where there are several of the second kind and none of the first, " +
+			"several walls stand one behind the other, and any one of them may fail."})
+	}
+	add(paragraph{"How it was measured.", m.wallMethod(w)}, paragraph{"What it does not tell.", wallLimits}, paragraph{"Published.", wallsPublished})
+	return s, true
+}
+
+const wallLimits = "The attempts are a sample of what an attacker would try, and use no error in a kernel or in QEMU: a blocked attempt does not prove that there is no way. A container's attempts are served by the " +
+	"host's own kernel, all of whose errors lie open to them, as far as the filter of system calls lets them come; those of a virtual machine by a kernel of its own, behind which there is QEMU, a process of the host " +
+	"with errors of its own. How much of the host's kernel each can come at is the question of the section on its surface, if this run has one."
+
+const wallsPublished = "Lin et al. (A Measurement Study on Linux Container Security, ACSAC 2018) ran 88 exploits that were known against a default container of the time: 50 succeeded; capabilities, seccomp and mandatory " +
+	"access control stopped more of them than namespaces did. Those were errors in kernels, of which none is tried here."
+
+// wallWords are what was found, a sentence for each platform first.
+func (m *model) wallWords(w *walls) (words []string) {
+	for _, x := range w.subjects {
+		t := x.tally("")
+		if x.control {
+			continue
+		}
+		text := fmt.Sprintf("%s: %s made to get out; %d were blocked", begin(x.the()), count(t.all()-t.open, "attempt was", "attempts were"), t.blocked)
+		if own := x.carriedOut(); own > 0 && x.known && !x.host {
+			text += fmt.Sprintf(" (%d of these were carried out, by and on the machine's own kernel: the host did not notice)", own)
+		}
+		if t.reached == 0 {
+			text += ", and none reached the host"
+		} else {
+			text += fmt.Sprintf(", and %d reached it: %s", t.reached, titles(x.with(isolation.Reached)))
+		}
+		if t.open > 0 {
+			text += fmt.Sprintf(". %s could not be tried there", count(t.open, "more", "more"))
+		}
+		words = append(words, text+".")
+	}
+	return append(words, w.controlWords())
+}
+
+// carriedOut counts the attempts that were blocked though nothing has refused them.
+func (x *walled) carriedOut() (n int) {
+	for _, f := range x.findings {
+		if f.Verdict == isolation.Blocked && f.Own {
+			n++
+		}
+	}
+	return n
+}
+
+// titles name probes, in small letters, some of many.
+func titles(findings []isolation.Finding) string {
+	var names []string
+	for _, f := range findings {
+		names = append(names, lowerFirst(isolation.Find(f.Probe).Title))
+	}
+	if n := len(names); n > 8 {
+		names = append(names[:7], fmt.Sprintf("%d others", n-7))
+	}
+	return list(names)
+}
+
+func lowerFirst(s string) string {
+	if len(s) > 1 && s[1] >= 'a' && s[1] <= 'z' {
+		return strings.ToLower(s[:1]) + s[1:]
+	}
+	return s
+}
+
+// controlWords tell whether the probes are good for anything.
+func (w *walls) controlWords() string {
+	bare := 0
+	for _, p := range w.arena {
+		if p.Variant == isolation.Bare {
+			bare = max(bare, len(p.Findings))
+		}
+	}
+	failed := isolation.FailedControls(w.arena)
+	switch {
+	case bare == 0:
+		return "There was no control: whether these attempts succeed where nothing protects was not tried in this run. " + cmpOr(stop(w.machine.Reason), "The throwaway machine, where that is done, did not come up.")
+	case len(failed) == 0:
+		return fmt.Sprintf("The control: where nothing protects, as root of a machine to be thrown away, each of the %d attempts reached its target. So what is blocked elsewhere was stopped by something.", bare)
+	default:
+		var names []string
+		for _, c := range failed {
+			names = append(names, clean(c.Probe))
+		}
+		return fmt.Sprintf("The control failed for %d of %d attempts, which did not reach their target where nothing protects: %s. They say nothing of walls, and count as not tried.", len(failed), bare, clip(list(names), 300))
+	}
+}
+
+// reachedTable explains each attempt that came through where there are walls.
+func (m *model) reachedTable(w *walls) *table {
+	by := map[string][]string{}
+	for _, x := range w.subjects {
+		if x.control {
+			continue
+		}
+		for _, f := range x.with(isolation.Reached) {
+			by[f.Probe] = append(by[f.Probe], x.platform.label())
+		}
+	}
+	if len(by) == 0 {
+		return nil
+	}
+	t := &table{Caption: "What was reached in spite of the walls", Columns: []column{{Title: "Attempt"}, {Title: "From", Wide: 1}, {Title: "What it does", Wide: 3}}}
+	for _, name := range inOrder(by) {
+		p := isolation.Find(name)
+		t.Rows = append(t.Rows, []string{p.Title, strings.Join(by[name], ", "), p.About})
+	}
+	return t
+}
+
+// inOrder are the names of probes in the order of the catalogue, strangers last.
+func inOrder[T any](by map[string]T) (names []string) {
+	for _, p := range isolation.Probes {
+		if _, ok := by[p.Name]; ok {
+			names = append(names, p.Name)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(by)) {
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// ablationWords say which wall does most, and what stands behind several.
+func (m *model) ablationWords(w *walls) (words []string) {
+	most, mostAlone := "", 0
+	var necessary, idle []string
+	for _, mech := range isolation.Mechanisms {
+		opened, alone := w.ablation.Count(mech.Name)
+		if alone > mostAlone {
+			most, mostAlone = mech.Title, alone
+		}
+		switch {
+		case opened > 0:
+			necessary = append(necessary, fmt.Sprintf("%s (%s)", lowerTitle(mech.Title), count(opened, "attempt", "attempts")))
+		case alone == 0:
+			idle = append(idle, lowerTitle(mech.Title))
+		}
+	}
+	if mostAlone > 0 {
+		words = append(words, fmt.Sprintf("What stops most by itself: %s. A plain process with that and no other wall is kept from %d of the %d targets.", lowerTitle(most), mostAlone, len(w.ablation.Probes)))
+	}
+	if len(necessary) > 0 {
+		words = append(words, "Walls that nothing else stands in for: without them, and with all others, some attempts come through. "+sentence(list(necessary)))
+	}
+	several := 0
+	redundant := w.ablation.Redundant()
+	for _, n := range redundant {
+		if n > 1 {
+			several++
+		}
+	}
+	if several > 0 {
+		words = append(words, fmt.Sprintf("Defence in depth: %s of the container's %d that are blocked would be stopped by any one of several walls, each alone.", count(several, "attempt", "attempts"), w.contained()))
+	}
+	if len(idle) > 0 {
+		words = append(words, fmt.Sprintf("Not seen to stop any of these attempts: %s. That says something of the attempts, which are a sample, and not that the wall is idle.", list(idle)))
+	}
+	return words
+}
+
+// contained counts what the container of the throwaway machine blocks.
+func (w *walls) contained() (n int) {
+	for _, p := range w.ablation.Probes {
+		if w.ablation.Verdict(p, isolation.Contained) == isolation.Blocked {
+			n++
+		}
+	}
+	return n
+}
+
+// lowerTitle is a mechanism's title within a sentence: "PID namespace" keeps its capitals.
+func lowerTitle(s string) string { return lowerFirst(s) }
+
+func (m *model) wallMethod(w *walls) string {
+	text := "A small program runs in each instance and makes the attempts one after the other, as root of what it is in, each on a thread that ends with it. What it says of itself is evidence; the verdict is the host's. "
+	if len(w.arena) > 0 {
+		machine := "a machine to be thrown away (QEMU"
+		if k := w.machine.Details["guest kernel"]; k != "" {
+			machine += ", " + clean(k)
+		}
+		if w.machine.Emulated {
+			machine += "; emulated, which changes how fast it is and no wall"
+		}
+		text += "What must not be tried on this host was tried in " + machine + "): the process without any walls, and containers that lack one wall or have but one. There that machine is the host. Its kernel is another than " +
+			"this host's, and so is what it was built with; the walls are the same code of bench and the same features of Linux. "
+	}
+	return text + "An attempt that succeeds harms nothing, and is put back."
+}
