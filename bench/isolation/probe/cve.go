@@ -67,7 +67,7 @@ var cve = []Probe{
 	{
 		Name:    "cve-2022-0185",
 		Plant:   needs("user namespaces", "/proc/self/ns/user"),
-		Attempt: func(string) Attempt { return asOwnRoot("cve-2022-0185", unix.CLONE_NEWNS) },
+		Attempt: func(string) Attempt { return asOwnRoot("cve-2022-0185") },
 		Reached: byHostKernel,
 	},
 	{
@@ -78,19 +78,19 @@ var cve = []Probe{
 			}
 			return "", nil
 		},
-		Attempt: func(string) Attempt { return asOwnRoot("cve-2024-1086", unix.CLONE_NEWNET) },
+		Attempt: func(string) Attempt { return asOwnRoot("cve-2024-1086") },
 		Reached: byHostKernel,
 	},
 	{
 		Name:    "cve-2020-14386",
 		Plant:   needs("user namespaces", "/proc/self/ns/user"),
-		Attempt: func(string) Attempt { return asOwnRoot("cve-2020-14386", unix.CLONE_NEWNET) },
+		Attempt: func(string) Attempt { return asOwnRoot("cve-2020-14386") },
 		Reached: byHostKernel,
 	},
 	{
 		Name:    "cve-2023-0386",
 		Plant:   func(*Host) (string, error) { return "", hasFilesystem("overlay") },
-		Attempt: func(string) Attempt { return asOwnRoot("cve-2023-0386", unix.CLONE_NEWNS) },
+		Attempt: func(string) Attempt { return asOwnRoot("cve-2023-0386") },
 		Reached: byHostKernel,
 	},
 	{
@@ -161,12 +161,14 @@ func overwriteProgram(canary string) Attempt {
 	return refused("opening the program for writing", err)
 }
 
-// throughDescriptors looks for a file of the host's from each folder that a process here has
-// open, or is in: a runtime may have forgotten to close one that lies outside.
+// throughDescriptors looks for a file of the host's from each folder that this process or the
+// first one here has open, or is in: a runtime may have left them one that lies outside.
 func throughDescriptors(path string) Attempt {
-	links, _ := filepath.Glob("/proc/[0-9]*/fd/*")
-	in, _ := filepath.Glob("/proc/[0-9]*/cwd")
-	from := append([]string{"/proc/thread-self/cwd"}, append(in, links...)...)
+	from := []string{"/proc/thread-self/cwd", "/proc/1/cwd"}
+	for _, pid := range []string{"self", "1"} {
+		open, _ := filepath.Glob("/proc/" + pid + "/fd/*")
+		from = append(from, open...)
+	}
 	tried := 0
 	for _, link := range from {
 		fd, err := unix.Open(link, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)

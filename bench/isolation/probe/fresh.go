@@ -114,6 +114,14 @@ func (h *Host) noted() string {
 	return string(b)
 }
 
+// bystander is a process of the host's for several probes, none of which harms it.
+func (h *Host) bystander() (pid int, err error) {
+	if h.stander == 0 {
+		h.stander, err = h.process("bystander")
+	}
+	return h.stander, err
+}
+
 // secret makes a file of the host's that has the secret word in it.
 func (h *Host) secret() (path string, err error) {
 	path = h.file("secret")

@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"bufio"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -236,18 +238,18 @@ func textAddress() string {
 		return ""
 	}
 	defer f.Close()
-	b, _ := io.ReadAll(io.LimitReader(f, 256<<10))
-	return addressOf(string(b), "_stext", "_text")
+	return addressOf(bufio.NewScanner(io.LimitReader(f, 256<<10)), "_stext", "_text")
 }
 
-// addressOf looks for a symbol in a list of them, and gives its address if it is shown.
-func addressOf(symbols string, names ...string) string {
-	for line := range strings.Lines(symbols) {
-		f := strings.Fields(line)
-		for _, name := range names {
-			if len(f) == 3 && f[2] == name && strings.Trim(f[0], "0") != "" {
-				return f[0]
+// addressOf looks for a symbol in a list of them, and gives its address if it is shown. It
+// reads no further.
+func addressOf(symbols *bufio.Scanner, names ...string) string {
+	for symbols.Scan() {
+		if f := strings.Fields(symbols.Text()); len(f) == 3 && slices.Contains(names, f[2]) {
+			if strings.Trim(f[0], "0") == "" {
+				return ""
 			}
+			return f[0]
 		}
 	}
 	return ""
@@ -285,7 +287,7 @@ func (h *Host) leaf() (path string, err error) {
 			select {
 			case <-end:
 				return
-			case <-time.After(piece):
+			case <-time.After(rhythm):
 			}
 		}
 	}()

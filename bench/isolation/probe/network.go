@@ -159,6 +159,9 @@ const (
 	piece  = 5 * time.Millisecond
 )
 
+// rhythm is how often the host does what such attempts wait for.
+const rhythm = 15 * time.Millisecond
+
 // answerWithin is how long a connection may take. Where nobody listens that is known at once,
 // but for a firewall that says nothing.
 const answerWithin = time.Second
@@ -315,7 +318,7 @@ func (h *Host) mutter() (string, error) {
 			if _, err := io.WriteString(c, word); errors.Is(err, net.ErrClosed) {
 				return
 			}
-			time.Sleep(piece)
+			time.Sleep(rhythm)
 		}
 	}()
 	return "", nil
@@ -440,7 +443,7 @@ func plantCaller(h *Host) (string, error) {
 			select {
 			case <-end:
 				return
-			case <-time.After(piece):
+			case <-time.After(rhythm):
 			}
 		}
 	}()

@@ -80,6 +80,7 @@ type Host struct {
 	words   map[string]string // by probe
 	now     string            // the probe that is planted or judged
 	closers []func() error
+	stander int // a PID, of bystander
 }
 
 // Word is the secret word of the probe at hand: random, the same each time it is asked for.

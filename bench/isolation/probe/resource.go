@@ -52,7 +52,7 @@ var resource = []Probe{
 	{
 		Name: "resource-prlimit",
 		Plant: func(h *Host) (string, error) {
-			pid, err := h.process(h.Word())
+			pid, err := h.bystander()
 			return fmt.Sprintf("%d %d", pid, 4096+rand.IntN(100_000)), err
 		},
 		Attempt: func(canary string) Attempt {
@@ -74,7 +74,7 @@ var resource = []Probe{
 	{
 		Name: "resource-victim",
 		Plant: func(h *Host) (string, error) {
-			pid, err := h.process(h.Word())
+			pid, err := h.bystander()
 			return fmt.Sprintf("/proc/%d/oom_score_adj %d", pid, 300+rand.IntN(700)), err
 		},
 		Attempt: turn,

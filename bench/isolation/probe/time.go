@@ -102,7 +102,7 @@ var clocks = []Probe{
 	{
 		Name: "time-slack",
 		Plant: func(h *Host) (string, error) {
-			pid, err := h.process(h.Word())
+			pid, err := h.bystander()
 			return fmt.Sprintf("/proc/%d/timerslack_ns %d", pid, 60_000+rand.IntN(40_000)), err
 		},
 		Attempt: turn,
