@@ -23,6 +23,15 @@ func FindFirmware(ctx context.Context, qemu, typ, firmware string) (path string,
 	if file == "" {
 		return "", fmt.Errorf("%w: %s for a machine of type %s", ErrNoFirmware, firmware, typ)
 	}
+	path, err = findData(ctx, qemu, file)
+	if errors.Is(err, ErrNoFirmware) {
+		err = fmt.Errorf("%s: %w", firmware, err)
+	}
+	return path, err
+}
+
+// findData gives the path of one of QEMU's own files.
+func findData(ctx context.Context, qemu, name string) (path string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	out, err := exec.CommandContext(ctx, qemu, "-L", "help").Output()
@@ -31,12 +40,12 @@ func FindFirmware(ctx context.Context, qemu, typ, firmware string) (path string,
 	}
 	folders := strings.Fields(string(out))
 	for _, folder := range folders {
-		path := filepath.Join(folder, file)
+		path := filepath.Join(folder, name)
 		if _, err := os.Stat(path); err == nil {
 			return path, nil
 		} else if !errors.Is(err, fs.ErrNotExist) {
 			return "", err
 		}
 	}
-	return "", fmt.Errorf("%w: %s: QEMU has no file %s in %q", ErrNoFirmware, firmware, file, folders)
+	return "", fmt.Errorf("%w: QEMU has no file %s in %q", ErrNoFirmware, name, folders)
 }

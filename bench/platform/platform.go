@@ -144,6 +144,9 @@ type Workload struct {
 	// Mergeable has the RAM of machines be of a kind that KSM can merge, and whose pages
 	// can be compared: not small pages in shared memory, as an emulated machine has.
 	Mergeable bool
+	// Disk is a read-only file system (EROFS) beside the image, for the throwaway machine
+	// alone: it is the machine's first disk.
+	Disk string
 }
 
 // ErrNoSystem is why a platform with Info.NoSystem cannot say what it is asked.

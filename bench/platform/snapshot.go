@@ -59,6 +59,11 @@ type preparedSnapshot struct {
 	saved *vm.Snapshot
 }
 
+// Saved is what has a machine at rest, which can go on elsewhere too.
+type Saved interface{ Snapshot() *vm.Snapshot }
+
+func (p *preparedSnapshot) Snapshot() *vm.Snapshot { return p.saved }
+
 func (p *preparedSnapshot) Start(ctx context.Context) (Instance, error) {
 	i, err := p.launch(ctx, func(cfg vm.Config) (*vm.Machine, error) {
 		return p.saved.Restore(ctx, vm.Clone{Name: cfg.Name, Dir: cfg.Dir, Cgroup: cfg.Cgroup, Network: cfg.Network, Hostname: cfg.Name})

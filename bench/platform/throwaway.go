@@ -2,8 +2,10 @@ package platform
 
 import (
 	"context"
+	"slices"
 
 	"vmctr/report/result/isolation"
+	"vmctr/vm"
 )
 
 func init() { register(throwaway{machine{"q35"}}) }
@@ -24,7 +26,15 @@ func (p throwaway) Prepare(ctx context.Context, w Workload) (Prepared, error) {
 	w.Memory, w.CPUs = max(w.Memory, 512<<20), 2
 	// It is reached by its output alone. Its network is made in it.
 	w.Port = 0
-	return prepared(p.prepare(ctx, w, Guest{Modules: throwawayModules}))
+	modules := throwawayModules
+	if w.Disk != "" {
+		modules = append(slices.Clip(modules), "virtio_blk", "erofs")
+	}
+	m, err := p.prepare(ctx, w, Guest{Modules: modules})
+	if err == nil && w.Disk != "" {
+		m.config.Disks = []vm.Disk{{Path: w.Disk, ReadOnly: true}}
+	}
+	return prepared(m, err)
 }
 
 // throwawayModules are what containers in it, and attempts to get out of them, need of a
