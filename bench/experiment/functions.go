@@ -40,7 +40,7 @@ var functions = Experiment{
 				{Series: onHost, Enter: func(context.Context) error {
 					return &harness.OutOfReach{Reason: refused.Error() + "; the throwaway machine is the host in its place"}
 				}},
-				{Measure: func(ctx context.Context) (result.Sample, error) { return arenaFunctions(ctx, s) }},
+				{Measure: (&functionsArena{subject: s}).measure},
 			}
 		case standIn || refused != nil:
 			return nil
@@ -58,7 +58,7 @@ const functionsRoom = 24 << 20
 
 // functionsWait is how long an instance waits before its work, in which it is found and
 // the tracer told of it.
-const functionsWait = time.Second
+const functionsWait = 2 * time.Second
 
 // tryTracing tells why this host's kernel does not let functions be traced, or nil.
 func tryTracing(s Subject) error {
@@ -89,7 +89,7 @@ func traceFunctions(ctx context.Context, s Subject) (sample result.Sample, err e
 			return err
 		}
 		tr := isolation.Tracing{Subject: s.Name, Kernel: release(), Accelerator: p.Facts().Accelerator}
-		if err := ftrace.Work(ctx, t, pids, i.Output().Line, &tr); err != nil {
+		if err := ftrace.Work(ctx, t, pids, functionsWait, i.Output().Line, &tr); err != nil {
 			return err
 		}
 		sample.Tracings = []isolation.Tracing{tr}
@@ -106,29 +106,56 @@ func release() string {
 	return unix.ByteSliceToString(u.Release[:])
 }
 
-// arenaFunctions has the arena trace what it starts, in the throwaway machine.
-func arenaFunctions(ctx context.Context, s Subject) (result.Sample, error) {
-	p, err := insidePrepared(ctx, s, "functions", nil, "functions")
-	if err != nil {
-		return result.Sample{}, err
+// functionsArena has the arena trace what it starts, in the throwaway machine.
+type functionsArena struct {
+	subject Subject
+	inner   bool // the machine in it has been tried
+}
+
+// innerMemory is that of the throwaway machine with another one in it.
+const innerMemory = 1 << 30
+
+// measure traces a process and a container and, once, a machine in the machine: what
+// cannot be had of that is told in its Tracing, and the others are not lost by it.
+func (a *functionsArena) measure(ctx context.Context) (sample result.Sample, err error) {
+	name, args, change := "functions", []string{"functions"}, func(*platform.Workload) {}
+	var failed error
+	if !a.inner {
+		a.inner = true
+		var disk string
+		if disk, failed = machineDisk(ctx, a.subject); failed == nil {
+			name, args = "functions with a machine", append(args, "machine")
+			change = func(w *platform.Workload) { w.Disk, w.Memory = disk, innerMemory }
+		}
 	}
-	return observed(ctx, p, func(ctx context.Context, i platform.Instance, _ int64, sample *result.Sample) error {
-		if _, err := i.Output().FirstInstruction(ctx); err != nil {
+	p, err := insidePrepared(ctx, a.subject, name, change, args...)
+	if err != nil {
+		return sample, err
+	}
+	sample, err = observed(ctx, p, readTracings)
+	if failed != nil {
+		sample.Tracings = append(sample.Tracings, isolation.Tracing{Subject: "vm-q35", Error: failed.Error()})
+	}
+	return sample, err
+}
+
+// readTracings reads what the arena prints.
+func readTracings(ctx context.Context, i platform.Instance, _ int64, sample *result.Sample) error {
+	if _, err := i.Output().FirstInstruction(ctx); err != nil {
+		return err
+	}
+	for n := 1; ; n++ {
+		line, err := i.Output().Line(ctx, n)
+		if errors.Is(err, platform.ErrEnded) && n > 1 {
+			return nil
+		}
+		if err != nil {
 			return err
 		}
-		for n := 1; ; n++ {
-			line, err := i.Output().Line(ctx, n)
-			if errors.Is(err, platform.ErrEnded) && n > 1 {
-				return nil
-			}
-			if err != nil {
-				return err
-			}
-			var t isolation.Tracing
-			if err := json.Unmarshal(line, &t); err != nil {
-				return fmt.Errorf("a report of the arena, %.200q: %w", line, err)
-			}
-			sample.Tracings = append(sample.Tracings, t)
+		var t isolation.Tracing
+		if err := json.Unmarshal(line, &t); err != nil {
+			return fmt.Errorf("a report of the arena, %.200q: %w", line, err)
 		}
-	})
+		sample.Tracings = append(sample.Tracings, t)
+	}
 }

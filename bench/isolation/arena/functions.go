@@ -9,12 +9,14 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"vmctr/bench/isolation/ftrace"
 	"vmctr/report/result/isolation"
+	"vmctr/vm"
 )
 
 func init() { verbs["functions"] = functions }
@@ -24,13 +26,14 @@ const (
 	functionsRoom = 24 << 20
 	// functionsWait is how long an instance waits before its work, in which it is found and
 	// the tracer told of it.
-	functionsWait = 2 * time.Second
+	functionsWait = 6 * time.Second
 	// functionsPatience is for one instance.
-	functionsPatience = 30 * time.Second
+	functionsPatience = 40 * time.Second
 )
 
-// functions traces a process and a container at the same work, and prints a Tracing of each.
-func functions([]string) error {
+// functions traces a process and a container at the same work, and with the argument
+// "machine" also the machine that is on a disk, and prints a Tracing of each.
+func functions(args []string) error {
 	if _, err := theEngine(); err != nil {
 		return err
 	}
@@ -38,6 +41,7 @@ func functions([]string) error {
 	if err != nil {
 		return err
 	}
+	defer t.Close()
 	out := json.NewEncoder(os.Stdout)
 	for _, s := range []struct{ subject, variant string }{{"process", isolation.Bare}, {"container", isolation.Contained}} {
 		tr := isolation.Tracing{Subject: s.subject, Kernel: release()}
@@ -48,7 +52,14 @@ func functions([]string) error {
 			return err
 		}
 	}
-	return t.Close()
+	if !slices.Contains(args, "machine") {
+		return nil
+	}
+	tr := isolation.Tracing{Subject: "vm-q35", Kernel: release(), Accelerator: string(vm.TCG)}
+	if err := traceMachine(t, &tr); err != nil {
+		tr.Error = err.Error()
+	}
+	return out.Encode(tr)
 }
 
 func traceInstance(t *ftrace.Tracer, variant string, tr *isolation.Tracing) (err error) {
@@ -63,7 +74,7 @@ func traceInstance(t *ftrace.Tracer, variant string, tr *isolation.Tracing) (err
 	if err != nil {
 		return err
 	}
-	return ftrace.Work(ctx, t, pids, linesOf(r.Stdout).line, tr)
+	return ftrace.Work(ctx, t, pids, functionsWait, linesOf(r.Stdout).line, tr)
 }
 
 // lines are what a program prints.

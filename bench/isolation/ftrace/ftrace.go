@@ -48,6 +48,7 @@ type Tracer struct {
 	dir     string   // the instance
 	id      uint16   // of the event "function"
 	symbols symbols
+	lines   map[string][]int // of available_filter_functions, once they are needed (Skip)
 }
 
 // note is the file in a run's folder that tells that there may be an instance of its name.

@@ -33,6 +33,10 @@ func tracedWork() error {
 }
 
 func workFiles() error {
+	// An image need not have it.
+	if err := os.MkdirAll("/tmp", 0o777|os.ModeSticky); err != nil {
+		return err
+	}
 	dir, err := os.MkdirTemp("/tmp", "work-")
 	if err != nil {
 		return err

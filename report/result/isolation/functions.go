@@ -1,5 +1,7 @@
 package isolation
 
+import "time"
+
 // Tracing is what one instance had the kernel of its host do for its work, by that
 // kernel's function tracer.
 type Tracing struct {
@@ -11,17 +13,17 @@ type Tracing struct {
 	// Accelerator is that of the instance itself, if it is a machine.
 	Accelerator string `json:"accelerator,omitempty"`
 	// Functions are those that ran while a thread of the instance was on a CPU and it did
-	// its work, without those that ran while it was idle for as long.
+	// its work, without those that ran while it was idle as well.
 	Functions []string `json:"functions,omitempty"`
 	// Interrupts are those of them that ran in interrupts alone, and are not in Functions:
 	// whose work these were is not known.
 	Interrupts []string `json:"interrupts,omitempty"`
-	Ran        int      `json:"ran"`   // distinct functions during the work, before any were left out
 	Idle       int      `json:"idle"`  // distinct functions while it was idle
-	Calls      int      `json:"calls"` // of functions, during the work
+	Calls      int      `json:"calls"` // that were noted. What runs while it idles is noted for a moment only.
 	// Lost are calls that the tracer had no room for: some function may be missing.
 	Lost   int   `json:"lost,omitempty"`
-	WorkNs int64 `json:"work_ns"` // how long the work took, and then the idling
+	IdleNs int64 `json:"idle_ns"` // how long it was watched while it idled
+	WorkNs int64 `json:"work_ns"` // how long its work took
 	// Error says why there is nothing.
 	Error string `json:"error,omitempty"`
 }
@@ -34,3 +36,7 @@ const (
 	FunctionsBegin = "work-begins"
 	FunctionsDone  = "work-done"
 )
+
+// FunctionsInnerWait is how long the work of a machine in a machine is to wait: where one
+// emulator runs in another, all takes some 30 times as long.
+const FunctionsInnerWait = 24 * time.Second
