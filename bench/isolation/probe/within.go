@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -78,12 +79,19 @@ func asOwnRoot(name string) Attempt { return ownRootAttempts()[name] }
 // ownRootAttempts makes all of these at once: to start a process takes longer than they do.
 var ownRootAttempts = sync.OnceValue(func() map[string]Attempt {
 	names := []string{"cve-2022-0185", "cve-2024-1086", "cve-2020-14386", "cve-2023-0386"}
+	all := map[string]Attempt{}
+	if self, _ := os.Readlink("/proc/self"); self != strconv.Itoa(os.Getpid()) {
+		why := "/proc is that of another PID namespace: the users of a namespace of its own cannot be set there"
+		for _, name := range names {
+			all[name] = Attempt{Lacks: why}
+		}
+		return all
+	}
 	root := func(id int) []syscall.SysProcIDMap { return []syscall.SysProcIDMap{{HostID: id, Size: 1}} }
 	made := apart("", &syscall.SysProcAttr{
 		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET | syscall.CLONE_NEWNS,
 		UidMappings: root(os.Getuid()), GidMappings: root(os.Getgid()),
 	}, names...)
-	all := map[string]Attempt{}
 	for n, a := range made {
 		if a.Call == cloning {
 			a.Call += ", CLONE_NEWUSER"
