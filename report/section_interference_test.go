@@ -1,6 +1,7 @@
 package report
 
 import (
+	"encoding/json"
 	"math"
 	"strings"
 	"testing"
@@ -105,6 +106,23 @@ func interferenceText(s section) string {
 		}
 	}
 	return b.String()
+}
+
+// The journal's schema knows what a sample of it is.
+func TestInterferenceSchema(t *testing.T) {
+	schema := schemaOf(t, "journal")
+	for _, s := range interferenceRun().Samples {
+		b, err := json.Marshal(result.Record{Sample: &s})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := valid(t, schema, b); err != nil {
+			t.Fatalf("%v: %s", err, b)
+		}
+	}
+	if valid(t, schema, []byte(`{"sample":{"experiment":"interference","platform":"process","round":0,"position":0,"at_ns":1,"interference":{"neighbour":7}}}`)) == nil {
+		t.Error("the schema takes a neighbour that is a number")
+	}
 }
 
 // A drift of the host is said, and what is missing in an old or broken journal breaks nothing.
