@@ -91,7 +91,6 @@ func drawInterference(c draw.Canvas, rows []aRow) {
 	y := top
 	for i, r := range rows {
 		if r.platform != nil {
-			c.FillText(text(9, true, ink, draw.XLeft, yMiddle), vg.Point{X: c.Min.X, Y: y - interferedName/2}, r.platform.label())
 			y -= interferedName
 		}
 		at[i] = y - interferedRow/2
@@ -118,6 +117,11 @@ func drawInterference(c draw.Canvas, rows []aRow) {
 			}
 		}
 		c.StrokeLine2(draw.LineStyle{Color: ink, Width: vg.Points(0.6)}, left, bottom, left+width, bottom)
+	}
+	for i, r := range rows {
+		if r.platform != nil { // above the lines of the first panel, into which a long name reaches
+			onWhite(c, text(9, true, ink, draw.XLeft, yMiddle), vg.Point{X: c.Min.X, Y: at[i] + (interferedRow+interferedName)/2}, r.platform.label())
+		}
 	}
 	c.FillText(text(9, false, ink, draw.XCenter, draw.YBottom), vg.Point{X: (c.Min.X + interferedLeft + c.Max.X) / 2, Y: c.Min.Y + 0.5*vg.Millimeter}, "throughput beside the neighbour ÷ alone")
 }

@@ -93,12 +93,39 @@ func (m *model) interferenceWords(list []*interfered) (words []string) {
 		words = append(words, text+".")
 	}
 	words = append(words, m.limitsWords(groups)...)
+	if walls := wallWords(list); walls != "" {
+		words = append(words, walls)
+	}
 	for _, x := range list {
 		if x.silent {
 			words = append(words, fmt.Sprintf("Beside a neighbour that %s, %s did not report: %s", neighbourAbout(x.Neighbour), x.of(), clip(stop(x.why), 300)))
 		}
 	}
 	return append(words, driftWords(list)...)
+}
+
+// wallWords tell which neighbours the kernel has stopped.
+func wallWords(all []*interfered) string {
+	var killed, refused []string
+	for _, x := range all {
+		switch name := "\"" + x.Neighbour + "\" in " + x.of(); x.Fate {
+		case isolation.Killed:
+			killed = append(killed, name)
+		case isolation.Refused:
+			refused = append(refused, name)
+		}
+	}
+	var parts []string
+	if len(killed) > 0 {
+		parts = append(parts, "out of memory, and so killed: "+list(killed))
+	}
+	if len(refused) > 0 {
+		parts = append(parts, "refused more processes: "+list(refused))
+	}
+	if parts == nil {
+		return ""
+	}
+	return "Which neighbours met a wall: " + strings.Join(parts, "; ") + ". The table below has what became of each."
 }
 
 // limitsWords compare what was kept with limits and without, of each platform that has both.
@@ -168,7 +195,7 @@ func driftWords(list []*interfered) []string {
 	}
 	text := fmt.Sprintf("How steady the host was: in %d of %d cases the figures alone, before the neighbour and after it, differ by more than a quarter.", far, all)
 	if disturbed > 0 {
-		text += fmt.Sprintf(" During %d of %d visits other programs used the host.", disturbed, len(list))
+		text += fmt.Sprintf(" Before or during %d of %d visits other programs used the host.", disturbed, len(list))
 	}
 	return []string{text + " A loss of that size can be the host's."}
 }
