@@ -59,15 +59,17 @@ func breakInstances(ctx context.Context, s Subject) (sample result.Sample, err e
 	defer func() { err = errors.Join(err, stop()) }()
 	watches := []*breakage.Watch{host}
 	if s.Kind == "container" {
-		w, stop, err := startNeighbour(ctx, s)
+		w, stop, err := neighbourWitness(ctx, s)
 		if err != nil {
 			return sample, err
 		}
 		defer func() { err = errors.Join(err, stop()) }()
 		watches = append(watches, w)
 	}
-	if err := sleep(ctx, breakage.Before); err != nil {
-		return sample, err
+	for _, w := range watches {
+		if err := w.Ready(ctx); err != nil {
+			return sample, err
+		}
 	}
 	for _, k := range isolation.FaultKinds {
 		f := breakage.Facts{Kind: k.Name, Machine: s.Kind == "vm"}
@@ -182,8 +184,8 @@ func listen(out io.Reader, w *breakage.Watch) {
 	w.Ended()
 }
 
-// startNeighbour starts another instance of the platform beside those that break.
-func startNeighbour(ctx context.Context, s Subject) (*breakage.Watch, func() error, error) {
+// neighbourWitness starts another instance of the platform beside those that break.
+func neighbourWitness(ctx context.Context, s Subject) (*breakage.Watch, func() error, error) {
 	p, err := insidePrepared(ctx, s, "faults, neighbour", nil, breakage.WitnessVerb)
 	if err != nil {
 		return nil, nil, err

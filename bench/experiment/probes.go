@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,7 +29,7 @@ var probes = Experiment{
 	Weight:   2,
 	stand:    true,
 	most:     1,
-	deadline: 3 * time.Minute,
+	deadline: 5 * time.Minute,
 	trials: func(s Subject, _ Limits) []harness.Trial {
 		switch {
 		case s.Name == platform.ThrowawayName:
@@ -139,16 +140,28 @@ func inArena(ctx context.Context, p platform.Prepared, variants []string) (resul
 			all = append(all, p)
 			return nil
 		})
-		if err == nil && len(all) < len(variants) {
+		if err == nil && missing(all, variants) != nil {
 			err = errors.New("it ended")
-		}
-		if err != nil && len(all) < len(variants) {
-			err = fmt.Errorf("%d of the %d variants were tried, and %q was next: %w", len(all), len(variants), variants[len(all)], err)
 		}
 		return err
 	})
 	s.Probings = all
+	if left := missing(all, variants); err != nil && left != nil {
+		err = fmt.Errorf("in the throwaway machine, of %d variants %d were not tried, of which the first is %q: %w", len(variants), len(left), left[0], err)
+	}
 	return s, errors.Join(err, selfTest(all))
+}
+
+// missing are the variants that were not tried. A control may have been tried more than once.
+func missing(have []isolation.Probing, variants []string) []string {
+	for n, v := range variants {
+		i := slices.IndexFunc(have, func(p isolation.Probing) bool { return p.Variant == v })
+		if i < 0 {
+			return variants[n:]
+		}
+		have = have[i+1:]
+	}
+	return nil
 }
 
 // selfTest is the check of the probes themselves, an error that names those that nothing

@@ -34,7 +34,11 @@ func faults(args []string) error {
 		watches = append(watches, watch)
 		go listen(r.Stdout, watch)
 	}
-	time.Sleep(breakage.Before)
+	for _, w := range watches {
+		if err := w.Ready(ctx); err != nil {
+			return err
+		}
+	}
 	out := json.NewEncoder(os.Stdout)
 	for _, a := range args {
 		of, kind, ok := strings.Cut(a, "/")

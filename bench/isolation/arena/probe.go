@@ -28,9 +28,20 @@ func probeAll(variants []string) error {
 	if len(variants) == 0 {
 		variants = isolation.Variants()
 	}
-	out := json.NewEncoder(os.Stdout)
-	for n, v := range variants {
-		if err := out.Encode(probing(v, filepath.Join("/run", fmt.Sprint("canaries-", n)))); err != nil {
+	out, n := json.NewEncoder(os.Stdout), 0
+	try := func(v string) (isolation.Probing, error) {
+		n++
+		p := probing(v, filepath.Join("/run", fmt.Sprint("canaries-", n)))
+		return p, out.Encode(p)
+	}
+	for _, v := range variants {
+		p, err := try(v)
+		// A control that failed is tried once more, which is in the journal as well: an
+		// emulated machine that has just booted, or whose host is busy, is slow.
+		if err == nil && v == isolation.Bare && isolation.FailedControls([]isolation.Probing{p}) != nil {
+			_, err = try(v)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -40,8 +51,9 @@ func probeAll(variants []string) error {
 // probing goes through all probes in one variant.
 func probing(variant, dir string) isolation.Probing {
 	p := isolation.Probing{Variant: variant, BootID: bootID(), HostBootID: bootID()}
+	begin := time.Now()
 	findings, err := tryIn(variant, dir)
-	p.Findings = findings
+	p.Findings, p.Ns = findings, int64(time.Since(begin))
 	if err != nil {
 		p.Error = err.Error()
 	}

@@ -35,8 +35,8 @@ func TestJudge(t *testing.T) {
 		{"a host that does not report", Facts{Kind: "forks", Lost: "it did not report for 20s"}, isolation.Lost, "did not report"},
 		{"a witness is killed", Facts{Kind: "memory", Killed: true, Witnesses: []isolation.Witness{calm[0], {Who: "neighbour", Ended: true}}}, isolation.Disturbed, "its neighbour has ended"},
 		{"a witness cannot work", Facts{Kind: "forks", Heard: []Report{{Most: 9, Done: true}}, Witnesses: []isolation.Witness{{Who: "host", Failed: 3, Error: "fork: EAGAIN"}}}, isolation.Disturbed, "a process of the host could not work 3 times (fork: EAGAIN)"},
-		{"a witness is late", Facts{Kind: "crash", Ended: "x", Witnesses: []isolation.Witness{{Who: "host", BeforeNs: 200 * ms, LongestNs: 1500 * ms}}}, isolation.Disturbed, "silent for 1.5s, and for 200ms at most before"},
-		{"a witness that always was", Facts{Kind: "crash", Ended: "x", Witnesses: []isolation.Witness{{Who: "host", BeforeNs: 500 * ms, LongestNs: 1500 * ms}}}, isolation.Held, "the longest silence was 1.5s"},
+		{"a witness is late", Facts{Kind: "crash", Ended: "x", Witnesses: []isolation.Witness{{Who: "host", BeforeNs: 200 * ms, LongestNs: 2500 * ms}}}, isolation.Disturbed, "silent for 2.5s, and for 200ms at most before"},
+		{"a witness that always was", Facts{Kind: "crash", Ended: "x", Witnesses: []isolation.Witness{{Who: "host", BeforeNs: 700 * ms, LongestNs: 2500 * ms}}}, isolation.Held, "the longest silence was 2.5s"},
 	} {
 		if tt.facts.Witnesses == nil {
 			tt.facts.Witnesses = calm

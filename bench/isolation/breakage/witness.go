@@ -1,6 +1,7 @@
 package breakage
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -19,9 +20,9 @@ const (
 	witness = 2 * time.Minute
 )
 
-// late is how long a witness may be silent, unless it was so before: ten times as long as
-// it takes to start a process in an emulated machine.
-const late = time.Second
+// late is how long a witness may be silent, unless it was so before: far longer than it
+// takes to start a process in an emulated machine on a busy host.
+const late = 2 * time.Second
 
 // A Beat is a line of a witness.
 type Beat struct {
@@ -65,7 +66,8 @@ func breath() error {
 
 // A Watch listens to a witness.
 type Watch struct {
-	who string
+	who   string
+	ready chan struct{}
 
 	mu     sync.Mutex
 	last   time.Time // when it was heard last
@@ -75,7 +77,25 @@ type Watch struct {
 }
 
 // NewWatch is for a witness that has just begun. who is isolation.Witness's.
-func NewWatch(who string) *Watch { return &Watch{who: who, last: time.Now()} }
+func NewWatch(who string) *Watch { return &Watch{who: who, ready: make(chan struct{})} }
+
+// Ready waits until the witness has been heard for a while: how often when nothing breaks
+// is what it is held against.
+func (w *Watch) Ready(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("the witness %s was not heard %d times within %v", w.who, enough, patience))
+	defer cancel()
+	select {
+	case <-w.ready:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+const (
+	enough   = 5 // beats
+	patience = 20 * time.Second
+)
 
 // Heard takes what the witness says.
 func (w *Watch) Heard(b Beat) {
@@ -84,7 +104,9 @@ func (w *Watch) Heard(b Beat) {
 	now := time.Now()
 	w.silence(now)
 	w.last = now
-	w.w.Beats++
+	if w.w.Beats++; w.w.Beats == enough && !w.during {
+		close(w.ready)
+	}
 	if b.Error != "" {
 		w.w.Failed++
 		w.w.Error = b.Error
@@ -92,6 +114,9 @@ func (w *Watch) Heard(b Beat) {
 }
 
 func (w *Watch) silence(now time.Time) {
+	if w.last.IsZero() {
+		return // it starts
+	}
 	gap := now.Sub(w.last)
 	if w.during {
 		w.w.LongestNs = max(w.w.LongestNs, int64(gap))
@@ -125,6 +150,3 @@ func (w *Watch) Result() isolation.Witness {
 
 // Settle is how long a witness is still listened to after a fault.
 const Settle = 3 * pace
-
-// Before is how long it is listened to ahead of the first.
-const Before = 5 * pace

@@ -39,16 +39,19 @@ type Ablation struct {
 }
 
 // Ablate takes what the arena has found. Of a variant that was tried twice the first
-// counts, and one with an error for what was found in it until then.
+// counts; but a control counts as reached if it ever was. One with an error counts for what
+// was found in it until then.
 func Ablate(probings []Probing) *Ablation {
 	a := &Ablation{verdicts: map[string]map[string]Verdict{}}
 	seen := map[string]bool{}
 	for _, p := range probings {
-		if a.verdicts[p.Variant] != nil {
-			continue
+		if a.verdicts[p.Variant] == nil {
+			a.verdicts[p.Variant] = map[string]Verdict{}
 		}
-		a.verdicts[p.Variant] = map[string]Verdict{}
 		for _, f := range p.Findings {
+			if have := a.verdicts[p.Variant][f.Probe]; have != "" && !(p.Variant == Bare && f.Verdict == Reached) {
+				continue
+			}
 			a.verdicts[p.Variant][f.Probe] = f.Verdict
 			seen[f.Probe] = true
 		}
@@ -154,29 +157,56 @@ type Control struct {
 // reached: where another finds such a one blocked, it has shown nothing. It is nil if
 // there was no control at all ([Controlled]).
 //
-// The arena tries them once more at the end, if it comes to that: what is not reached then
-// and was at first says that an attempt in between has changed the machine for good.
+// The arena tries them before all else and, if it comes to that, after all else: each time
+// once more if one failed, and one that reaches then has not. What is not reached at the
+// end and was at first says that an attempt in between has changed the machine for good.
 func FailedControls(probings []Probing) (failed []Control) {
-	again := false
-	for _, p := range probings {
-		if p.Variant != Bare {
-			continue
-		}
-		for _, f := range p.Findings {
-			if f.Verdict != Reached && !slices.ContainsFunc(failed, func(c Control) bool { return c.Probe == f.Probe }) {
+	for n, times := range controls(probings) {
+		first := len(failed)
+		for _, p := range times {
+			for _, f := range p.Findings {
+				reached := slices.ContainsFunc(times, func(o Probing) bool { return o.verdict(f.Probe) == Reached })
+				if reached || slices.ContainsFunc(failed, func(c Control) bool { return c.Probe == f.Probe }) {
+					continue
+				}
 				why := string(f.Verdict)
 				if f.Evidence != "" {
 					why += ": " + f.Evidence
 				}
-				if again {
-					why = "reached at first, and when all else was done " + why
-				}
 				failed = append(failed, Control{f.Probe, why})
 			}
 		}
-		again = true
+		for i := range failed[first:] {
+			if n > 0 {
+				failed[first+i].Why = "reached at first, and when all else was done " + failed[first+i].Why
+			}
+		}
 	}
 	return failed
+}
+
+// controls are the probings with nothing in the way, those without others between them
+// together.
+func controls(probings []Probing) (all [][]Probing) {
+	last := ""
+	for _, p := range probings {
+		if p.Variant == Bare && last != Bare {
+			all = append(all, nil)
+		}
+		if last = p.Variant; last == Bare {
+			all[len(all)-1] = append(all[len(all)-1], p)
+		}
+	}
+	return all
+}
+
+func (p Probing) verdict(probe string) Verdict {
+	for _, f := range p.Findings {
+		if f.Probe == probe {
+			return f.Verdict
+		}
+	}
+	return ""
 }
 
 // Controlled gives findings as they stand beside their controls, those of the arena: one

@@ -88,21 +88,34 @@ func TestAblation(t *testing.T) {
 }
 
 func TestControlled(t *testing.T) {
-	arena := []Probing{
-		{Variant: Bare, Findings: []Finding{{Probe: "good", Verdict: Reached}, {Probe: "bad", Verdict: Blocked, Evidence: "open: ENOENT"}}},
-		{Variant: Contained, Findings: []Finding{{Probe: "good", Verdict: Blocked}}},
-		{Variant: Bare, Findings: []Finding{{Probe: "good", Verdict: Inconclusive}, {Probe: "bad", Verdict: Blocked}}},
+	one := func(name string, v Verdict) Finding { return Finding{Probe: name, Verdict: v} }
+	bare := func(findings ...Finding) Probing { return Probing{Variant: Bare, Findings: findings} }
+	bad := Finding{Probe: "bad", Verdict: Blocked, Evidence: "open: ENOENT"}
+	other := Probing{Variant: Contained, Findings: []Finding{one("good", Blocked)}}
+	for _, tt := range []struct {
+		name  string
+		arena []Probing
+		want  []Control
+	}{
+		{"all reach", []Probing{bare(one("good", Reached)), other, bare(one("good", Reached))}, nil},
+		{"one never does", []Probing{bare(one("good", Reached), bad), bare(one("good", Reached), bad), other}, []Control{{"bad", "blocked: open: ENOENT"}}},
+		{"each does once", []Probing{bare(one("good", Reached), bad), bare(one("good", Blocked), one("bad", Reached)), other}, nil},
+		{"one no longer does", []Probing{bare(one("good", Reached)), other, bare(one("good", Inconclusive)), bare(one("good", Blocked))}, []Control{{"good", "reached at first, and when all else was done inconclusive"}}},
+		{"one does so at the second time", []Probing{bare(one("good", Reached)), other, bare(one("good", Inconclusive)), bare(one("good", Reached))}, nil},
+		{"there is none", []Probing{other}, nil},
+	} {
+		if got := FailedControls(tt.arena); !reflect.DeepEqual(got, tt.want) {
+			t.Errorf("%s: failed are %v, want %v", tt.name, got, tt.want)
+		}
 	}
-	if got, want := FailedControls(arena), []Control{{"bad", "blocked: open: ENOENT"}, {"good", "reached at first, and when all else was done inconclusive"}}; !reflect.DeepEqual(got, want) {
-		t.Errorf("failed controls: %v, want %v", got, want)
-	}
-	findings := []Finding{{Probe: "good", Verdict: Blocked}, {Probe: "bad", Verdict: Blocked, Evidence: "EPERM"}, {Probe: "bad", Verdict: Reached}}
+	arena := []Probing{bare(one("good", Reached), bad), other}
+	findings := []Finding{one("good", Blocked), {Probe: "bad", Verdict: Blocked, Evidence: "EPERM"}, one("bad", Reached)}
 	want := []Finding{
-		{Probe: "good", Verdict: Blocked},
+		one("good", Blocked),
 		{Probe: "bad", Verdict: Inconclusive, Evidence: "its control failed (blocked: open: ENOENT); here: EPERM"},
-		{Probe: "bad", Verdict: Reached}, // which needs no control
+		one("bad", Reached), // which needs no control
 	}
-	if got := Controlled(findings, arena[:2]); !reflect.DeepEqual(got, want) {
+	if got := Controlled(findings, arena); !reflect.DeepEqual(got, want) {
 		t.Errorf("beside their controls: %+v, want %+v", got, want)
 	}
 	if got := Controlled(findings, nil); !reflect.DeepEqual(got, findings) {

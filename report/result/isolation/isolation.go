@@ -40,6 +40,8 @@ type Probing struct {
 	BootID     string    `json:"boot_id"`
 	HostBootID string    `json:"host_boot_id"`
 	Findings   []Finding `json:"findings"`
+	// Ns is how long it took.
+	Ns int64 `json:"ns,omitempty"`
 	// Error says why there are no findings, or not all.
 	Error string `json:"error,omitempty"`
 }

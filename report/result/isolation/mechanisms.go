@@ -103,7 +103,8 @@ func FindMechanism(name string) Mechanism {
 const Contained = "container"
 
 // Variants are all in which the arena tries the probes, in this order: the control and
-// the container first, for a machine that does not live to see the last.
+// the container first, for a machine that does not live to see the last, and the control
+// again at the end.
 func Variants() []string {
 	all := []string{Bare, Contained}
 	for _, m := range Mechanisms {
@@ -112,5 +113,5 @@ func Variants() []string {
 	for _, m := range Mechanisms {
 		all = append(all, Only(m.Name))
 	}
-	return all
+	return append(all, Bare)
 }
