@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -24,17 +25,19 @@ func init() { verbs["functions"] = functions }
 const (
 	// functionsRoom is for the calls of one CPU: a million of them.
 	functionsRoom = 24 << 20
-	// functionsWait is how long an instance waits before its work, in which it is found and
-	// the tracer told of it.
-	functionsWait = 6 * time.Second
+	// functionsRest is for an instance to come to rest, and to be traced while it idles.
+	functionsRest = 2 * time.Second
 	// functionsPatience is for one instance.
-	functionsPatience = 40 * time.Second
+	functionsPatience = 60 * time.Second
 )
 
 // functions traces a process and a container at the same work, and with the argument
 // "machine" also the machine that is on a disk, and prints a Tracing of each.
 func functions(args []string) error {
 	if _, err := theEngine(); err != nil {
+		return err
+	}
+	if err := oneCPU(); err != nil {
 		return err
 	}
 	t, err := ftrace.Open("arena", "", functionsRoom)
@@ -62,10 +65,26 @@ func functions(args []string) error {
 	return out.Encode(tr)
 }
 
+// oneCPU switches off all CPUs but the first. The tracer rewrites the kernel's code while it
+// runs; a second CPU of QEMU's emulator (7.2) now and then goes on with what stood there
+// before, and traps there for ever: both CPUs hang.
+func oneCPU() error {
+	cpus, err := filepath.Glob("/sys/devices/system/cpu/cpu[1-9]*/online")
+	if err != nil {
+		return err
+	}
+	for _, c := range cpus {
+		if err := os.WriteFile(c, []byte("0"), 0); err != nil {
+			return fmt.Errorf("switching off all CPUs but one: %w", err)
+		}
+	}
+	return nil
+}
+
 func traceInstance(t *ftrace.Tracer, variant string, tr *isolation.Tracing) (err error) {
 	ctx, cancel := context.WithTimeoutCause(context.Background(), functionsPatience, fmt.Errorf("it did not do its work within %v", functionsPatience))
 	defer cancel()
-	r, err := start(ctx, variant, isolation.FunctionsWork, functionsWait.String())
+	r, err := start(ctx, variant, isolation.FunctionsWork, isolation.FunctionsOnSignal)
 	if err != nil {
 		return err
 	}
@@ -74,7 +93,7 @@ func traceInstance(t *ftrace.Tracer, variant string, tr *isolation.Tracing) (err
 	if err != nil {
 		return err
 	}
-	return ftrace.Work(ctx, t, pids, functionsWait, linesOf(r.Stdout).line, tr)
+	return ftrace.Work(ctx, t, pids, functionsRest, func() error { return unix.Kill(r.PID, unix.SIGUSR1) }, linesOf(r.Stdout).line, tr)
 }
 
 // lines are what a program prints.

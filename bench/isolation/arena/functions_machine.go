@@ -45,7 +45,7 @@ func traceMachine(t *ftrace.Tracer, tr *isolation.Tracing) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, m.Stop(context.Background())) }()
-	if err = ftrace.Work(ctx, t, []int{m.PID()}, isolation.FunctionsInnerWait, linesOf(m.Output()).line, tr); err != nil {
+	if err = ftrace.Work(ctx, t, []int{m.PID()}, isolation.FunctionsInnerWait, nil, linesOf(m.Output()).line, tr); err != nil {
 		if own := m.Err(); own != nil {
 			err = errors.Join(err, own)
 		}

@@ -234,6 +234,8 @@ func readPages(file string, f func(page []byte) error) error {
 			continue
 		case err == unix.EAGAIN || err == nil && n == 0:
 			return nil
+		case err == unix.ENODEV: // a CPU that is switched off
+			return nil
 		case err != nil:
 			return &os.PathError{Op: "read", Path: file, Err: err}
 		}

@@ -11,13 +11,14 @@ import (
 
 // Work traces an instance while it idles, and then at its work, and writes what was seen
 // into tr. pids are its processes; line gives line n of what it prints, from 0, waiting for
-// it as long as its context does: a sign of life, after which it waits for this long, and
-// the two of the work (isolation.FunctionsWork).
+// it as long as its context does: a sign of life, and the two of the work
+// (isolation.FunctionsWork). begin has it begin with that; nil is for an instance that does
+// so by itself, when it has waited for this long.
 //
 // Of the time before the work, a quarter is left for it to come to rest, half is traced,
 // and a quarter is left for reading that. The work counts from before its first line to its
 // last: an instance that has begun before it was traced is an error, and no lean instance.
-func Work(ctx context.Context, t *Tracer, pids []int, wait time.Duration, line func(ctx context.Context, n int) ([]byte, error), tr *isolation.Tracing) (err error) {
+func Work(ctx context.Context, t *Tracer, pids []int, wait time.Duration, begin func() error, line func(ctx context.Context, n int) ([]byte, error), tr *isolation.Tracing) (err error) {
 	if _, err := line(ctx, 0); err != nil {
 		return fmt.Errorf("waiting for its sign of life: %w", err)
 	}
@@ -35,6 +36,11 @@ func Work(ctx context.Context, t *Tracer, pids []int, wait time.Duration, line f
 	work, err := t.Trace(ctx, tids, func(context.Context) error {
 		if _, err := line(over, 1); err == nil {
 			return fmt.Errorf("its work had begun before the tracer knew its %d threads", len(tids))
+		}
+		if begin != nil {
+			if err := begin(); err != nil {
+				return fmt.Errorf("telling it to begin: %w", err)
+			}
 		}
 		if err := expect(ctx, line, 1, isolation.FunctionsBegin); err != nil {
 			return err

@@ -28,13 +28,15 @@ type Tracing struct {
 	Error string `json:"error,omitempty"`
 }
 
-// FunctionsWork is the verb of the program inside that works when it is traced, with how
-// long it waits before that (a duration as Go has it). It prints these lines, and then
-// idles for a minute at most.
+// FunctionsWork is the verb of the program inside that works when it is traced. Its argument
+// is what it waits for before that: FunctionsOnSignal (SIGUSR1), or for how long (a duration
+// as Go has it). It prints the lines FunctionsBegin and FunctionsDone, and then idles for a
+// minute at most.
 const (
-	FunctionsWork  = "traced"
-	FunctionsBegin = "work-begins"
-	FunctionsDone  = "work-done"
+	FunctionsWork     = "traced"
+	FunctionsOnSignal = "signal"
+	FunctionsBegin    = "work-begins"
+	FunctionsDone     = "work-done"
 )
 
 // FunctionsInnerWait is how long the work of a machine in a machine is to wait: where one
