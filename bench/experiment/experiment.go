@@ -82,6 +82,7 @@ func All() []Experiment {
 		memory, memoryLoaded, memoryMany, memoryLeast, memoryShared, memoryKSM,
 		views,
 		probes,
+		surface,
 		functions,
 		interference,
 		faults,

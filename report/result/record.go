@@ -203,6 +203,8 @@ type Sample struct {
 	Privileges *isolation.Privileges `json:"privileges,omitempty"`
 	// Probings are the attempts to get out of the instance.
 	Probings []isolation.Probing `json:"probings,omitempty"`
+	// Surface is what the instance's processes asked of the host's kernel.
+	Surface *isolation.Surface `json:"surface,omitempty"`
 	// Tracings are the functions of the kernel that ran for its work.
 	Tracings []isolation.Tracing `json:"tracings,omitempty"`
 	// Interference is what was tried beside which neighbour.
