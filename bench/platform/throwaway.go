@@ -39,4 +39,4 @@ func (p throwaway) Prepare(ctx context.Context, w Workload) (Prepared, error) {
 
 // throwawayModules are what containers in it, and attempts to get out of them, need of a
 // distribution's kernel.
-var throwawayModules = []string{"overlay", "bridge", "veth", "tun", "binfmt_misc", "nf_tables"}
+var throwawayModules = []string{"overlay", "bridge", "veth", "tun", "binfmt_misc", "nf_tables", "loop"}

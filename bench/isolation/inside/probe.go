@@ -15,6 +15,7 @@ func init() {
 	verbs["probe"] = tryAll
 	verbs[probe.BatchVerb] = batch
 	verbs[probe.WithinVerb] = probe.Within
+	verbs[probe.WitnessVerb] = func([]string) error { return probe.Witness(os.Stdin, os.Stdout) }
 	verbs[probe.SleepVerb] = func(args []string) error {
 		if len(args) != 2 {
 			return errors.New("usage: inside " + probe.SleepVerb + " PARENT WORD")

@@ -52,7 +52,7 @@ type Attempt struct {
 }
 
 // All are the probes, in the order in which they are tried.
-var All = join(see, mount, load, networking, clocks, resource, kernel, cve)
+var All = join(see, reading, writing, signalling, tracing, mount, load, networking, clocks, resource, kernel, cve)
 
 func join(lists ...[]Probe) (all []Probe) {
 	for _, l := range lists {
@@ -81,6 +81,9 @@ type Host struct {
 	now     string            // the probe that is planted or judged
 	closers []func() error
 	stander int // a PID, of bystander
+
+	theWitness *witness // one for all that need one
+	noWitness  error
 }
 
 // Word is the secret word of the probe at hand: random, the same each time it is asked for.
@@ -180,6 +183,8 @@ func (a Attempt) says(seen string) string {
 		parts = append(parts, strings.TrimSpace(a.Call+": "+a.Errno))
 	case a.Did && a.Call != "":
 		parts = append(parts, a.Call+" was carried out")
+	case a.Call != "":
+		parts = append(parts, a.Call+" showed nothing")
 	}
 	if seen != "" {
 		parts = append(parts, seen)

@@ -19,9 +19,11 @@ import (
 
 // The test is also the program inside.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && (os.Args[1] == BatchVerb || os.Args[1] == SleepVerb) {
+	if len(os.Args) > 1 && slices.Contains([]string{BatchVerb, SleepVerb, WitnessVerb}, os.Args[1]) {
 		var err error
-		if os.Args[1] == BatchVerb {
+		if os.Args[1] == WitnessVerb {
+			err = Witness(os.Stdin, os.Stdout)
+		} else if os.Args[1] == BatchVerb {
 			All = append(All, broken...)
 			err = Batch(os.Stdin, os.Stdout)
 		} else {

@@ -15,7 +15,7 @@ var Groups = []string{"see", "read", "write", "signal", "trace", "mount", "load"
 
 // Probes are all that this version knows. Package bench/isolation/probe has the code of
 // each.
-var Probes = join(seeProbes, mountProbes, loadProbes, networkProbes, timeProbes, resourceProbes, kernelProbes, cveProbes)
+var Probes = join(seeProbes, readProbes, writeProbes, signalProbes, traceProbes, mountProbes, loadProbes, networkProbes, timeProbes, resourceProbes, kernelProbes, cveProbes)
 
 func join(lists ...[]Probe) (all []Probe) {
 	for _, l := range lists {
@@ -32,12 +32,4 @@ func Find(name string) Probe {
 		}
 	}
 	return Probe{Name: name, Title: name}
-}
-
-var seeProbes = []Probe{
-	{
-		Name: "see-process", Group: "see", Title: "See a process of the host",
-		About:  "Looks through /proc for a process of the host that has a secret word in its arguments.",
-		Source: "proc_pid_cmdline(5), pid_namespaces(7)",
-	},
 }
