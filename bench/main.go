@@ -39,6 +39,7 @@ type command struct {
 	Report   reportCommand   `cmd:"" help:"Make the report again from the journal of a run. Needs no root."`
 	Compare  compareCommand  `cmd:"" help:"Say what changed from one run to another, by how much and how surely. Needs no root."`
 	Run      runCommand      `cmd:"" help:"Run a program in a container, as docker run does."`
+	Look     lookCommand     `cmd:"" help:"Show what a program sees in a container or a machine, beside what the host has."`
 	Image    imageCommand    `cmd:"" help:"Get, build, look at and remove images."`
 	Selftest selftestCommand `cmd:"" help:"Let the harness measure itself: clock, delay, drift, false alarms, what it finds."`
 	Doctor   doctorCommand   `cmd:"" help:"Say what this host can measure, what is missing, and how to get it."`

@@ -36,6 +36,7 @@ func (m *model) appendix() []section {
 	if t := m.platformTable(); t != nil {
 		add(heading("The platforms"), t)
 	}
+	add(m.privilegeAppendix()...)
 	add(heading("The environment"), m.environment())
 	if len(m.run.Header.Host.Mitigations) > 0 {
 		add(m.mitigations())

@@ -35,7 +35,7 @@ type sameKernel struct{ known, host bool }
 
 // isolationSections are those of all experiments on isolation that the run has.
 func (m *model) isolationSections() (list []section) {
-	for _, of := range []func() (section, bool){m.wallsSection, m.surfaceSection, m.functionsSection, m.interferenceSection, m.faultsSection} {
+	for _, of := range []func() (section, bool){m.wallsSection, m.viewsSection, m.privilegesSection, m.surfaceSection, m.functionsSection, m.interferenceSection, m.faultsSection} {
 		if s, any := of(); any {
 			list = append(list, s)
 		}

@@ -101,6 +101,8 @@ func (m *model) identityTable(group []*platform) *table {
 		t.Columns = append(t.Columns, column{Title: p.label(), Wide: 1})
 		ids = append(ids, m.run.Identity(p.Name))
 	}
+	// What the section on what programs see has is not shown twice.
+	looked, asked := len(m.views()) > 0, len(m.privileged()) > 0
 	row := func(name, host string, f func(*identity.Identity) string) {
 		cells := []string{name, cmpOr(host, "–")}
 		for _, id := range ids {
@@ -113,19 +115,23 @@ func (m *model) identityTable(group []*platform) *table {
 	row("Kernel", h.Kernel.Release, func(id *identity.Identity) string { return id.Kernel.Release })
 	row("Hypervisor (CPUID)", h.Virtualization, hypervisor)
 	row("User space", h.OS, func(id *identity.Identity) string { return cmpOr(id.OSRelease, "none in the image") })
-	row("CPUs", fmt.Sprint(h.CPUs), func(id *identity.Identity) string { return fmt.Sprint(id.CPUs) })
-	row("Memory", value(float64(h.MemTotal), "bytes"), func(id *identity.Identity) string { return value(float64(id.MemTotal), "bytes") })
-	row("Uptime", "", func(id *identity.Identity) string { return value(id.Uptime*1e9, "ns") })
-	row("PID of the program", "", func(id *identity.Identity) string { return fmt.Sprint(id.PID) })
-	row("Processes in view", "", func(id *identity.Identity) string { return fmt.Sprint(id.Processes) })
-	row("Network interfaces", "", func(id *identity.Identity) string { return strings.Join(id.Interfaces, ", ") })
-	row("Root file system", "", func(id *identity.Identity) string { return id.RootFS })
-	row("Mounts in view", "", func(id *identity.Identity) string { return fmt.Sprint(id.Mounts) })
-	row("User and group", "", func(id *identity.Identity) string { return fmt.Sprintf("%d, %d", id.UID, id.GID) })
-	row("User map", "", uidMap)
-	row("Capabilities", "", capabilities)
-	row("Seccomp", "", seccomp)
-	row("No new privileges", "", func(id *identity.Identity) string { return map[int]string{0: "no", 1: "yes"}[id.NoNewPrivs] })
+	if !looked {
+		row("CPUs", fmt.Sprint(h.CPUs), func(id *identity.Identity) string { return fmt.Sprint(id.CPUs) })
+		row("Memory", value(float64(h.MemTotal), "bytes"), func(id *identity.Identity) string { return value(float64(id.MemTotal), "bytes") })
+		row("Uptime", "", func(id *identity.Identity) string { return value(id.Uptime*1e9, "ns") })
+		row("PID of the program", "", func(id *identity.Identity) string { return fmt.Sprint(id.PID) })
+		row("Processes in view", "", func(id *identity.Identity) string { return fmt.Sprint(id.Processes) })
+		row("Network interfaces", "", func(id *identity.Identity) string { return strings.Join(id.Interfaces, ", ") })
+		row("Root file system", "", func(id *identity.Identity) string { return id.RootFS })
+		row("Mounts in view", "", func(id *identity.Identity) string { return fmt.Sprint(id.Mounts) })
+		row("User and group", "", func(id *identity.Identity) string { return fmt.Sprintf("%d, %d", id.UID, id.GID) })
+		row("User map", "", uidMap)
+	}
+	if !asked {
+		row("Capabilities", "", capabilities)
+		row("Seccomp", "", seccomp)
+		row("No new privileges", "", func(id *identity.Identity) string { return map[int]string{0: "no", 1: "yes"}[id.NoNewPrivs] })
+	}
 	row("Data file, SHA-256", "", func(id *identity.Identity) string { return brief(id.DataSHA256) })
 	t.Notes = []string{"boot_id and SHA-256 are cut to their first digits; the journal has them whole. The host is the program bench; – was not recorded for it."}
 	if slices.ContainsFunc(group, func(p *platform) bool { return p.Emulated }) {

@@ -45,8 +45,10 @@ func (m *model) surfaces() (list []*surfaceOf) {
 			if s.Platform != p.Name || s.Warmup {
 				continue
 			}
-			if pr := s.Privileges; pr != nil && pr.Variant == "" && len(pr.Calls) > 0 && x.table == 0 {
-				x.table, x.filtered = len(pr.Calls)-pr.Count(isolation.NotInKernel), pr.Count(isolation.Filtered)
+			for _, pr := range s.Privileges {
+				if pr.Variant == "" && len(pr.Calls) > 0 && x.table == 0 {
+					x.table, x.filtered = len(pr.Calls)-pr.Count(isolation.NotInKernel), pr.Count(isolation.Filtered)
+				}
 			}
 			if s.Experiment != surfaceExperiment || s.Surface == nil {
 				continue

@@ -1,8 +1,10 @@
 package experiment
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -65,7 +67,14 @@ func Look(ctx context.Context, s Subject, calls bool) (result.Sample, error) {
 	case last < 0:
 		why = "there is no table of them for this processor"
 	}
-	p, err := insidePrepared(ctx, s, "look", nil, "look", strconv.Itoa(last))
+	// It has the network that the platform's instances have, of which it serves nothing.
+	// A process has the host's.
+	network := func(w *platform.Workload) {
+		if s.Kind != "process" {
+			w.Port = s.Workload.Port
+		}
+	}
+	p, err := insidePrepared(ctx, s, "look", network, "look", strconv.Itoa(last))
 	if err != nil {
 		return result.Sample{}, err
 	}
@@ -80,14 +89,13 @@ func Look(ctx context.Context, s Subject, calls bool) (result.Sample, error) {
 		if sample.View, err = view(ctx, i, inside); err != nil {
 			return err
 		}
-		sample.Privileges = &isolation.Privileges{}
-		if err := told(ctx, i, 2, sample.Privileges); err != nil {
+		var p isolation.Privileges
+		if err := told(ctx, i, 2, &p); err != nil {
 			return err
 		}
-		if sample.Privileges.CallsError == "" {
-			sample.Privileges.CallsError = why
-		}
-		nameCalls(sample.Privileges)
+		p.CallsError = cmp.Or(p.CallsError, why)
+		nameCalls(&p)
+		sample.Privileges = []isolation.Privileges{p}
 		return nil
 	})
 }
@@ -169,7 +177,8 @@ func nameCalls(p *isolation.Privileges) {
 	}
 }
 
-// arenaLook has the arena ask a process without walls what it may do.
+// arenaLook has the arena find out what a process without walls may do, and a container
+// without its filter: what the kernel refuses when no filter is in the way.
 func arenaLook(ctx context.Context, s Subject) (result.Sample, error) {
 	p, err := insidePrepared(ctx, s, "look", nil, "look", strconv.Itoa(lastCall()))
 	if err != nil {
@@ -179,11 +188,15 @@ func arenaLook(ctx context.Context, s Subject) (result.Sample, error) {
 		if _, err := i.Output().FirstInstruction(ctx); err != nil {
 			return err
 		}
-		sample.Privileges = &isolation.Privileges{}
-		if err := told(ctx, i, 1, sample.Privileges); err != nil {
-			return err
+		for n := 1; ; n++ {
+			var p isolation.Privileges
+			if err := told(ctx, i, n, &p); errors.Is(err, platform.ErrEnded) && n > 1 {
+				return nil
+			} else if err != nil {
+				return err
+			}
+			nameCalls(&p)
+			sample.Privileges = append(sample.Privileges, p)
 		}
-		nameCalls(sample.Privileges)
-		return nil
 	})
 }

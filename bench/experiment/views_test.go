@@ -33,7 +33,7 @@ func TestViewsOfAContainer(t *testing.T) {
 			t.Errorf("%s is %q, want %q", what, whose[what], want)
 		}
 	}
-	p := s.Privileges
+	p := &s.Privileges[0]
 	if p.Seccomp != 2 || p.Filters < 1 || !p.NoNewPrivs || len(p.Capabilities["effective"]) != 14 || p.CallsError != "" {
 		t.Errorf("%+v", p)
 	}
@@ -64,7 +64,10 @@ func TestViewsWithoutWalls(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := s.Privileges
+	if len(s.Privileges) != 2 {
+		t.Fatalf("%d variants", len(s.Privileges))
+	}
+	p := &s.Privileges[0]
 	if p.Variant != isolation.Bare || p.CallsError != "" || p.Seccomp != 0 || p.Count(isolation.Filtered) != 0 || p.Count(isolation.Served) < 250 {
 		t.Errorf("%d filtered, %d served: %q", p.Count(isolation.Filtered), p.Count(isolation.Served), p.CallsError)
 	}
@@ -73,6 +76,16 @@ func TestViewsWithoutWalls(t *testing.T) {
 	}
 	if p.Knobs.Open == 0 {
 		t.Errorf("knobs: %+v", p.Knobs)
+	}
+	// Without the filter the kernel itself refuses, for want of capabilities.
+	p = &s.Privileges[1]
+	if p.Variant != isolation.Without("seccomp") || p.CallsError != "" || p.Error != "" || p.Count(isolation.Filtered) != 0 {
+		t.Errorf("%q: %d filtered: %q, %q", p.Variant, p.Count(isolation.Filtered), p.Error, p.CallsError)
+	}
+	for _, name := range []string{"reboot", "mount", "init_module", "settimeofday"} {
+		if c := call(p, name); c.Class != isolation.Denied {
+			t.Errorf("%s without capabilities: %+v", name, c)
+		}
 	}
 }
 
@@ -90,8 +103,8 @@ func TestViewsOfAProcess(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(s.Privileges.Calls) != 0 || s.Privileges.CallsError == "" {
-		t.Errorf("system calls of a process on the host were tried: %d", len(s.Privileges.Calls))
+	if len(s.Privileges[0].Calls) != 0 || s.Privileges[0].CallsError == "" {
+		t.Errorf("system calls of a process on the host were tried: %d", len(s.Privileges[0].Calls))
 	}
 	for _, x := range s.View.Sights {
 		if x.Whose == isolation.Own && x.Fact != "environment" && x.Fact != "descriptors" {

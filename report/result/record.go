@@ -198,9 +198,10 @@ type Sample struct {
 	Outcome string `json:"outcome,omitempty"`
 	Why     string `json:"why,omitempty"`
 
-	// View is what a program in the instance sees, and Privileges what it may do.
-	View       *isolation.View       `json:"view,omitempty"`
-	Privileges *isolation.Privileges `json:"privileges,omitempty"`
+	// View is what a program in the instance sees, and Privileges what it may do, in each
+	// configuration.
+	View       *isolation.View        `json:"view,omitempty"`
+	Privileges []isolation.Privileges `json:"privileges,omitempty"`
 	// Probings are the attempts to get out of the instance.
 	Probings []isolation.Probing `json:"probings,omitempty"`
 	// Surface is what the instance's processes asked of the host's kernel.

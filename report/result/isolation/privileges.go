@@ -2,9 +2,11 @@ package isolation
 
 // Privileges are what a program may do, by what the kernel says of it and by trying.
 type Privileges struct {
-	// Variant is [Bare] of the process without walls in the throwaway machine; "" is the
+	// Variant is the configuration in the throwaway machine ([Bare], [Without]); "" is the
 	// platform as it is.
 	Variant string `json:"variant,omitempty"`
+	// Error says why there is nothing.
+	Error string `json:"error,omitempty"`
 	// BootID names the kernel that gave the answers. Of a machine it is the machine's own:
 	// what is allowed there, its kernel allows, and not the host's.
 	BootID string `json:"boot_id"`

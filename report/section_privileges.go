@@ -1,0 +1,269 @@
+package report
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"vmctr/report/result/isolation"
+)
+
+// privilegesSection tells what programs may do. A run that has not asked has no such section.
+func (m *model) privilegesSection() (s section, any bool) {
+	all := m.privileged()
+	if len(all) == 0 {
+		return s, false
+	}
+	s = section{Title: "Isolation: what the program may do"}
+	add := func(b ...block) { s.Blocks = append(s.Blocks, b...) }
+	add(paragraph{"Question.", "A kernel asks of a program that wants something: is there a filter that refuses the system call, and has it the privilege? What may a program do, and whose kernel is it that lets it?"},
+		paragraph{"Findings.", ""}, points(m.privilegeWords(all)))
+	const most = 5 // beside each other on a page
+	tables := (len(all) + most - 1) / most
+	for group := range slices.Chunk(all, (len(all)+tables-1)/tables) {
+		add(m.privilegeTable(group))
+	}
+	add(paragraph{"How to read it.", "Capabilities are the powers into which Linux divides those of root (capabilities(7)); in a user namespace they hold only for what belongs to that. A filtered system call is answered by a seccomp filter before the kernel looks at it; a refused one by the kernel, for lack of a privilege. " +
+		"What is served can still be harmless: the counts say how much of a kernel can be asked for something, and not how much of it is dangerous. In a machine everything may be allowed: it is the machine's kernel that allows it, and the host's is asked nothing."},
+		paragraph{"How it was measured.", m.privilegeMethod(all)})
+	return s, true
+}
+
+// privilegeWords say what the counts show.
+func (m *model) privilegeWords(all []viewed) (words []string) {
+	for _, v := range all {
+		p := v.privileges
+		if len(p.Calls) == 0 {
+			if p.CallsError != "" {
+				words = append(words, fmt.Sprintf("%s: its system calls were %s", v.title, stop(clip(p.CallsError, 200))))
+			}
+			continue
+		}
+		total := len(p.Calls)
+		text := fmt.Sprintf("%s: of %s, a filter answers %d, this kernel does not have %d, %d %s refused for lack of a privilege, and %d served.", v.title, count(total, "system call", "system calls"),
+			p.Count(isolation.Filtered), p.Count(isolation.NotInKernel), p.Count(isolation.Denied), isAre(p.Count(isolation.Denied)), p.Count(isolation.Served))
+		if n := p.Count(isolation.NotTried); n > 0 {
+			text += fmt.Sprintf(" %d that would end or stop whoever makes them, or do something to all, were let through and not executed.", n)
+		}
+		if p.CallsError != "" {
+			text += " Not all could be told: " + stop(clip(p.CallsError, 200))
+		}
+		words = append(words, text)
+	}
+	if v := representative(all, "container"); v != nil {
+		p := v.privileges
+		has := p.Capabilities["effective"]
+		if p.Known > 0 {
+			words = append(words, fmt.Sprintf("%s has %d of the %d capabilities: %s.", v.title, len(has), p.Known, cmpOr(clip(strings.Join(has, ", "), 400), "none")))
+		}
+		if k := p.Knobs; k != nil && k.Files > 0 {
+			words = append(words, fmt.Sprintf("Of %d files of /proc/sys and /sys with which its kernel is set, it can open %d for writing.", k.Files, k.Open))
+		}
+	}
+	return words
+}
+
+func (m *model) privilegeTable(group []viewed) *table {
+	t := &table{Caption: "Privileges", Columns: []column{{Title: ""}}}
+	for _, v := range group {
+		t.Columns = append(t.Columns, column{Title: v.name, Wide: 1})
+	}
+	row := func(title string, f func(p *isolation.Privileges) string) {
+		cells, some := []string{title}, false
+		for _, v := range group {
+			text := f(v.privileges)
+			some = some || text != ""
+			cells = append(cells, cmpOr(text, "–"))
+		}
+		if some {
+			t.Rows = append(t.Rows, cells)
+		}
+	}
+	cells := []string{"Whose kernel answers"}
+	for _, v := range group {
+		whose := "its own"
+		if v.privileges.BootID == m.run.Header.Host.BootID {
+			whose = "the host's"
+		}
+		if v.platform == nil {
+			whose = "the throwaway machine's"
+		}
+		cells = append(cells, whose)
+	}
+	t.Rows = append(t.Rows, cells)
+	row("User, user map", func(p *isolation.Privileges) string {
+		return fmt.Sprintf("%d; %s", p.UID, cmpOr(clip(printable(p.UIDMap), 60), "no map"))
+	})
+	for _, set := range []string{"effective", "permitted", "inheritable", "bounding", "ambient"} {
+		row("Capabilities, "+set, func(p *isolation.Privileges) string {
+			names, ok := p.Capabilities[set]
+			if !ok || p.Known == 0 {
+				return ""
+			}
+			return fmt.Sprintf("%d of %d", len(names), p.Known)
+		})
+	}
+	row("Securebits", func(p *isolation.Privileges) string { return clip(strings.Join(p.Securebits, ", "), 80) })
+	row("Seccomp", func(p *isolation.Privileges) string {
+		mode := map[int]string{0: "off", 1: "strict", 2: "filter"}[p.Seccomp]
+		if p.Filters > 0 {
+			mode += ", " + count(p.Filters, "filter", "filters")
+		}
+		return mode
+	})
+	row("no_new_privs", func(p *isolation.Privileges) string { return map[bool]string{true: "yes", false: "no"}[p.NoNewPrivs] })
+	row("Label of a security module", func(p *isolation.Privileges) string { return clip(printable(p.Label), 60) })
+	for _, c := range isolation.Classes {
+		row("System calls, "+string(c), func(p *isolation.Privileges) string {
+			if n := p.Count(c); n > 0 || len(p.Calls) > 0 && c != isolation.Unclear {
+				return fmt.Sprint(n)
+			}
+			return ""
+		})
+	}
+	row("Devices that open", func(p *isolation.Privileges) string { return clip(openDevices(p), 200) })
+	row("Settings that open for writing", func(p *isolation.Privileges) string {
+		if p.Knobs == nil {
+			return ""
+		}
+		text := fmt.Sprintf("%d of %d", p.Knobs.Open, p.Knobs.Files)
+		if p.Knobs.Error != "" {
+			text += "; " + clip(p.Knobs.Error, 60)
+		}
+		return text
+	})
+	t.Notes = []string{"System calls by name: see the appendix."}
+	if slices.ContainsFunc(group, func(v viewed) bool { return v.platform == nil }) {
+		t.Notes = append(t.Notes, "† In the throwaway machine, whose kernel is another than the host's: a process with nothing in its way, and a container that lacks its filter, so that the kernel itself is asked.")
+	}
+	return t
+}
+
+// openDevices are those that open, with how.
+func openDevices(p *isolation.Privileges) string {
+	by := map[string][]string{}
+	for _, d := range p.Devices {
+		name := strings.TrimPrefix(printable(d.Path), "/dev/")
+		switch {
+		case d.Read == "" && d.Write == "":
+			by["read and write"] = append(by["read and write"], name)
+		case d.Read == "":
+			by["read"] = append(by["read"], name)
+		case d.Write == "":
+			by["write"] = append(by["write"], name)
+		}
+	}
+	var parts []string
+	for _, how := range []string{"read and write", "read", "write"} {
+		if len(by[how]) > 0 {
+			parts = append(parts, how+": "+strings.Join(by[how], ", "))
+		}
+	}
+	if len(parts) == 0 && len(p.Devices) > 0 {
+		return "none of " + fmt.Sprint(len(p.Devices))
+	}
+	return strings.Join(parts, "; ")
+}
+
+func (m *model) privilegeMethod(all []viewed) string {
+	text := "The kernel says of a program what sets, filters and maps it has (/proc/self/status, proc_pid_status(5)). Every system call of the table was tried twice. What a filter says is asked without executing anything: a filter of our own behind it hands the call to a listener, which refuses it with an error that nobody else gives; a stricter filter's answer goes before that (seccomp(2), seccomp_unotify(2)). " +
+		"What is let through is executed with arguments that make no sense, in a process that may die of it: EPERM and EACCES count as refused, ENOSYS as absent, all else as served. A filter that decides by arguments is seen for those arguments alone, and a privilege that is asked for only after the arguments were found good is not seen: then the call counts as served. " +
+		"Devices and settings were opened and closed, nothing was read or written; devices for which opening does something were left out."
+	if slices.ContainsFunc(all, func(v viewed) bool { return v.platform != nil && v.platform.Kind == "process" }) {
+		text += " Of a plain process on the host no system calls are tried, since a few do something whatever their arguments are."
+	}
+	return text
+}
+
+// privilegeAppendix has each system call by name, and what can be set.
+func (m *model) privilegeAppendix() (blocks []block) {
+	all := slices.DeleteFunc(m.privileged(), func(v viewed) bool { return len(v.privileges.Calls) == 0 })
+	for group := range slices.Chunk(all, 5) {
+		blocks = append(blocks, callTable(group))
+	}
+	if t := m.knobTable(); t != nil {
+		blocks = append(blocks, t)
+	}
+	if len(blocks) > 0 {
+		blocks = append([]block{heading("System calls and settings, by name")}, blocks...)
+	}
+	return blocks
+}
+
+// callTable has every call once: those of which the same became on all platforms together.
+func callTable(group []viewed) *table {
+	t := &table{Caption: "System calls", Columns: []column{}}
+	var names []string
+	outcomes := map[string]map[string]string{} // by name and platform
+	for _, v := range group {
+		t.Columns = append(t.Columns, column{Title: v.name})
+		for _, c := range v.privileges.Calls {
+			name := cmpOr(printable(c.Name), fmt.Sprintf("number %d", c.Number))
+			if outcomes[name] == nil {
+				outcomes[name] = map[string]string{}
+				names = append(names, name)
+			}
+			word := string(c.Class)
+			if c.Class == isolation.Filtered || c.Class == isolation.Denied {
+				word += ": " + c.Answer
+			}
+			outcomes[name][v.name] = word
+		}
+	}
+	t.Columns = append(t.Columns, column{Title: "n", Right: true}, column{Title: "System calls", Wide: 1})
+	type row struct {
+		cells []string
+		names []string
+	}
+	rows := map[string]*row{}
+	for _, name := range names {
+		var cells []string
+		for _, v := range group {
+			cells = append(cells, cmpOr(clip(outcomes[name][v.name], 40), "–"))
+		}
+		key := strings.Join(cells, "\x00")
+		if rows[key] == nil {
+			rows[key] = &row{cells: cells}
+		}
+		rows[key].names = append(rows[key].names, name)
+	}
+	keys := slices.SortedFunc(maps.Keys(rows), func(a, b string) int {
+		if d := len(rows[b].names) - len(rows[a].names); d != 0 {
+			return d
+		}
+		return strings.Compare(a, b)
+	})
+	for _, key := range keys {
+		r := rows[key]
+		slices.Sort(r.names)
+		t.Rows = append(t.Rows, append(r.cells, fmt.Sprint(len(r.names)), strings.Join(r.names, ", ")))
+	}
+	return t
+}
+
+// knobTable counts settings that open for writing by folder.
+func (m *model) knobTable() *table {
+	all := slices.DeleteFunc(m.privileged(), func(v viewed) bool { return v.privileges.Knobs == nil })
+	folders := map[string]bool{}
+	for _, v := range all {
+		for f := range v.privileges.Knobs.By {
+			folders[f] = true
+		}
+	}
+	if len(folders) == 0 {
+		return nil
+	}
+	t := &table{Caption: "Settings that open for writing, by folder", Columns: []column{{Title: "Folder", Wide: 1}}}
+	for _, v := range all {
+		t.Columns = append(t.Columns, column{Title: v.name, Right: true})
+	}
+	for _, f := range slices.Sorted(maps.Keys(folders)) {
+		cells := []string{clip(printable(f), 60)}
+		for _, v := range all {
+			cells = append(cells, fmt.Sprint(v.privileges.Knobs.By[f]))
+		}
+		t.Rows = append(t.Rows, cells)
+	}
+	return t
+}
