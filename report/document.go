@@ -103,6 +103,9 @@ func (m *model) document() *document {
 	doc.Sections = append(doc.Sections, m.isolationSections()...)
 	doc.Sections = append(doc.Sections, m.placeSection(), m.portabilitySection())
 	doc.Sections = append(doc.Sections, m.appendix()...)
+	if s, any := m.wallEvidence(); any {
+		doc.Sections = append(doc.Sections, s)
+	}
 	return doc
 }
 

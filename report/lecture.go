@@ -167,9 +167,9 @@ func (m *model) isolation(p *platform) string {
 			users = "user map not recorded"
 		}
 		parts = append(parts, users, "effective capabilities: "+capabilities(id), "seccomp: "+seccomp(id))
-		return sentence(strings.Join(parts, "; "))
+		return sentence(strings.Join(parts, "; ")) + m.walls.cell(p)
 	case kernelOwn:
-		return "A kernel of its own: its namespaces and users are none of the host's, and their numbers cannot be compared."
+		return "A kernel of its own: its namespaces and users are none of the host's, and their numbers cannot be compared." + m.walls.cell(p)
 	}
 	return unknownKernel(id)
 }
@@ -337,7 +337,10 @@ func (m *model) judgeIsolation() verdict {
 	if c == nil && v == nil {
 		return verdict{undecided, m.missing(false, false)}
 	}
-	return verdict{partly, "What separates the program from the host was seen; whether it stops an attack was not measured by this version, " +
+	if of, other := m.walls.of(c), m.walls.of(v); of != nil && other != nil {
+		return m.walls.judge(of, other)
+	}
+	return verdict{partly, "What separates the program from the host was seen; whether it stops an attack was not measured in this run, " +
 		"so neither \"weaker\" nor \"stronger\" is tested."}
 }
 

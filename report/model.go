@@ -17,6 +17,7 @@ type model struct {
 	// has.
 	matrix, elastic measured
 	families        map[string][]comparison // once computed; see family
+	walls           *walls                  // nil without probes
 }
 
 // platform is one platform of the run and how it is drawn.
@@ -65,6 +66,7 @@ type figureOf struct {
 func newModel(run *result.Run) *model {
 	m := &model{run: run}
 	variants := m.addPlatforms()
+	m.walls = m.findWalls()
 	for _, mt := range metrics {
 		m.metrics = append(m.metrics, m.measure(mt, m.platforms, m.base))
 	}
