@@ -17,7 +17,7 @@ import (
 // Sizes of the plot of interference: a panel for each measure, and in all of them a row for
 // each platform and neighbour.
 const (
-	interferedRow   = 5 * vg.Millimeter
+	interferedRow   = 4.2 * vg.Millimeter // for one mark, and half as much more for each other
 	interferedName  = 5.5 * vg.Millimeter // a platform's name above its rows
 	interferedLeft  = 13 * vg.Millimeter
 	interferedGap   = 2 * vg.Millimeter
@@ -33,6 +33,8 @@ type aRow struct {
 	neighbour string
 	marks     []*interfered
 }
+
+func (r aRow) height() vg.Length { return interferedRow * vg.Length(1+len(r.marks)) / 2 }
 
 func interferedRows(list []*interfered) (rows []aRow) {
 	for _, p := range platformsOf(list) {
@@ -71,7 +73,10 @@ func (m *model) interferenceFigure(list []*interfered) *figure {
 		}
 		alt = append(alt, x.platform.label()+" "+x.limits()+" limits beside "+x.Neighbour+": "+strings.Join(parts, ", "))
 	}
-	height := interferedTop + vg.Length(len(rows))*interferedRow + vg.Length(len(platformsOf(list)))*interferedName + interferedBelow
+	height := interferedTop + vg.Length(len(platformsOf(list)))*interferedName + interferedBelow
+	for _, r := range rows {
+		height += r.height()
+	}
 	return &figure{
 		Name: "interference", W: plotWidth, H: height,
 		Caption: "Throughput of a victim beside a neighbour, as a share of that alone: the ratio of medians with its 95% interval. 1, the line, is no loss; what lies beyond 1.5 is drawn at the end.",
@@ -93,8 +98,8 @@ func drawInterference(c draw.Canvas, rows []aRow) {
 		if r.platform != nil {
 			y -= interferedName
 		}
-		at[i] = y - interferedRow/2
-		y -= interferedRow
+		at[i] = y - r.height()/2
+		y -= r.height()
 		c.FillText(text(8.5, false, ink, draw.XRight, yMiddle), vg.Point{X: c.Min.X + interferedLeft - vg.Points(4), Y: at[i]}, r.neighbour)
 	}
 	for k, measure := range isolation.Measures {
@@ -120,7 +125,7 @@ func drawInterference(c draw.Canvas, rows []aRow) {
 	}
 	for i, r := range rows {
 		if r.platform != nil { // above the lines of the first panel, into which a long name reaches
-			onWhite(c, text(9, true, ink, draw.XLeft, yMiddle), vg.Point{X: c.Min.X, Y: at[i] + (interferedRow+interferedName)/2}, r.platform.label())
+			onWhite(c, text(9, true, ink, draw.XLeft, yMiddle), vg.Point{X: c.Min.X, Y: at[i] + (r.height()+interferedName)/2}, r.platform.label())
 		}
 	}
 	c.FillText(text(9, false, ink, draw.XCenter, draw.YBottom), vg.Point{X: (c.Min.X + interferedLeft + c.Max.X) / 2, Y: c.Min.Y + 0.5*vg.Millimeter}, "throughput beside the neighbour ÷ alone")
@@ -128,7 +133,7 @@ func drawInterference(c draw.Canvas, rows []aRow) {
 
 // rowOffset parts the marks of a row: the first lies above.
 func rowOffset(i, n int) vg.Length {
-	return interferedRow * 0.22 * vg.Length(n-1-2*i)
+	return interferedRow / 4 * vg.Length(n-1-2*i)
 }
 
 // drawKept is one mark with its interval, or the word that stands in its place.
