@@ -102,8 +102,10 @@ func (t *traced) label() string {
 // the is a subject in a sentence.
 func (t *traced) the() string {
 	switch t.label() {
-	case "process", "container":
-		return "the " + t.label()
+	case "process":
+		return "the plain process"
+	case "container":
+		return "the container"
 	}
 	return t.label()
 }
@@ -139,7 +141,7 @@ func (m *model) functionsWords(list []*traced) (words []string) {
 	}
 	for _, t := range list {
 		if len(t.counts) == 0 {
-			words = append(words, begin(fmt.Sprintf("%s was not traced: %s", t.the(), clip(sentence(t.failed[0]), 300))))
+			words = append(words, begin(fmt.Sprintf("%s was not traced: %s", t.the(), clip(stop(t.failed[0]), 300))))
 			continue
 		}
 		base := tracedOf(list, t.host, "process")
@@ -192,12 +194,10 @@ func (m *model) functionsTable(list []*traced) *table {
 			continue
 		}
 		s := result.Summarize(x.counts)
-		mark := ""
 		if x.lost > 0 {
-			mark = " *"
-			t.Notes = append(t.Notes, fmt.Sprintf("* Of %s the tracer lost %d calls: functions may be missing.", x.the(), x.lost))
+			t.Notes = append(t.Notes, fmt.Sprintf("Of %s the tracer had no room for %s: functions may be missing.", x.the(), count(x.lost, "call", "calls")))
 		}
-		t.Rows = append(t.Rows, []string{x.label(), fmt.Sprint(s.N), fmt.Sprintf("%.0f%s", s.Median, mark), fmt.Sprintf("%.0f to %.0f", slices.Min(x.counts), slices.Max(x.counts)),
+		t.Rows = append(t.Rows, []string{x.label(), fmt.Sprint(s.N), fmt.Sprintf("%.0f", s.Median), fmt.Sprintf("%.0f to %.0f", slices.Min(x.counts), slices.Max(x.counts)),
 			fmt.Sprintf("%.0f", result.Summarize(x.interrupts).Median), fmt.Sprintf("%.0f", result.Summarize(x.idle).Median)})
 		if k := m.whoseKernel(x); !slices.Contains(kernels, k) {
 			kernels = append(kernels, k)

@@ -21,6 +21,7 @@
 //	choose_once.go the same, found out once for each boot of the host
 //	bootsector.go  the smallest guest there is, which finds that out, or gives a sign
 //	snapshot.go    a machine that has booted once, and goes on many times
+//	portable.go    the same as a file, and what it needs to go on elsewhere
 //	tsc.go         the counter by which an emulated guest tells the time
 //	memory.go      what a machine occupies, and what of it is what
 //	smaps.go       the mappings of a process
