@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -153,14 +152,15 @@ var see = []Probe{
 				if path = filepath.Clean("/" + path); path == "/" {
 					continue
 				}
-				if controller == "" {
-					path = root + path
-				} else {
-					path = "/sys/fs/cgroup/" + controller + path
+				top := root
+				if controller != "" {
+					top = "/sys/fs/cgroup/" + controller
 				}
-				// It has ended: the group that was its own is gone, and that above is there.
-				if i, err := os.Stat(filepath.Dir(path)); err == nil && i.IsDir() {
-					return true, "it knows the way to its control group on the host"
+				// It may have ended: then the group that was its own is gone, and that above is there.
+				for _, p := range []string{path, filepath.Dir(path)} {
+					if _, err := os.Stat(top + p); err == nil && p != "/" {
+						return true, "it knows the way to its control group on the host"
+					}
 				}
 			}
 			return false, "for what it sees, its control group is the root of all"
@@ -212,10 +212,7 @@ func mountIDs() Attempt {
 	var ids []string
 	for _, path := range []string{"/proc/thread-self/mountinfo", "/proc/1/mountinfo"} {
 		b, err := os.ReadFile(path)
-		if errors.Is(err, fs.ErrPermission) { // of the second
-			continue
-		}
-		if err != nil {
+		if err != nil && ids == nil {
 			return refused("reading "+path, err)
 		}
 		for line := range strings.Lines(string(b)) {
