@@ -22,7 +22,10 @@ func likeHost(name, call string, read func() (value string, err error)) Probe {
 			if err == nil && value == "" {
 				err = fmt.Errorf("%s shows nothing on the host either", call)
 			}
-			h.words[name] = value // as it is now: another attempt may change it
+			if h.values == nil {
+				h.values = map[string]string{}
+			}
+			h.values[name] = value // as it is now: another attempt may change it
 			return "", err
 		},
 		Attempt: func(string) Attempt {
@@ -42,7 +45,7 @@ func likeHost(name, call string, read func() (value string, err error)) Probe {
 			switch saw, boot, _ := strings.Cut(a.Saw, "\n"); {
 			case boot != bootID() || boot == "":
 				return false, "of another kernel than the host's, as the boot id shows"
-			case saw != h.Word():
+			case saw != h.values[name]:
 				return false, "the host has another one"
 			}
 			return true, "it is the host's"

@@ -84,6 +84,7 @@ type Host struct {
 
 	theWitness *witness // one for all that need one
 	noWitness  error
+	values     map[string]string // of likeHost, by probe
 }
 
 // Word is the secret word of the probe at hand: random, the same each time it is asked for.
