@@ -127,7 +127,7 @@ var reading = []Probe{
 	})},
 	{
 		Name:  "read-shared-memory",
-		Plant: plantSegment,
+		Plant: func(h *Host) (string, error) { return plantSegment(h, 0o644) },
 		Attempt: func(canary string) Attempt {
 			id, _ := twoNumbers(canary)
 			b, err := unix.SysvShmAttach(id, 0, unix.SHM_RDONLY)
@@ -141,7 +141,7 @@ var reading = []Probe{
 	{
 		Name: "read-queue",
 		Plant: func(h *Host) (string, error) {
-			q, err := h.queue()
+			q, err := h.queue(0o644)
 			if err != nil {
 				return "", err
 			}
@@ -362,7 +362,7 @@ func removeQueue(name string) error {
 
 // queue makes a queue of the host's, after it has removed those of hosts that died before
 // they could.
-func (h *Host) queue() (queueFD, error) {
+func (h *Host) queue(mode uint32) (queueFD, error) {
 	if dir, err := h.view("mqueue"); err == nil {
 		sweepNames(dir, func(path string) { removeQueue(filepath.Base(path)) })
 	}
@@ -372,7 +372,7 @@ func (h *Host) queue() (queueFD, error) {
 		return q, fmt.Errorf("mq_open(3): %w", err)
 	}
 	h.Later(func() error { return errors.Join(removeQueue(name), unix.Close(int(q))) })
-	return q, nil
+	return q, unix.Fchmod(int(q), mode)
 }
 
 // sweepNames removes what hosts that have died have left in a folder.

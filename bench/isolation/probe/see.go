@@ -71,7 +71,7 @@ var see = []Probe{
 	},
 	{
 		Name:    "see-shared-memory",
-		Plant:   plantSegment,
+		Plant:   func(h *Host) (string, error) { return plantSegment(h, 0o600) },
 		Attempt: func(string) Attempt { return segmentSizes() },
 		Reached: func(h *Host, canary string, a Attempt) (bool, string) {
 			_, size, _ := strings.Cut(canary, " ")
@@ -226,9 +226,9 @@ func mountIDs() Attempt {
 // plantSegment makes shared memory with the word in it. It has been removed already, so that
 // it goes with this process, but can be attached by its number until then (shmctl(2)). How
 // large it is is random. The canary is both numbers.
-func plantSegment(h *Host) (string, error) {
+func plantSegment(h *Host, mode int) (string, error) {
 	size := 4096 + rand.IntN(16<<20)
-	id, err := unix.SysvShmGet(unix.IPC_PRIVATE, size, unix.IPC_CREAT|0o600)
+	id, err := unix.SysvShmGet(unix.IPC_PRIVATE, size, unix.IPC_CREAT|mode)
 	if err != nil {
 		return "", fmt.Errorf("shmget(2): %w", err)
 	}

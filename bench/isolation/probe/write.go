@@ -54,7 +54,7 @@ var writing = []Probe{
 	{
 		Name: "write-shared-memory",
 		Plant: func(h *Host) (string, error) {
-			canary, err := plantSegment(h)
+			canary, err := plantSegment(h, 0o600)
 			return canary + " " + strings.ToUpper(h.Word()), err
 		},
 		Attempt: func(canary string) Attempt {
@@ -83,7 +83,7 @@ var writing = []Probe{
 	{
 		Name: "write-queue",
 		Plant: func(h *Host) (string, error) {
-			_, err := h.queue()
+			_, err := h.queue(0o600)
 			return h.groupName() + " " + h.Word(), err
 		},
 		Attempt: func(canary string) Attempt {

@@ -58,12 +58,12 @@ var readProbes = []Probe{
 	},
 	{
 		Name: "read-shared-memory", Group: "read", Title: "Read shared memory of the host",
-		About:  "Attaches a segment of the host's System V shared memory by its number, and reads the secret word in it.",
+		About:  "Attaches a segment of the host's System V shared memory, which everybody there may read, by its number, and reads the secret word in it.",
 		Source: "shmat(2), ipc_namespaces(7)",
 	},
 	{
 		Name: "read-queue", Group: "read", Title: "Take a message from a queue of the host",
-		About:  "Opens a POSIX message queue of the host's by its name, and takes out the message with the secret word.",
+		About:  "Opens a POSIX message queue of the host's, which everybody there may read, by its name, and takes out the message with the secret word.",
 		Source: "mq_overview(7), ipc_namespaces(7)",
 	},
 	{
