@@ -40,18 +40,15 @@ func (m *model) privilegeWords(all []viewed) (words []string) {
 			}
 			continue
 		}
-		total := len(p.Calls)
-		text := fmt.Sprintf("%s: of %s, a filter answers %d, this kernel does not have %d, %d %s refused for lack of a privilege, and %d served.", v.title, count(total, "system call", "system calls"),
-			p.Count(isolation.Filtered), p.Count(isolation.NotInKernel), p.Count(isolation.Denied), isAre(p.Count(isolation.Denied)), p.Count(isolation.Served))
-		if n := p.Count(isolation.NotTried); n > 0 {
-			text += fmt.Sprintf(" %d that would end or stop whoever makes them, or do something to all, were let through and not executed.", n)
-		}
+		text := fmt.Sprintf("%s: of %s, a filter answers %d, the kernel refuses %d for lack of a privilege, serves %d, and does not have %d.", v.title, count(len(p.Calls), "system call", "system calls"),
+			p.Count(isolation.Filtered), p.Count(isolation.Denied), p.Count(isolation.Served), p.Count(isolation.NotInKernel))
 		if p.CallsError != "" {
 			text += " Not all could be told: " + stop(clip(p.CallsError, 200))
 		}
 		words = append(words, text)
 	}
-	if v := representative(all, "container"); v != nil {
+	words = append(words, behindFilter(all)...)
+	if v := firstOf(all, "container"); v != nil {
 		p := v.privileges
 		has := p.Capabilities["effective"]
 		if p.Known > 0 {
@@ -62,6 +59,43 @@ func (m *model) privilegeWords(all []viewed) (words []string) {
 		}
 	}
 	return words
+}
+
+func firstOf(all []viewed, kind string) *viewed {
+	for i := range all {
+		if all[i].platform != nil && all[i].platform.Kind == kind {
+			return &all[i]
+		}
+	}
+	return nil
+}
+
+// behindFilter tells what becomes of the calls that a container's filter answers where it
+// has none: whether there is another wall behind.
+func behindFilter(all []viewed) []string {
+	with := firstOf(all, "container")
+	without := slices.IndexFunc(all, func(v viewed) bool { return v.privileges.Variant == isolation.Without("seccomp") })
+	if with == nil || without < 0 || with.privileges.Count(isolation.Filtered) == 0 {
+		return nil
+	}
+	class := map[string]isolation.Class{}
+	for _, c := range all[without].privileges.Calls {
+		class[c.Name] = c.Class
+	}
+	by := map[isolation.Class][]string{}
+	for _, c := range with.privileges.Calls {
+		if c.Class == isolation.Filtered {
+			by[class[c.Name]] = append(by[class[c.Name]], printable(c.Name))
+		}
+	}
+	text := fmt.Sprintf("Of the %d that the filter of %s answers, the throwaway machine's kernel refuses %d to a container without one", with.privileges.Count(isolation.Filtered), with.platform.the(), len(by[isolation.Denied]))
+	if len(by[isolation.Denied]) > 0 {
+		text += ", for lack of a privilege: there the filter is a second wall"
+	}
+	if n := len(by[isolation.Served]); n > 0 {
+		text += fmt.Sprintf(". It serves %d, which the filter alone keeps away from it: %s", n, clip(strings.Join(by[isolation.Served], ", "), 400))
+	}
+	return []string{text + "."}
 }
 
 func (m *model) privilegeTable(group []viewed) *table {
@@ -168,7 +202,7 @@ func openDevices(p *isolation.Privileges) string {
 
 func (m *model) privilegeMethod(all []viewed) string {
 	text := "The kernel says of a program what sets, filters and maps it has (/proc/self/status, proc_pid_status(5)). Every system call of the table was tried twice. What a filter says is asked without executing anything: a filter of our own behind it hands the call to a listener, which refuses it with an error that nobody else gives; a stricter filter's answer goes before that (seccomp(2), seccomp_unotify(2)). " +
-		"What is let through is executed with arguments that make no sense, in a process that may die of it: EPERM and EACCES count as refused, ENOSYS as absent, all else as served. A filter that decides by arguments is seen for those arguments alone, and a privilege that is asked for only after the arguments were found good is not seen: then the call counts as served. " +
+		"What is let through is executed with arguments that make no sense, in a process that may die of it: EPERM and EACCES count as refused, ENOSYS as absent, all else as served. Some that are let through are not executed: they would end, stop or double whoever makes them, or do something to all. A filter that decides by arguments is seen for those arguments alone, and a privilege that is asked for only after the arguments were found good is not seen: then the call counts as served. " +
 		"Devices and settings were opened and closed, nothing was read or written; devices for which opening does something were left out."
 	if slices.ContainsFunc(all, func(v viewed) bool { return v.platform != nil && v.platform.Kind == "process" }) {
 		text += " Of a plain process on the host no system calls are tried, since a few do something whatever their arguments are."
@@ -179,8 +213,8 @@ func (m *model) privilegeMethod(all []viewed) string {
 // privilegeAppendix has each system call by name, and what can be set.
 func (m *model) privilegeAppendix() (blocks []block) {
 	all := slices.DeleteFunc(m.privileged(), func(v viewed) bool { return len(v.privileges.Calls) == 0 })
-	for group := range slices.Chunk(all, 5) {
-		blocks = append(blocks, callTable(group))
+	if len(all) > 0 {
+		blocks = append(blocks, callTable(all))
 	}
 	if t := m.knobTable(); t != nil {
 		blocks = append(blocks, t)
@@ -191,55 +225,66 @@ func (m *model) privilegeAppendix() (blocks []block) {
 	return blocks
 }
 
-// callTable has every call once: those of which the same became on all platforms together.
-func callTable(group []viewed) *table {
-	t := &table{Caption: "System calls", Columns: []column{}}
-	var names []string
-	outcomes := map[string]map[string]string{} // by name and platform
-	for _, v := range group {
-		t.Columns = append(t.Columns, column{Title: v.name})
+// callTable has every call once: those of which the same became on each of the platforms
+// are together.
+func callTable(list []viewed) *table {
+	t := &table{Caption: "System calls", Columns: []column{{Title: "What became of them", Wide: 1}, {Title: "n", Right: true}, {Title: "System calls", Wide: 2}}}
+	outcomes := map[string][]string{} // by the call's name: of each platform
+	for n, v := range list {
 		for _, c := range v.privileges.Calls {
 			name := cmpOr(printable(c.Name), fmt.Sprintf("number %d", c.Number))
 			if outcomes[name] == nil {
-				outcomes[name] = map[string]string{}
-				names = append(names, name)
+				outcomes[name] = make([]string, len(list))
 			}
 			word := string(c.Class)
 			if c.Class == isolation.Filtered || c.Class == isolation.Denied {
-				word += ": " + c.Answer
+				word += " (" + c.Answer + ")"
 			}
-			outcomes[name][v.name] = word
+			outcomes[name][n] = clip(printable(word), 40)
 		}
 	}
-	t.Columns = append(t.Columns, column{Title: "n", Right: true}, column{Title: "System calls", Wide: 1})
-	type row struct {
-		cells []string
-		names []string
-	}
-	rows := map[string]*row{}
-	for _, name := range names {
-		var cells []string
-		for _, v := range group {
-			cells = append(cells, cmpOr(clip(outcomes[name][v.name], 40), "–"))
-		}
-		key := strings.Join(cells, "\x00")
-		if rows[key] == nil {
-			rows[key] = &row{cells: cells}
-		}
-		rows[key].names = append(rows[key].names, name)
+	rows := map[string][]string{}
+	for _, name := range slices.Sorted(maps.Keys(outcomes)) {
+		key := became(list, outcomes[name])
+		rows[key] = append(rows[key], name)
 	}
 	keys := slices.SortedFunc(maps.Keys(rows), func(a, b string) int {
-		if d := len(rows[b].names) - len(rows[a].names); d != 0 {
+		if d := len(rows[b]) - len(rows[a]); d != 0 {
 			return d
 		}
 		return strings.Compare(a, b)
 	})
+	const most = 60 // in a row, which is to fit on a page
 	for _, key := range keys {
-		r := rows[key]
-		slices.Sort(r.names)
-		t.Rows = append(t.Rows, append(r.cells, fmt.Sprint(len(r.names)), strings.Join(r.names, ", ")))
+		what, n := key, fmt.Sprint(len(rows[key]))
+		for names := range slices.Chunk(rows[key], most) {
+			t.Rows = append(t.Rows, []string{what, n, strings.Join(names, ", ")})
+			what, n = "", ""
+		}
 	}
+	t.Notes = []string{"Filtered: by seccomp, with this error. Refused: by the kernel, for lack of a privilege. Absent: this kernel does not have it."}
 	return t
+}
+
+// became puts into words what became of a call on each platform.
+func became(list []viewed, outcomes []string) string {
+	var words []string
+	by := map[string][]string{}
+	for n, word := range outcomes {
+		word = cmpOr(word, "not known")
+		if by[word] == nil {
+			words = append(words, word)
+		}
+		by[word] = append(by[word], list[n].name)
+	}
+	if len(words) == 1 {
+		return words[0] + ": all"
+	}
+	var parts []string
+	for _, word := range words {
+		parts = append(parts, word+": "+strings.Join(by[word], ", "))
+	}
+	return strings.Join(parts, "; ")
 }
 
 // knobTable counts settings that open for writing by folder.
