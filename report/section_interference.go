@@ -363,7 +363,7 @@ func (m *model) interferenceCaveats(list []*interfered) string {
 		text += " Files lie on: " + strings.Join(files, "; ") + ". Where that is memory, writing them is work for the kernel and not for a disk."
 	}
 	if slices.ContainsFunc(list, func(x *interfered) bool { return strings.Contains(x.Network, "loopback") }) {
-		text += " Where there is no network of its own, as for a plain process, requests went over a loopback device, which no flood from elsewhere can fill."
+		text += " Where there is no network of its own, as for a plain process, or where only QEMU plays one, requests went over a loopback device."
 	}
 	if slices.ContainsFunc(list, func(x *interfered) bool { return x.platform.Emulated }) {
 		text += " An emulated machine competes as an emulator: its processor is a thread of QEMU that translates instructions, and its losses are not those of a hypervisor."

@@ -70,6 +70,9 @@ func (v *victim) hello(ctx context.Context, s Subject) error {
 	if v.dial, v.sample.Interference.Network, err = wayTo(ctx, v.i); err != nil {
 		return err
 	}
+	if isMachine(s) && v.sample.Interference.Network == hostLoopback {
+		v.sample.Interference.Network = "a network that QEMU plays, and a port of the host's loopback that it forwards"
+	}
 	if l, err = v.next(ctx); err != nil || l.Kind != interfering.Serve {
 		return fmt.Errorf("the victim waits for no client, but says %+v: %w", l, err)
 	}
@@ -78,6 +81,8 @@ func (v *victim) hello(ctx context.Context, s Subject) error {
 	_, err = v.call(ctx, windows{}, warmUp)
 	return err
 }
+
+const hostLoopback = "the host's loopback"
 
 // wayTo is how a program in an instance is connected to.
 func wayTo(ctx context.Context, i platform.Instance) (dial func(context.Context) (net.Conn, error), over string, err error) {
@@ -90,7 +95,7 @@ func wayTo(ctx context.Context, i platform.Instance) (dial func(context.Context)
 	}
 	over = "the instance's own network"
 	if address.Addr().IsLoopback() {
-		over = "the host's loopback"
+		over = hostLoopback
 	}
 	return func(ctx context.Context) (conn net.Conn, err error) {
 		for {
