@@ -35,7 +35,7 @@ var faults = Experiment{
 	From:     "standard",
 	stand:    true,
 	most:     1,
-	deadline: 2 * time.Minute,
+	deadline: 4 * time.Minute,
 	trials: func(s Subject, _ Limits) []harness.Trial {
 		i, err := platform.Find(s.Name)
 		switch {

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 	"syscall"
 	"time"
 	"unsafe"
@@ -34,12 +35,12 @@ const (
 // The bounds of the faults.
 const (
 	mostBytes = 1 << 30
-	mostTime  = 2 * time.Second // of the forks
+	mostTime  = 1500 * time.Millisecond // of the forks
 	mostForks = 2000
 	step      = 4 << 20 // of memory
 	// MostTime is how long any of them may take, in a machine that is emulated. Whoever
 	// waits for one waits no longer.
-	MostTime = 12 * time.Second
+	MostTime = 20 * time.Second
 )
 
 // A Report is a line that [Do] prints.
@@ -55,14 +56,22 @@ type Report struct {
 	Forks   int64 `json:"forks,omitempty"`
 	Most    int64 `json:"most,omitempty"`
 	Refused int64 `json:"refused,omitempty"`
-	// Done says that it has come to its own bound.
+	// Done says that it has come to its own bound, and Late that this was MostTime.
 	Done bool `json:"done,omitempty"`
+	Late bool `json:"late,omitempty"`
 }
 
 // Do does a fault, of isolation.FaultKinds. With ask a panic is only asked for as far as it
 // cannot come: whether it would be allowed.
 func Do(kind string, ask bool, out io.Writer) error {
-	say := json.NewEncoder(out).Encode
+	var mu sync.Mutex
+	var last Report
+	say := func(r Report) error {
+		mu.Lock()
+		defer mu.Unlock()
+		last = r
+		return json.NewEncoder(out).Encode(r)
+	}
 	do := map[string]func() error{
 		"crash":  func() error { return crash(say) },
 		"memory": func() error { return exhaust(say) },
@@ -72,7 +81,11 @@ func Do(kind string, ask bool, out io.Writer) error {
 	if do == nil {
 		return fmt.Errorf("there is no fault %q", kind)
 	}
-	time.AfterFunc(MostTime, func() { os.Exit(3) })
+	time.AfterFunc(MostTime, func() {
+		mu.Lock() // and never unlock: it says no more
+		json.NewEncoder(out).Encode(Report{Bytes: last.Bytes, Late: true})
+		os.Exit(3)
+	})
 	// Nobody wants a core file of it.
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return err
@@ -83,7 +96,7 @@ func Do(kind string, ask bool, out io.Writer) error {
 // crash reads where nothing may be read. Go would make a tidy end of it: so the signal gets
 // back the action that it has by default. The kernel forces this signal upon the first
 // process of a PID namespace as well, which no other process could end with it.
-func crash(say func(any) error) error {
+func crash(say func(Report) error) error {
 	page, err := unix.Mmap(-1, 0, os.Getpagesize(), unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
 	if err != nil {
 		return err
@@ -99,7 +112,7 @@ func crash(say func(any) error) error {
 }
 
 // exhaust takes memory, and says so now and then.
-func exhaust(say func(any) error) error {
+func exhaust(say func(Report) error) error {
 	for n := int64(0); n < mostBytes; n += step {
 		if n%(4*step) == 0 {
 			if err := say(Report{Bytes: n}); err != nil {
@@ -118,7 +131,7 @@ func exhaust(say func(any) error) error {
 }
 
 // bomb starts processes.
-func bomb(say func(any) error) error {
+func bomb(say func(Report) error) error {
 	if err := say(Report{Trying: "forking"}); err != nil {
 		return err
 	}
@@ -130,7 +143,7 @@ func bomb(say func(any) error) error {
 }
 
 // panics tries to crash the kernel, or to have it restart.
-func panics(ask bool, say func(any) error) error {
+func panics(ask bool, say func(Report) error) error {
 	for _, a := range []struct {
 		call    string
 		do, ask func() error // ask is harmless

@@ -23,6 +23,7 @@ func TestJudge(t *testing.T) {
 		{"the host's memory", Facts{Kind: "memory", Heard: []Report{{Bytes: 400 << 20}}, Killed: true, Global: true}, isolation.Disturbed, "the host had no memory left"},
 		{"memory refused", Facts{Kind: "memory", Heard: []Report{{Bytes: 1 << 20}, {Call: "mmap", Errno: "ENOMEM", Bytes: 2 << 20, Done: true}}}, isolation.Held, "no more memory (ENOMEM) after 2 MiB"},
 		{"memory without end", Facts{Kind: "memory", Heard: []Report{{Bytes: 1 << 30, Done: true}}, Ended: "exit status 0"}, isolation.NotHeld, "1024 MiB were touched, which is its own bound"},
+		{"memory, slowly", Facts{Kind: "memory", Heard: []Report{{Bytes: 9 << 20}, {Bytes: 9 << 20, Late: true}}, Ended: "exit status 3"}, isolation.NotHeld, "when its own time was over, 20s; 9 MiB were touched"},
 		{"forks at a limit", Facts{Kind: "forks", Heard: []Report{{Trying: "forking"}, {Forks: 60, Most: 60, Refused: 9, Errno: "EAGAIN", Done: true}}}, isolation.Held, "60 processes at once; 9 more were refused (EAGAIN)"},
 		{"forks without one", Facts{Kind: "forks", Heard: []Report{{Forks: 2000, Most: 2000, Done: true}}}, isolation.NotHeld, "2000 processes at once, and none was refused"},
 		{"forks in a machine", Facts{Kind: "forks", Machine: true, Heard: []Report{{Forks: 2000, Most: 2000, Done: true}}}, isolation.Held, "all within the machine"},

@@ -17,7 +17,7 @@ import (
 // The pace of a witness, and for how long it goes on at most.
 const (
 	pace    = 200 * time.Millisecond
-	witness = 2 * time.Minute
+	witness = 10 * time.Minute
 )
 
 // late is how long a witness may be silent, unless it was so before: far longer than it
@@ -149,4 +149,4 @@ func (w *Watch) Result() isolation.Witness {
 }
 
 // Settle is how long a witness is still listened to after a fault.
-const Settle = 3 * pace
+const Settle = 2 * pace
