@@ -96,3 +96,24 @@ func TestFaultsOfContainer(t *testing.T) {
 		}
 	}
 }
+
+// A panic takes the machine with it, and is refused to a container in it.
+func TestPanicInArena(t *testing.T) {
+	s := isolated(t, platform.ThrowawayName)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	p, err := insidePrepared(ctx, s, "panic", nil, "fault", "container/panic", "process/panic")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := inMachine(ctx, p, arenaSilence)
+	if err != nil || len(got) != 2 {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	if f := got[0]; f.Outcome != isolation.NotPossible && f.Outcome != isolation.Disturbed || len(f.Attempts) < 4 {
+		t.Errorf("of a container: %+v", f)
+	}
+	if f := got[1]; f.Outcome != isolation.Lost || !strings.Contains(f.Why, "Kernel panic - not syncing: sysrq triggered crash") {
+		t.Errorf("of a process: %+v", f)
+	}
+}

@@ -208,7 +208,7 @@ func TestProbesInArena(t *testing.T) {
 	s := isolated(t, platform.ThrowawayName)
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	variants := []string{isolation.Bare, isolation.Contained, isolation.Without("pid namespace"), isolation.Without("seccomp"), isolation.Only("seccomp")}
+	variants := []string{isolation.Bare, isolation.Contained, isolation.Without("seccomp"), isolation.Only("seccomp")}
 	sample, err := arenaProbes(ctx, s, variants...)
 	if err != nil {
 		t.Error(err)
@@ -228,9 +228,13 @@ func TestProbesInArena(t *testing.T) {
 	}{
 		{"see-process", isolation.Bare, isolation.Reached},
 		{"see-process", isolation.Contained, isolation.Blocked},
-		{"see-process", isolation.Without("pid namespace"), isolation.Reached},
 		{"see-process", isolation.Without("seccomp"), isolation.Blocked},
 		{"see-process", isolation.Only("seccomp"), isolation.Reached},
+		{"mount-tmpfs", isolation.Contained, isolation.Blocked},
+		{"load-module", isolation.Contained, isolation.Blocked},
+		{"time-set", isolation.Contained, isolation.Blocked},
+		{"kernel-io-uring", isolation.Contained, isolation.Blocked},
+		{"kernel-io-uring", isolation.Without("seccomp"), isolation.Reached},
 	} {
 		if got := a.Verdict(tt.probe, tt.variant); got != tt.want {
 			t.Errorf("%s, %s: %q, want %q", tt.probe, tt.variant, got, tt.want)

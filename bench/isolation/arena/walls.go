@@ -131,7 +131,7 @@ func (w walls) mounts(usual []specs.Mount) (all []specs.Mount) {
 		wall := shows[m.Destination]
 		switch {
 		case w.hostTree():
-			// The host's tree has it all; devices of its own are all that can be laid over it.
+			// The host's tree has it all. What is the wall's own is laid over it.
 			if w[wall] {
 				all = append(all, m)
 			}

@@ -158,15 +158,15 @@ func (f Facts) disturbed() (string, bool) {
 	return "", false
 }
 
-var witnesses = map[string]string{"host": "a process of the host", "neighbour": "its neighbour"}
+var witnesses = map[string]string{"host": "the host", "neighbour": "its neighbour"}
 
 // answered tells how well the witnesses could work.
 func (f Facts) answered() string {
 	var all []string
 	for _, w := range f.Witnesses {
-		all = append(all, fmt.Sprintf("%s answered %d times, the longest silence was %s", witnesses[w.Who], w.Beats, seconds(w.LongestNs)))
+		all = append(all, fmt.Sprintf("%s answered %d times, at most %s apart", witnesses[w.Who], w.Beats, seconds(w.LongestNs)))
 	}
-	return strings.Join(all, "; ")
+	return strings.Join(all, ", ")
 }
 
 func seconds(ns int64) string { return time.Duration(ns).Round(10 * time.Millisecond).String() }

@@ -17,7 +17,7 @@ func TestJudge(t *testing.T) {
 		want  isolation.FaultOutcome
 		why   string // a part of it
 	}{
-		{"a crash", Facts{Kind: "crash", Heard: []Report{{Trying: "reading"}}, Ended: "killed by signal SIGSEGV"}, isolation.Held, "it ended: killed by signal SIGSEGV; a process of the host answered 12 times, the longest silence was 240ms; its neighbour answered 11 times"},
+		{"a crash", Facts{Kind: "crash", Heard: []Report{{Trying: "reading"}}, Ended: "killed by signal SIGSEGV"}, isolation.Held, "it ended: killed by signal SIGSEGV; the host answered 12 times, at most 240ms apart, its neighbour answered 11 times"},
 		{"a crash that ends nothing", Facts{Kind: "crash", Late: true}, isolation.Held, "could be ended"},
 		{"at its limit", Facts{Kind: "memory", Heard: []Report{{Bytes: 240 << 20}}, Ended: "killed by signal SIGKILL", Killed: true}, isolation.Held, "killed it for want of memory, after 240 MiB were touched"},
 		{"the host's memory", Facts{Kind: "memory", Heard: []Report{{Bytes: 400 << 20}}, Killed: true, Global: true}, isolation.Disturbed, "the host had no memory left"},
@@ -35,9 +35,9 @@ func TestJudge(t *testing.T) {
 		{"a panic of nobody", Facts{Kind: "panic", Late: true}, isolation.NotHeld, ""},
 		{"a host that does not report", Facts{Kind: "forks", Lost: "it did not report for 20s"}, isolation.Lost, "did not report"},
 		{"a witness is killed", Facts{Kind: "memory", Killed: true, Witnesses: []isolation.Witness{calm[0], {Who: "neighbour", Ended: true}}}, isolation.Disturbed, "its neighbour has ended"},
-		{"a witness cannot work", Facts{Kind: "forks", Heard: []Report{{Most: 9, Done: true}}, Witnesses: []isolation.Witness{{Who: "host", Failed: 3, Error: "fork: EAGAIN"}}}, isolation.Disturbed, "a process of the host could not work 3 times (fork: EAGAIN)"},
+		{"a witness cannot work", Facts{Kind: "forks", Heard: []Report{{Most: 9, Done: true}}, Witnesses: []isolation.Witness{{Who: "host", Failed: 3, Error: "fork: EAGAIN"}}}, isolation.Disturbed, "the host could not work 3 times (fork: EAGAIN)"},
 		{"a witness is late", Facts{Kind: "crash", Ended: "x", Witnesses: []isolation.Witness{{Who: "host", BeforeNs: 200 * ms, LongestNs: 2500 * ms}}}, isolation.Disturbed, "silent for 2.5s, and for 200ms at most before"},
-		{"a witness that always was", Facts{Kind: "crash", Ended: "x", Witnesses: []isolation.Witness{{Who: "host", BeforeNs: 700 * ms, LongestNs: 2500 * ms}}}, isolation.Held, "the longest silence was 2.5s"},
+		{"a witness that always was", Facts{Kind: "crash", Ended: "x", Witnesses: []isolation.Witness{{Who: "host", BeforeNs: 700 * ms, LongestNs: 2500 * ms}}}, isolation.Held, "at most 2.5s apart"},
 	} {
 		if tt.facts.Witnesses == nil {
 			tt.facts.Witnesses = calm

@@ -22,13 +22,13 @@ var Mechanisms = []Mechanism{
 		Source: "user_namespaces(7)",
 	},
 	{
-		Name: "pid namespace", Title: "PID namespace",
-		About:  "Processes have numbers of their own, and those outside have none: nobody can signal or trace what has no number. Who is to see no others needs a /proc of their own too, which is the mount namespace's affair.",
+		Name: "pid namespace", Title: "PID namespace", Needs: "mount namespace",
+		About:  "Processes have numbers of their own, and those outside have none: nobody can signal or trace what has no number. What they see of others is in /proc, which is mounted anew for it.",
 		Source: "pid_namespaces(7)",
 	},
 	{
 		Name: "mount namespace", Title: "Mount namespace",
-		About:  "The container has a tree of files of its own, with a root folder from its image and its own /proc, /sys and /dev. Masked and read-only paths and its own devices are mounts in that tree, and go with it.",
+		About:  "The container has a tree of files of its own, with a root folder from its image and its own /proc, /sys and /dev. Masked and read-only paths and its own devices are mounts in that tree: without it there are none.",
 		Source: "mount_namespaces(7), pivot_root(2)",
 	},
 	{
