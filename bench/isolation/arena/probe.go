@@ -22,27 +22,41 @@ func init() { verbs["probe"] = probeAll }
 // own patience (package probe).
 const variantPatience = 30 * time.Second
 
+// allPatience is how long all variants may take. On a quiet host they need a minute, in
+// an emulated machine too; those that are left then are not tried, which is in the journal.
+const allPatience = 3 * time.Minute
+
 // probeAll tries the probes in the variants that are named, or in all, and prints a
 // Probing for each when it is done: a machine that hangs loses only the rest.
 func probeAll(variants []string) error {
 	if len(variants) == 0 {
 		variants = isolation.Variants()
 	}
-	out, n := json.NewEncoder(os.Stdout), 0
-	try := func(v string) (isolation.Probing, error) {
+	begin, n := time.Now(), 0
+	return eachVariant(variants, func() bool { return time.Since(begin) > allPatience }, func(v string) isolation.Probing {
 		n++
-		p := probing(v, filepath.Join("/run", fmt.Sprint("canaries-", n)))
-		return p, out.Encode(p)
-	}
+		return probing(v, filepath.Join("/run", fmt.Sprint("canaries-", n)))
+	}, json.NewEncoder(os.Stdout).Encode)
+}
+
+// eachVariant tries each, but controls alone when the time is over. A control that failed
+// is tried once more, which is in the journal as well: an emulated machine that has just
+// booted, or whose host is busy, is slow.
+func eachVariant(variants []string, over func() bool, try func(variant string) isolation.Probing, say func(any) error) error {
 	for _, v := range variants {
-		p, err := try(v)
-		// A control that failed is tried once more, which is in the journal as well: an
-		// emulated machine that has just booted, or whose host is busy, is slow.
-		if err == nil && v == isolation.Bare && isolation.FailedControls([]isolation.Probing{p}) != nil {
-			_, err = try(v)
+		var p isolation.Probing
+		if v != isolation.Bare && over() {
+			p = isolation.Probing{Variant: v, BootID: bootID(), HostBootID: bootID(), Error: fmt.Sprintf("not tried: the variants before it took longer than the %v that there are for all", allPatience)}
+		} else {
+			p = try(v)
 		}
-		if err != nil {
+		if err := say(p); err != nil {
 			return err
+		}
+		if v == isolation.Bare && isolation.FailedControls([]isolation.Probing{p}) != nil {
+			if err := say(try(v)); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
