@@ -4,11 +4,13 @@ import (
 	"fmt"
 	"image/color"
 	"math"
+	"slices"
 	"strings"
 
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 
+	"vmctr/report/result"
 	"vmctr/report/result/isolation"
 )
 
@@ -166,17 +168,89 @@ func attempts(groups []string) (list []property) {
 	return list
 }
 
+// sharings are the properties of how far a platform has to do with the host's kernel and with
+// its neighbours, as far as the run has measured them.
+func (m *model) sharings(subjects []*walled) (list []property) {
+	add := func(title string, of func(*walled) wallCell) {
+		if slices.ContainsFunc(subjects, func(x *walled) bool { return of(x) != wallCell{} }) {
+			list = append(list, property{title, of})
+		}
+	}
+	surfaces := map[*platform]*surfaceOf{}
+	for _, x := range m.surfaces() {
+		surfaces[x.platform] = x
+	}
+	add("Host's system calls", func(x *walled) (c wallCell) {
+		if of := surfaces[x.platform]; of != nil {
+			c.text = of.span() + " used"
+			if of.table > 0 && !of.ownKernel {
+				c.more = fmt.Sprintf("%d of %d let through", of.table-of.filtered, of.table)
+			}
+		}
+		return c
+	})
+	faulties, _ := m.faulties()
+	add("When it breaks", func(x *walled) (c wallCell) {
+		for _, f := range faulties {
+			if f.label != x.platform.label() && !(x.control && f.the == "the plain process in the throwaway machine") {
+				continue
+			}
+			var hurt []string
+			for _, kind := range isolation.FaultKinds {
+				switch f.faults[kind.Name].Outcome {
+				case isolation.Disturbed, isolation.Lost, isolation.NotHeld:
+					hurt = append(hurt, kind.Name)
+				}
+			}
+			switch {
+			case len(hurt) == 0:
+				return wallCell{closed, fmt.Sprintf("%d of %d held", len(f.faults), len(f.faults)), ""}
+			case len(hurt) == len(f.faults):
+				return wallCell{open, "none held", strings.Join(hurt, ", ")}
+			default:
+				return wallCell{halfClosed, fmt.Sprintf("%d of %d held", len(f.faults)-len(hurt), len(f.faults)), "not: " + strings.Join(hurt, ", ")}
+			}
+		}
+		return c
+	})
+	add("Beside one that spins", func(x *walled) (c wallCell) {
+		for _, limited := range []bool{true, false} {
+			of := m.interferenceOf(x.platform, isolation.Neighbours[0].Name, limited)
+			if of == nil {
+				continue
+			}
+			if r, ok := of.kept[isolation.Measures[0].Name]; ok && !math.IsNaN(r.Ratio) {
+				c.text = result.FormatRatio(r.Ratio) + " of its speed"
+				c.more = map[bool]string{true: "with limits", false: "without limits"}[limited]
+				return c
+			}
+		}
+		return c
+	})
+	return list
+}
+
 // matrixFigure answers: how is each platform closed off? A row for each property, a column
 // for each platform, in signs and words.
 func (m *model) matrixFigure(w *walls, subjects []*walled) *figure {
 	parts := [][]property{m.wallsOf(), attempts(w.groups())}
-	rows := len(parts[0]) + len(parts[1])
+	if more := m.sharings(w.subjects); len(more) > 0 {
+		parts = append(parts, more)
+	}
+	rows := 0
+	for _, p := range parts {
+		rows += len(p)
+	}
 	var alt []string
 	for _, x := range subjects {
 		t := x.tally("")
 		alt = append(alt, fmt.Sprintf("%s: %d attempts blocked, %d reached, %d not tried", x.platform.label(), t.blocked, t.reached, t.open))
 	}
-	caption := "How each platform is closed off, above by what it is made of, below by what attempts to get out came to. Full sign: closed; half: in part; empty: open."
+	caption := "How each platform is closed off: by what it is made of, and by what attempts to get out came to"
+	if len(parts) > 2 {
+		caption += "; and what it has to do with the host's kernel and with its neighbours"
+	}
+	caption += ". Full sign: closed; half: in part; empty: open."
 	for _, x := range subjects {
 		if x.control {
 			caption += " The process was tried in the throwaway machine, where nothing protects: it is the control."
@@ -184,7 +258,7 @@ func (m *model) matrixFigure(w *walls, subjects []*walled) *figure {
 	}
 	return &figure{
 		Name: "isolation", Caption: caption, Alt: strings.Join(alt, "; ") + ".",
-		W: plotWidth, H: matrixHead + vg.Length(rows)*matrixRow + matrixSpace + 2*vg.Millimeter,
+		W: plotWidth, H: matrixHead + vg.Length(rows)*matrixRow + vg.Length(len(parts)-1)*matrixSpace + 2*vg.Millimeter,
 		Draw: func(c draw.Canvas) error {
 			drawMatrix(c, subjects, parts)
 			return nil

@@ -276,7 +276,7 @@ func (m *model) reachedTable(w *walls) *table {
 	if len(by) == 0 {
 		return nil
 	}
-	t := &table{Caption: "What was reached in spite of the walls", Columns: []column{{Title: "Attempt"}, {Title: "From", Wide: 1}, {Title: "What it does", Wide: 3}}}
+	t := &table{Caption: "What was reached in spite of the walls", Columns: []column{{Title: "Attempt", Wide: 1.2}, {Title: "From", Wide: 1}, {Title: "What it does", Wide: 3}}}
 	for _, name := range inOrder(by) {
 		p := isolation.Find(name)
 		t.Rows = append(t.Rows, []string{p.Title, strings.Join(by[name], ", "), p.About})
@@ -355,7 +355,8 @@ func (m *model) wallMethod(w *walls) string {
 	if len(w.arena) > 0 {
 		machine := "a machine to be thrown away (QEMU"
 		if k := w.machine.Details["guest kernel"]; k != "" {
-			machine += ", " + clean(k)
+			k, _, _ = strings.Cut(clean(k), " (") // where it lies is in the appendix
+			machine += ", " + k
 		}
 		if w.machine.Emulated {
 			machine += "; emulated, which changes how fast it is and no wall"
