@@ -79,7 +79,9 @@ var load = []Probe{
 		Name:  "load-perf",
 		Plant: needs("performance events", "/proc/sys/kernel/perf_event_paranoid"),
 		Attempt: func(string) Attempt {
-			attr := unix.PerfEventAttr{Type: unix.PERF_TYPE_SOFTWARE, Config: unix.PERF_COUNT_SW_CONTEXT_SWITCHES, Size: uint32(unsafe.Sizeof(unix.PerfEventAttr{}))}
+			// For the first counter of most other events the kernel changes its own code, in
+			// which an emulated one (TCG, QEMU 7.2) may hang.
+			attr := unix.PerfEventAttr{Type: unix.PERF_TYPE_SOFTWARE, Config: unix.PERF_COUNT_SW_CPU_CLOCK, Bits: unix.PerfBitDisabled, Size: uint32(unsafe.Sizeof(unix.PerfEventAttr{}))}
 			fd, err := unix.PerfEventOpen(&attr, -1, 0, -1, unix.PERF_FLAG_FD_CLOEXEC)
 			if err != nil {
 				return refused("perf_event_open(2) of a whole CPU", err)

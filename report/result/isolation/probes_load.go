@@ -27,8 +27,8 @@ var loadProbes = []Probe{
 		Source: "bpf(2): BPF_PROG_LOAD; capabilities(7): CAP_BPF, CAP_PERFMON",
 	},
 	{
-		Name: "load-perf", Group: "load", Title: "Count events of a whole CPU",
-		About:  "Opens a counter of all switches between programs on a CPU, those of the host included.",
+		Name: "load-perf", Group: "load", Title: "Open a counter of a whole CPU",
+		About:  "Opens a counter of a whole CPU's time, by which one can see whatever runs there, the host's programs and its kernel included. It is not switched on.",
 		Source: "perf_event_open(2), pid == -1",
 	},
 	{
