@@ -93,7 +93,7 @@ func behindFilter(all []viewed) []string {
 		text += ", for lack of a privilege: there the filter is a second wall"
 	}
 	if n := len(by[isolation.Served]); n > 0 {
-		text += fmt.Sprintf(". It serves %d, which the filter alone keeps away from it: %s", n, clip(strings.Join(by[isolation.Served], ", "), 400))
+		text += fmt.Sprintf(". For %d it came as far as to look at their arguments, and may ask for a privilege later or not at all: of these the filter keeps more of the kernel out of reach: %s", n, clip(strings.Join(by[isolation.Served], ", "), 400))
 	}
 	return []string{text + "."}
 }
