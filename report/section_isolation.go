@@ -210,6 +210,25 @@ func (m *model) wallWords(w *walls) (words []string) {
 	return append(words, w.controlWords())
 }
 
+// lines say the same in short, for a terminal.
+func (w *walls) lines() (lines []string) {
+	if w == nil {
+		return nil
+	}
+	for _, x := range w.subjects {
+		t := x.tally("")
+		if x.control {
+			continue
+		}
+		text := fmt.Sprintf("%s: of %d attempts to get out, %d blocked", x.platform.label(), t.blocked+t.reached, t.blocked)
+		if t.reached > 0 {
+			text += fmt.Sprintf(" and %d not: %s", t.reached, titles(x.with(isolation.Reached)))
+		}
+		lines = append(lines, text+".")
+	}
+	return append(lines, w.controlWords())
+}
+
 // carriedOut counts the attempts that were blocked though nothing has refused them.
 func (x *walled) carriedOut() (n int) {
 	for _, f := range x.findings {

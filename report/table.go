@@ -71,6 +71,9 @@ func Table(w io.Writer, run *result.Run, width int) error {
 		return cells
 	}
 	t.Header(pick(columnTitles[:]))
+	if len(rows) == 0 && m.walls != nil {
+		return n.write(w, m, width)
+	}
 	for _, row := range rows {
 		// A name that is too long goes on in the lines below it.
 		for i, part := range breakName(row[nameColumn], room) {
@@ -324,6 +327,9 @@ func (n *notes) write(w io.Writer, m *model, width int) error {
 	}
 	for i, text := range m.tests() {
 		fill(&b, map[bool]string{true: "tests: ", false: "       "}[i == 0], text, width)
+	}
+	for _, text := range m.walls.lines() {
+		fill(&b, "walls: ", text, width)
 	}
 	if len(m.emulated()) > 0 {
 		fill(&b, "  * ", emulatedMeans, width)
