@@ -148,6 +148,9 @@ func (m *model) privilegeTable(group []viewed) *table {
 	})
 	row("no_new_privs", func(p *isolation.Privileges) string { return map[bool]string{true: "yes", false: "no"}[p.NoNewPrivs] })
 	row("Label of a security module", func(p *isolation.Privileges) string { return clip(printable(p.Label), 60) })
+	row("Security modules in view", func(p *isolation.Privileges) string {
+		return clip(strings.ReplaceAll(printable(p.LSMs), ",", ", "), 100)
+	})
 	for _, c := range isolation.Classes {
 		row("System calls, "+string(c), func(p *isolation.Privileges) string {
 			if n := p.Count(c); n > 0 || len(p.Calls) > 0 && c != isolation.Unclear {
