@@ -48,7 +48,7 @@ type columns struct {
 }
 
 func (c columns) row(cells ...string) {
-	widths := [4]int{24, 0, 0, 10}
+	widths := [4]int{24, 0, 0, 11}
 	if c.width < 80 {
 		widths[0] = 18
 	}
