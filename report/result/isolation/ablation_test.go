@@ -122,3 +122,16 @@ func TestControlled(t *testing.T) {
 		t.Errorf("without any control: %+v, want them as they are", got)
 	}
 }
+
+// Every mechanism is tried missing and alone, once, and the control first and last.
+func TestVariants(t *testing.T) {
+	all := Variants()
+	if all[0] != Bare || all[1] != Contained || all[len(all)-1] != Bare || len(all) != 3+2*len(Mechanisms) {
+		t.Errorf("%q", all)
+	}
+	for _, m := range Mechanisms {
+		if !slices.Contains(all, Without(m.Name)) || !slices.Contains(all, Only(m.Name)) {
+			t.Errorf("%s is not tried", m.Name)
+		}
+	}
+}
