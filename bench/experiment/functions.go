@@ -28,7 +28,7 @@ var functions = Experiment{
 	Weight:   1,
 	stand:    true,
 	most:     5, // of which the report takes the median
-	deadline: 5 * time.Minute,
+	deadline: 8 * time.Minute,
 	trials: func(s Subject, _ Limits) []harness.Trial {
 		if i, err := platform.Find(s.Name); err == nil && i.Info().NoSystem {
 			return nil
@@ -58,7 +58,7 @@ const functionsRoom = 24 << 20
 
 // functionsWait is how long an instance waits before its work, in which it is found and
 // the tracer told of it.
-const functionsWait = 2 * time.Second
+const functionsWait = 5 * time.Second
 
 // tryTracing tells why this host's kernel does not let functions be traced, or nil.
 func tryTracing(s Subject) error {

@@ -37,14 +37,10 @@ func functions(args []string) error {
 	if _, err := theEngine(); err != nil {
 		return err
 	}
-	if err := oneCPU(); err != nil {
-		return err
-	}
-	t, err := ftrace.Open("arena", "", functionsRoom)
+	t, err := openTracer()
 	if err != nil {
 		return err
 	}
-	defer t.Close()
 	out := json.NewEncoder(os.Stdout)
 	for _, s := range []struct{ subject, variant string }{{"process", isolation.Bare}, {"container", isolation.Contained}} {
 		tr := isolation.Tracing{Subject: s.subject, Kernel: release()}
@@ -55,27 +51,36 @@ func functions(args []string) error {
 			return err
 		}
 	}
-	if !slices.Contains(args, "machine") {
-		return nil
+	if err := t.Close(); err != nil || !slices.Contains(args, "machine") {
+		return err
 	}
 	tr := isolation.Tracing{Subject: "vm-q35", Kernel: release(), Accelerator: string(vm.TCG)}
-	if err := traceMachine(t, &tr); err != nil {
+	if err := traceMachine(&tr); err != nil {
 		tr.Error = err.Error()
 	}
 	return out.Encode(tr)
 }
 
-// oneCPU switches off all CPUs but the first. The tracer rewrites the kernel's code while it
-// runs; a second CPU of QEMU's emulator (7.2) now and then goes on with what stood there
-// before, and traps there for ever: both CPUs hang.
-func oneCPU() error {
+// openTracer opens the tracer on one CPU alone.
+func openTracer() (*ftrace.Tracer, error) {
+	if err := otherCPUs(false); err != nil {
+		return nil, err
+	}
+	return ftrace.Open("arena", "", functionsRoom)
+}
+
+// otherCPUs switches all CPUs but the first on or off. The tracer rewrites the kernel's code
+// while it runs; a second CPU of QEMU's emulator (7.2) now and then goes on with what stood
+// there before, and traps there for ever: both CPUs hang.
+func otherCPUs(on bool) error {
 	cpus, err := filepath.Glob("/sys/devices/system/cpu/cpu[1-9]*/online")
 	if err != nil {
 		return err
 	}
+	state := map[bool]string{false: "0", true: "1"}[on]
 	for _, c := range cpus {
-		if err := os.WriteFile(c, []byte("0"), 0); err != nil {
-			return fmt.Errorf("switching off all CPUs but one: %w", err)
+		if err := os.WriteFile(c, []byte(state), 0); err != nil {
+			return fmt.Errorf("switching CPUs on or off: %w", err)
 		}
 	}
 	return nil

@@ -20,14 +20,18 @@ import (
 // machineDisk).
 const machineDir = "/run/machine"
 
+// functionsOpening is what it may take to open the tracer, of the time that the machine waits.
+const functionsOpening = 10 * time.Second
+
 // machinePatience is for a machine, emulated in a machine that may be emulated itself.
 const machinePatience = 4 * time.Minute
 
-// traceMachine has a saved machine go on here, and traces all of QEMU's threads.
-func traceMachine(t *ftrace.Tracer, tr *isolation.Tracing) (err error) {
+// traceMachine has a saved machine go on here, and traces all of QEMU's threads. Until its
+// program runs, it has all CPUs, and no tracer that makes it slower still.
+func traceMachine(tr *isolation.Tracing) (err error) {
 	ctx, cancel := context.WithTimeoutCause(context.Background(), machinePatience, fmt.Errorf("it did not do its work within %v", machinePatience))
 	defer cancel()
-	if err := mountMachine(); err != nil {
+	if err := errors.Join(mountMachine(), otherCPUs(true)); err != nil {
 		return err
 	}
 	f, err := os.Open(filepath.Join(machineDir, "snapshot"))
@@ -45,12 +49,24 @@ func traceMachine(t *ftrace.Tracer, tr *isolation.Tracing) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, m.Stop(context.Background())) }()
-	if err = ftrace.Work(ctx, t, []int{m.PID()}, isolation.FunctionsInnerWait, nil, linesOf(m.Output()).line, tr); err != nil {
+	out := linesOf(m.Output())
+	if _, err = out.line(ctx, 0); err == nil {
+		err = traceQEMU(ctx, m, out, tr)
+	}
+	if err != nil {
 		if own := m.Err(); own != nil {
 			err = errors.Join(err, own)
 		}
 	}
 	return err
+}
+
+func traceQEMU(ctx context.Context, m *vm.Machine, out *lines, tr *isolation.Tracing) error {
+	t, err := openTracer()
+	if err != nil {
+		return err
+	}
+	return errors.Join(ftrace.Work(ctx, t, []int{m.PID()}, isolation.FunctionsInnerWait-functionsOpening, nil, out.line, tr), t.Close())
 }
 
 // mountMachine has the files of the disk be where they were on the host that saved the

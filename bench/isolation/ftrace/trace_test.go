@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 		if os.Getenv("FTRACE_GUEST") != "" {
 			unix.Dup2(1, 2) // why it ends, if it does not in time; the console is slow
 			// An emulator's second CPU does not bear that the kernel's code changes (package
-			// arena, oneCPU).
+			// arena, otherCPUs).
 			if err := os.WriteFile("/sys/devices/system/cpu/cpu1/online", []byte("0"), 0); err != nil {
 				panic(err)
 			}

@@ -41,4 +41,4 @@ const (
 
 // FunctionsInnerWait is how long the work of a machine in a machine is to wait: where one
 // emulator runs in another, all takes some 30 times as long.
-const FunctionsInnerWait = 24 * time.Second
+const FunctionsInnerWait = 30 * time.Second
