@@ -29,6 +29,7 @@ import (
 
 	"vmctr/bench/engine"
 	"vmctr/bench/isolation/ftrace"
+	"vmctr/bench/isolation/probe"
 	"vmctr/container/cgroup"
 	"vmctr/container/network"
 )
@@ -209,7 +210,9 @@ func Sweep(ctx context.Context) ([]string, error) {
 		swept = append(swept, groups...)
 		errs = append(errs, err)
 	}
-	errs = append(errs, sweepNames())
+	left, err := probe.Sweep()
+	swept = append(swept, left...)
+	errs = append(errs, err, sweepNames())
 	return swept, errors.Join(errs...)
 }
 

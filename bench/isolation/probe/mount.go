@@ -356,15 +356,8 @@ func (h *Host) group() (dir string, err error) {
 	return root + "/" + h.groupName(), h.folder(root, h.groupName())
 }
 
-// folder makes a folder, after it has removed those of hosts that died before they could.
+// folder makes a folder in a file system of the kernel.
 func (h *Host) folder(in, name string) error {
-	old, _ := filepath.Glob(in + "/" + groupPrefix + "*")
-	for _, dir := range old {
-		pid, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(dir), groupPrefix), "-")
-		if n, err := strconv.Atoi(pid); err == nil && unix.Kill(n, 0) == unix.ESRCH {
-			unix.Rmdir(dir)
-		}
-	}
 	dir := filepath.Join(in, name)
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return err

@@ -43,9 +43,7 @@ var reading = []Probe{
 	{
 		Name: "read-shm-file",
 		Plant: func(h *Host) (string, error) {
-			const dir = "/dev/shm"
-			sweepNames(dir, func(path string) { os.Remove(path) })
-			path := filepath.Join(dir, h.groupName())
+			path := filepath.Join(shmDir, h.groupName())
 			if err := os.WriteFile(path, []byte(h.Word()), 0o644); err != nil {
 				return "", err
 			}
@@ -360,12 +358,8 @@ func removeQueue(name string) error {
 	return nil
 }
 
-// queue makes a queue of the host's, after it has removed those of hosts that died before
-// they could.
+// queue makes a queue of the host's.
 func (h *Host) queue(mode uint32) (queueFD, error) {
-	if dir, err := h.view("mqueue"); err == nil {
-		sweepNames(dir, func(path string) { removeQueue(filepath.Base(path)) })
-	}
 	name := h.groupName()
 	q, err := openQueue(name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL)
 	if err != nil {
@@ -373,15 +367,4 @@ func (h *Host) queue(mode uint32) (queueFD, error) {
 	}
 	h.Later(func() error { return errors.Join(removeQueue(name), unix.Close(int(q))) })
 	return q, unix.Fchmod(int(q), mode)
-}
-
-// sweepNames removes what hosts that have died have left in a folder.
-func sweepNames(dir string, remove func(path string)) {
-	old, _ := filepath.Glob(dir + "/" + groupPrefix + "*")
-	for _, path := range old {
-		pid, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(path), groupPrefix), "-")
-		if n, err := strconv.Atoi(pid); err == nil && unix.Kill(n, 0) == unix.ESRCH {
-			remove(path)
-		}
-	}
 }
