@@ -26,7 +26,7 @@ func TestSweep(t *testing.T) {
 	}()
 	groups, err := h.view("cgroup2")
 	if err != nil {
-		t.Fatal(err)
+		t.Skipf("needs cgroup v2: %v", err)
 	}
 	if _, err := h.group(); err != nil {
 		t.Fatal(err)
