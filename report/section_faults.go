@@ -80,7 +80,7 @@ func (m *model) faulties() (columns []*faulty, machine *result.Platform) {
 // faultWords are what is to be seen, a sentence for each column.
 func faultWords(columns []*faulty) (words []string) {
 	said := map[isolation.FaultOutcome]string{
-		isolation.Held: "was contained", isolation.NotHeld: "was held by nothing but its own bound", isolation.Disturbed: "disturbed the host",
+		isolation.Held: "was contained", isolation.NotHeld: "was held by nothing but its own bound", isolation.TooSlow: "did not come in time to what would hold it", isolation.Disturbed: "disturbed the host",
 		isolation.Lost: "took the host with it", isolation.NotPossible: "was not possible, as far as the attempts show",
 	}
 	for _, c := range columns {
@@ -91,7 +91,7 @@ func faultWords(columns []*faulty) (words []string) {
 			}
 		}
 		var parts []string
-		for _, o := range []isolation.FaultOutcome{isolation.Lost, isolation.Disturbed, isolation.NotHeld, isolation.Held, isolation.NotPossible} {
+		for _, o := range []isolation.FaultOutcome{isolation.Lost, isolation.Disturbed, isolation.NotHeld, isolation.TooSlow, isolation.Held, isolation.NotPossible} {
 			if n := by[o]; len(n) > 0 {
 				text := said[o]
 				if len(n) > 1 {

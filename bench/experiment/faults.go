@@ -73,6 +73,9 @@ func breakInstances(ctx context.Context, s Subject) (sample result.Sample, err e
 	}
 	for _, k := range isolation.FaultKinds {
 		f := breakage.Facts{Kind: k.Name, Machine: s.Kind == "vm"}
+		if !f.Machine {
+			f.Pids = s.Workload.Pids
+		}
 		for _, w := range watches {
 			w.Begin()
 		}

@@ -53,6 +53,9 @@ func faults(args []string) error {
 			w.Begin()
 		}
 		f := breakage.Facts{Kind: kind, Of: of}
+		if variant == isolation.Contained {
+			f.Pids = limitPids
+		}
 		if err := breakOne(ctx, variant, &f); err != nil {
 			return fmt.Errorf("%s: %w", a, err)
 		}

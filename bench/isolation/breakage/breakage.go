@@ -35,7 +35,7 @@ const (
 // The bounds of the faults.
 const (
 	mostBytes = 1 << 30
-	mostTime  = 1500 * time.Millisecond // of the forks
+	mostTime  = 2500 * time.Millisecond // of the forks
 	mostForks = 2000
 	step      = 4 << 20 // of memory
 	// MostTime is how long any of them may take, in a machine that is emulated. Whoever

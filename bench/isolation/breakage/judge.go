@@ -14,6 +14,8 @@ type Facts struct {
 	// Machine says that the instance has a kernel of its own, whose memory and processes
 	// are not the host's.
 	Machine bool
+	// Pids is the limit of its processes, 0 for none.
+	Pids int64
 	// Heard is what the instance has said.
 	Heard []Report
 	// Ended is how it ended by itself, "" if it did not; Killed that the kernel killed it
@@ -61,7 +63,7 @@ func (f Facts) own(attempts []isolation.FaultAttempt) (isolation.FaultOutcome, s
 		if last.Bytes > 0 {
 			what += fmt.Sprintf("; %d MiB were touched", last.Bytes>>20)
 		}
-		return isolation.NotHeld, what
+		return isolation.TooSlow, what
 	}
 	switch f.Kind {
 	case "panic":
@@ -105,6 +107,8 @@ func (f Facts) own(attempts []isolation.FaultAttempt) (isolation.FaultOutcome, s
 		switch {
 		case last.Done && last.Refused > 0:
 			return isolation.Held, fmt.Sprintf("it had %d processes at once; %d more were refused (%s)", last.Most, last.Refused, last.Errno)
+		case last.Done && f.Pids > last.Most:
+			return isolation.TooSlow, fmt.Sprintf("it came to %d processes in its time, and its limit is %d", last.Most, f.Pids)
 		case last.Done && f.Machine:
 			return isolation.Held, fmt.Sprintf("it had %d processes at once, all within the machine", last.Most)
 		case last.Done:

@@ -11,7 +11,7 @@ type FaultKind struct {
 var FaultKinds = []FaultKind{
 	{"crash", "It crashes", "The program reads from an address where there is no memory, and its kernel ends it with SIGSEGV."},
 	{"memory", "It takes all memory", "The program allocates memory and writes to each page, without end: 1 GiB is its own bound."},
-	{"forks", "It forks without end", "The program starts processes as fast as it can, and none of them ends: 2,000 of them, and 1.5 s, are its own bound."},
+	{"forks", "It forks without end", "The program starts processes as fast as it can, and none of them ends: 2,000 of them, and 2.5 s, are its own bound."},
 	{"panic", "It panics the kernel", "The program asks the kernel to crash or to restart, in the ways that Linux has for its administrators: SysRq, /dev/mem, reboot(2), kexec_load(2)."},
 }
 
@@ -23,6 +23,7 @@ type FaultOutcome string
 const (
 	Held        FaultOutcome = "contained"      // only the instance ended, or was held
 	NotHeld     FaultOutcome = "not held"       // nothing stopped it but its own bound; others went on
+	TooSlow     FaultOutcome = "too slow"       // its own time was over before it came to what would hold it
 	Disturbed   FaultOutcome = "host disturbed" // a program beside it was late, could not work, or was killed; or the host ran out of something
 	Lost        FaultOutcome = "host lost"      // the host died, or did not report any more
 	NotPossible FaultOutcome = "not possible"   // all attempts were refused
