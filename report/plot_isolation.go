@@ -196,19 +196,24 @@ func (m *model) sharings(subjects []*walled) (list []property) {
 				continue
 			}
 			var hurt []string
+			tried := len(f.faults)
 			for _, kind := range isolation.FaultKinds {
 				switch f.faults[kind.Name].Outcome {
+				case isolation.TooSlow: // whether it would be held is not known
+					tried--
 				case isolation.Disturbed, isolation.Lost, isolation.NotHeld:
 					hurt = append(hurt, kind.Name)
 				}
 			}
 			switch {
+			case tried == 0:
+				return c
 			case len(hurt) == 0:
-				return wallCell{closed, fmt.Sprintf("%d of %d held", len(f.faults), len(f.faults)), ""}
-			case len(hurt) == len(f.faults):
+				return wallCell{closed, fmt.Sprintf("%d of %d held", tried, tried), ""}
+			case len(hurt) == tried:
 				return wallCell{open, "none held", strings.Join(hurt, ", ")}
 			default:
-				return wallCell{halfClosed, fmt.Sprintf("%d of %d held", len(f.faults)-len(hurt), len(f.faults)), "not: " + strings.Join(hurt, ", ")}
+				return wallCell{halfClosed, fmt.Sprintf("%d of %d held", tried-len(hurt), tried), "not: " + strings.Join(hurt, ", ")}
 			}
 		}
 		return c
