@@ -216,7 +216,7 @@ func releaseAgentSet(h *Host, canary string, _ Attempt) (bool, string) {
 	}
 	unix.Rmdir(dir + "/kept")
 	b, _ := os.ReadFile(dir + "/release_agent")
-	return strings.TrimSpace(string(b)) == agent, "the hierarchy was looked for on the host"
+	return found(strings.TrimSpace(string(b)) == agent, "the host has", "the program in release_agent")
 }
 
 func hasCgroup1() error { return hasFilesystem("cgroup") }

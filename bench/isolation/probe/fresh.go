@@ -122,6 +122,14 @@ func (h *Host) bystander() (pid int, err error) {
 	return h.stander, err
 }
 
+// found says who has found what, or has not.
+func found(yes bool, who, what string) (bool, string) {
+	if !yes {
+		who += " not"
+	}
+	return yes, who + " found " + what
+}
+
 // secret makes a file of the host's that has the secret word in it.
 func (h *Host) secret() (path string, err error) {
 	path = h.file("secret")

@@ -125,7 +125,7 @@ var load = []Probe{
 				return false, ""
 			}
 			b, _ := os.ReadFile(dir + "/kprobe_events")
-			return strings.Contains(string(b), name), "kprobe_events was read on the host"
+			return found(strings.Contains(string(b), name), "the host has", "the kprobe")
 		},
 	},
 	{
@@ -159,7 +159,7 @@ var load = []Probe{
 				return false, ""
 			}
 			_, err = os.Stat(dir + "/" + name)
-			return err == nil, "the host's table of formats was looked at"
+			return found(err == nil, "the host has", "the format")
 		},
 	},
 	{

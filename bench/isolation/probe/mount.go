@@ -106,7 +106,7 @@ var mount = []Probe{
 			return fresh("cgroup2", "", func(dir string) Attempt { return namesIn(dir) })
 		},
 		Reached: func(h *Host, _ string, a Attempt) (bool, string) {
-			return strings.Contains(a.Saw, h.groupName()), "the host's control group was looked for"
+			return found(strings.Contains(a.Saw, h.groupName()), "it has", "the host's control group")
 		},
 	},
 	{
@@ -122,7 +122,7 @@ var mount = []Probe{
 			return fresh("tracefs", "", func(dir string) Attempt { return namesIn(dir + "/instances") })
 		},
 		Reached: func(h *Host, _ string, a Attempt) (bool, string) {
-			return strings.Contains(a.Saw, h.groupName()), "an instance of the host's tracer was looked for"
+			return found(strings.Contains(a.Saw, h.groupName()), "it has", "the host's instance of the tracer")
 		},
 	},
 	{

@@ -99,7 +99,7 @@ var networking = []Probe{
 			return did("reading /proc/net/dev", strings.Join(interfaces(string(b)), " "))
 		},
 		Reached: func(h *Host, _ string, a Attempt) (bool, string) {
-			return strings.Contains(a.Saw, h.tunName()), "an interface of the host's was looked for"
+			return found(strings.Contains(a.Saw, h.tunName()), "it has", "the host's interface")
 		},
 	},
 	{
@@ -147,7 +147,7 @@ var networking = []Probe{
 			return did("netlink(7), NFT_MSG_NEWTABLE", "")
 		},
 		Reached: func(_ *Host, name string, _ Attempt) (bool, string) {
-			return nftTable(unix.NFT_MSG_GETTABLE, name) == nil, "the host's tables were looked at"
+			return found(nftTable(unix.NFT_MSG_GETTABLE, name) == nil, "the host has", "the table")
 		},
 	},
 }
