@@ -70,8 +70,9 @@ func openTracer() (*ftrace.Tracer, error) {
 }
 
 // otherCPUs switches all CPUs but the first on or off. The tracer rewrites the kernel's code
-// while it runs; a second CPU of QEMU's emulator (7.2) now and then goes on with what stood
-// there before, and traps there for ever: both CPUs hang.
+// while it runs. With a second CPU of QEMU's emulator (7.2) both hang now and then while it
+// does (soft lockups of whoever rewrites and of the other CPU); with one that was not seen.
+// Why is not known: perhaps the other CPU goes on with what stood there before.
 func otherCPUs(on bool) error {
 	cpus, err := filepath.Glob("/sys/devices/system/cpu/cpu[1-9]*/online")
 	if err != nil {
