@@ -200,15 +200,12 @@ func (c *allCommand) validate() (choice, error) {
 }
 
 // every tells whether all platforms take part where otherwise one stands for others of its
-// kind: in the longest profile, and if platforms are named.
+// kind: in the longest profile, and if platforms are named, which is if one of all is not there
+// that is not optional.
 func (ch choice) every() bool {
-	var names []string
-	for _, p := range ch.platforms {
-		if p.Info().Experiment == "" {
-			names = append(names, p.Info().Name)
-		}
-	}
-	return ch.profile.name == profiles[len(profiles)-1].name || !slices.Equal(names, platform.Names())
+	return ch.profile.name == profiles[len(profiles)-1].name || slices.ContainsFunc(platform.All(), func(p platform.Platform) bool {
+		return !p.Info().Optional && !slices.ContainsFunc(ch.platforms, func(q platform.Platform) bool { return q.Info().Name == p.Info().Name })
+	})
 }
 
 // own are the platforms that are for an experiment, or for those of its group.
