@@ -22,10 +22,10 @@ type interfered struct {
 	// drift is that of the rates alone after to those before.
 	drift map[string]float64
 	// alone and beside are the 99th percentiles of requests, and p99 their ratio.
-	alone, beside     result.Percentile
-	aloneN, besideN   int
-	p99               result.Ratio
-	disturbed, failed bool
+	alone, beside   result.Percentile
+	aloneN, besideN int
+	p99             result.Ratio
+	disturbed       bool
 }
 
 // interferences are all, by platform as the report has them, without limits first, in the

@@ -337,7 +337,7 @@ func (m *model) judgeIsolation() verdict {
 	if c == nil && v == nil {
 		return verdict{undecided, m.missing(false, false)}
 	}
-	if of, other := m.walls.of(c), m.walls.of(v); of != nil && other != nil {
+	if of, other := m.walls.first("container"), m.walls.first("vm"); of != nil && other != nil {
 		return m.walls.judge(of, other)
 	}
 	return verdict{partly, "What separates the program from the host was seen; whether it stops an attack was not measured in this run, " +

@@ -19,6 +19,19 @@ func (w *walls) of(p *platform) *walled {
 	return nil
 }
 
+// first is the first platform of a kind that was tried; a machine that is not emulated first.
+func (w *walls) first(kind string) (found *walled) {
+	if w == nil {
+		return nil
+	}
+	for _, x := range w.subjects {
+		if x.platform.Kind == kind && !x.control && (found == nil || found.platform.Emulated && !x.platform.Emulated) {
+			found = x
+		}
+	}
+	return found
+}
+
 // cell is what a cell of the lecture's table says of a platform's attempts to get out.
 func (w *walls) cell(p *platform) string {
 	x := w.of(p)

@@ -16,7 +16,7 @@ import (
 
 // Sizes of the isolation matrix.
 const (
-	matrixColumns = 6 // platforms
+	matrixColumns = 5 // platforms, at most
 	matrixNames   = 36 * vg.Millimeter
 	matrixRow     = 7.2 * vg.Millimeter
 	matrixHead    = 9 * vg.Millimeter
@@ -115,7 +115,7 @@ func (m *model) wallsOf() []property {
 				return wallCell{open, "the host's root", ""}
 			default:
 				if f := strings.Fields(id.UIDMap); len(f) > 1 {
-					return wallCell{closed, "an ordinary user", "number " + clip(clean(f[1]), 12)}
+					return wallCell{closed, "another user", "number " + clip(clean(f[1]), 12)}
 				}
 			}
 			return wallCell{text: "not known"}
@@ -125,7 +125,8 @@ func (m *model) wallsOf() []property {
 			if id == nil {
 				return wallCell{text: "not known"}
 			}
-			return wallCell{text: capabilities(id)}
+			n, more, _ := strings.Cut(capabilities(id), " ")
+			return wallCell{text: n, more: strings.Trim(more, "()")}
 		}},
 		{"System call filter", func(x *walled) wallCell {
 			id := m.run.Identity(x.platform.Name)
@@ -235,8 +236,24 @@ func (m *model) sharings(subjects []*walled) (list []property) {
 	return list
 }
 
-// matrixFigure answers: how is each platform closed off? A row for each property, a column
-// for each platform, in signs and words.
+// matrixFigures answer: how is each platform closed off? A row for each property, a column
+// for each platform, in signs and words; two figures of half the columns if one is too narrow.
+func (m *model) matrixFigures(w *walls) (list []*figure) {
+	n := len(w.subjects)
+	if n == 0 {
+		return nil
+	}
+	figures := (n + matrixColumns - 1) / matrixColumns
+	for group := range slices.Chunk(w.subjects, (n+figures-1)/figures) {
+		f := m.matrixFigure(w, group)
+		if len(list) > 0 {
+			f.Name = fmt.Sprintf("%s-%d", f.Name, len(list)+1)
+		}
+		list = append(list, f)
+	}
+	return list
+}
+
 func (m *model) matrixFigure(w *walls, subjects []*walled) *figure {
 	parts := [][]property{m.wallsOf(), attempts(w.groups())}
 	if more := m.sharings(w.subjects); len(more) > 0 {
@@ -327,8 +344,8 @@ func drawCell(c draw.Canvas, of wallCell, left, middle, width vg.Length) {
 
 // Sizes of the ablation plot.
 const (
-	ablationRows  = 46 // of one page
-	ablationRow   = 3.9 * vg.Millimeter
+	ablationRows  = 52 // of one page
+	ablationRow   = 3.6 * vg.Millimeter
 	ablationNames = 74 * vg.Millimeter
 	ablationHead  = 30 * vg.Millimeter
 )

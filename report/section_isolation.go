@@ -158,15 +158,15 @@ func (m *model) wallsSection() (s section, any bool) {
 	add := func(b ...block) { s.Blocks = append(s.Blocks, b...) }
 	add(paragraph{"Question.", "A program wants out: it tries to see, read, change and disturb what is not its own. What does it reach of the host, and which wall stops it?"},
 		paragraph{"Findings.", ""}, points(m.wallWords(w)))
-	for group := range slices.Chunk(w.subjects, matrixColumns) {
-		add(m.matrixFigure(w, group))
+	if t := m.reachedTable(w); t != nil {
+		add(t)
+	}
+	for _, f := range m.matrixFigures(w) {
+		add(f)
 	}
 	add(paragraph{"How to read it.", "Each attempt has a target on the host that is made for it alone, a canary: a file, a process or a listener with a random word in it. Afterwards the host looks whether the canary was " +
 		"touched, or whether the program knows the word. \"Blocked\" is an attempt that was made and has left the canary alone; \"reached\" one that has seen or changed it; \"not tried\" " +
 		"one that could not be made there, for a reason that the evidence gives. They are words and counts, and no score: one way out is enough for who finds it, and which of them matters depends on what is to be kept safe."})
-	if t := m.reachedTable(w); t != nil {
-		add(t)
-	}
 	for _, f := range m.ablationFigures(w) {
 		add(f)
 	}
@@ -188,26 +188,41 @@ const wallsPublished = "Lin et al. (A Measurement Study on Linux Container Secur
 
 // wallWords are what was found, a sentence for each platform first.
 func (m *model) wallWords(w *walls) (words []string) {
+	// Platforms of which the same is to be said share a sentence.
+	names := map[string][]string{}
+	var texts []string
 	for _, x := range w.subjects {
-		t := x.tally("")
 		if x.control {
 			continue
 		}
-		text := fmt.Sprintf("%s: %s made to get out; %d were blocked", begin(x.the()), count(t.all()-t.open, "attempt was", "attempts were"), t.blocked)
-		if own := x.carriedOut(); own > 0 && x.known && !x.host {
-			text += fmt.Sprintf(" (%d of these were carried out, by and on the machine's own kernel: the host did not notice)", own)
+		text := x.words()
+		if names[text] == nil {
+			texts = append(texts, text)
 		}
-		if t.reached == 0 {
-			text += ", and none reached the host"
-		} else {
-			text += fmt.Sprintf(", and %d reached it: %s", t.reached, titles(x.with(isolation.Reached)))
-		}
-		if t.open > 0 {
-			text += fmt.Sprintf(". %s could not be tried there", count(t.open, "more", "more"))
-		}
-		words = append(words, text+".")
+		names[text] = append(names[text], x.the())
+	}
+	for _, text := range texts {
+		words = append(words, begin(list(names[text]))+": "+text+".")
 	}
 	return append(words, w.controlWords())
+}
+
+// words are what was found of one platform.
+func (x *walled) words() string {
+	t := x.tally("")
+	text := fmt.Sprintf("of %s to get out, %d were blocked", count(t.all()-t.open, "attempt", "attempts"), t.blocked)
+	if own := x.carriedOut(); own > 0 && x.known && !x.host {
+		text += fmt.Sprintf(" (%d of these were carried out, by and on the machine's own kernel: the host did not notice)", own)
+	}
+	if t.reached == 0 {
+		text += ", and none reached the host"
+	} else {
+		text += fmt.Sprintf(", and %d reached it: %s", t.reached, titles(x.with(isolation.Reached)))
+	}
+	if t.open > 0 {
+		text += fmt.Sprintf(". %d more could not be tried there", t.open)
+	}
+	return text
 }
 
 // lines say the same in short, for a terminal.
@@ -395,15 +410,8 @@ func (m *model) wallEvidence() (s section, any bool) {
 	}
 	s = section{Title: "Appendix: evidence of the attempts"}
 	var shown []*walled
-	first := func(kind string) *walled {
-		i := slices.IndexFunc(w.subjects, func(x *walled) bool { return x.platform.Kind == kind && !x.control })
-		if i < 0 {
-			return nil
-		}
-		return w.subjects[i]
-	}
 	for _, kind := range []string{"container", "vm"} {
-		if x := first(kind); x != nil {
+		if x := w.first(kind); x != nil {
 			shown = append(shown, x)
 		}
 	}
@@ -431,9 +439,9 @@ func (m *model) wallEvidence() (s section, any bool) {
 	}
 	var differ []string
 	for _, x := range w.subjects {
-		like := first(x.platform.Kind)
+		like := w.first(x.platform.Kind)
 		if x.platform.Kind == "nested" {
-			like = first("vm")
+			like = w.first("vm")
 		}
 		if x.control || like == nil || x == like {
 			continue
