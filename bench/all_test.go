@@ -6,7 +6,9 @@ import (
 	"testing"
 
 	"vmctr/bench/experiment"
+	"vmctr/bench/platform"
 	"vmctr/report/result"
+	"vmctr/report/result/isolation"
 )
 
 // TestProfileDoes: a longer profile does what a shorter one does, and more.
@@ -52,11 +54,16 @@ func TestAllChooses(t *testing.T) {
 			experiments = append(experiments, e.Name)
 		}
 		for _, p := range ch.platforms {
-			if p.Info().Experiment != "" {
+			switch p.Info().Experiment {
+			case isolation.Group: // it is one for all profiles
+			default:
 				variants = append(variants, p.Info().Name)
-			} else {
+			case "":
 				others = append(others, p.Info().Name)
 			}
+		}
+		if slices.Contains(experiments, "probes") != slices.ContainsFunc(ch.platforms, func(p platform.Platform) bool { return p.Info().Name == platform.ThrowawayName }) {
+			t.Errorf("%s: experiments %q, and the throwaway machine", tt.name, experiments)
 		}
 		if slices.Contains(experiments, "vm-matrix") != tt.matrix || (len(variants) > 0) != tt.matrix {
 			t.Errorf("%s: experiments %q, variants %q", tt.name, experiments, variants)
@@ -70,7 +77,8 @@ func TestAllChooses(t *testing.T) {
 				if strings.HasPrefix(e.Name, "vm-") {
 					of = e.Name
 				}
-				if takesPart(p, e) != (p.Info().Experiment == of) {
+				also := e.Group != "" && p.Info().Experiment == e.Group
+				if takesPart(p, e) != (p.Info().Experiment == of || also) {
 					t.Errorf("%s: %s on %s: %v", tt.name, e.Name, p.Info().Name, takesPart(p, e))
 				}
 			}

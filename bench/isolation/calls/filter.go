@@ -46,7 +46,7 @@ type response struct {
 
 // SECCOMP_IOCTL_NOTIF_RECV and _SEND.
 const (
-	notifyReceive = 3<<30 | unsafe.Sizeof(notification{})<<16 | '!'<<8 | 0
+	notifyReceive = 3<<30 | unsafe.Sizeof(notification{})<<16 | '!'<<8
 	notifySend    = 3<<30 | unsafe.Sizeof(response{})<<16 | '!'<<8 | 1
 )
 

@@ -136,8 +136,8 @@ func (l *looker) processes() {
 	// Fields are counted from behind the name, which is in brackets and can hold any
 	// character: 22 is when the process was started, in ticks since the boot.
 	stat, err := l.read("/proc/1/stat")
-	name, rest, _ := strings.Cut(stat, "(")
-	name, rest = cutLast(rest, ")")
+	_, rest, _ := strings.Cut(stat, "(")
+	name, rest := cutLast(rest, ")")
 	fields := strings.Fields(rest)
 	first := ""
 	if len(fields) > 19 {

@@ -31,7 +31,7 @@ var within = map[string]func(canary string) Attempt{
 // Within makes the attempts that are named, one after the other, and prints what came of each.
 func Within(args []string) error {
 	if len(args) != 2 {
-		return errors.New("usage: inside " + WithinVerb + " CANARY PROBE,...")
+		return errors.New("usage: inside " + WithinVerb + " CANARY PROBES, with commas between them")
 	}
 	out := json.NewEncoder(os.Stdout)
 	for _, name := range strings.Split(args[1], ",") {
