@@ -17,6 +17,7 @@ import (
 	"vmctr/bench/experiment"
 	"vmctr/bench/harness"
 	"vmctr/bench/platform"
+	"vmctr/report/result/isolation"
 )
 
 type allCommand struct {
@@ -24,7 +25,7 @@ type allCommand struct {
 	Resume      string   `help:"Go on with the run in this folder, which was stopped: from its journal, with what it was asked for. What is there is not measured again." placeholder:"DIR"`
 	Profile     string   `help:"How long to measure: ${profiles}. quick measures until its time is spent; the others end earlier where the 95% interval of the median of each main value is narrow enough: ${aims}. Default: quick." placeholder:"NAME"`
 	Platforms   []string `help:"On what to measure, of ${platforms}. Default: all; other OCI runtimes and engines where they are installed and answer." placeholder:"NAME"`
-	Experiments []string `help:"What to measure, of ${experiments}. Default: those that the profile has time for (${longer}); with --platforms, none that has platforms of its own." placeholder:"NAME"`
+	Experiments []string `help:"What to measure, of ${experiments}; ${groups}. Default: those that the profile has time for (${longer}); with --platforms, none that has platforms of its own." placeholder:"NAME"`
 	Rounds      int      `help:"Rounds of each experiment, at most. Default: as many as the profile's time allows." placeholder:"N"`
 	Seed        *uint64  `help:"Seed of the random order, to run the same order again." placeholder:"N"`
 	Image       string   `help:"Measure with this image of the store: its files, with bench's program and 1 MiB of data as layers on top. Only the size and layers of the image matter then; what it runs itself is not started. Default: these layers alone." placeholder:"NAME"`
@@ -250,6 +251,12 @@ func experimentNames() string {
 		names = append(names, e.Name)
 	}
 	return strings.Join(names, ", ")
+}
+
+// groupNames tell what the name of a group stands for.
+func groupNames() string {
+	names := experiment.Ungroup([]string{isolation.Group}, func(experiment.Experiment) bool { return false })
+	return isolation.Group + " stands for " + strings.Join(names, ", ")
 }
 
 // longerNames are the experiments that the shortest profile leaves out.

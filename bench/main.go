@@ -77,7 +77,7 @@ func newParser(cmd *command, s streams, exit kong.Option) (*kong.Kong, error) {
 		kong.Name("bench"),
 		kong.Description("Virtual machines and containers, measured: the same program from the same image as a process, in a container and in a virtual machine."),
 		kong.Writers(s.out, s.err),
-		kong.Vars{"profiles": profileNames(), "platforms": strings.Join(platform.Names(), ", "), "experiments": experimentNames(), "longer": longerNames(), "aims": aimNames(), "recipes": recipeNames()},
+		kong.Vars{"profiles": profileNames(), "platforms": strings.Join(platform.Names(), ", "), "experiments": experimentNames(), "groups": groupNames(), "longer": longerNames(), "aims": aimNames(), "recipes": recipeNames()},
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 80}),
 		exit,
 	)
