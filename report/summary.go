@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"vmctr/report/result"
+	"vmctr/report/result/isolation"
 )
 
 // summaryVersion is that of the form of [JSON], which schema/summary.schema.json
@@ -24,6 +25,7 @@ type (
 		Figures     []summaryFigure   `json:"figures"`
 		Comparisons []summaryCompared `json:"comparisons"`
 		Failures    []summaryFailure  `json:"failures"`
+		Findings    []summaryFinding  `json:"findings"`
 		Alerts      []string          `json:"alerts"`
 	}
 	summaryRun struct {
@@ -96,6 +98,16 @@ type (
 		Fault      result.Fault `json:"fault"`
 		Error      string       `json:"error"`
 	}
+	summaryFinding struct {
+		Platform string            `json:"platform"`
+		Variant  string            `json:"variant"`
+		Probe    string            `json:"probe"`
+		Group    string            `json:"group"`
+		Verdict  isolation.Verdict `json:"verdict"`
+		Errno    string            `json:"errno"`
+		Own      bool              `json:"own"`
+		Evidence string            `json:"evidence"`
+	}
 )
 
 // JSON writes every figure of a run with its statistics and warnings, of all that
@@ -108,7 +120,7 @@ func JSON(w io.Writer, run *result.Run) error {
 		Version: summaryVersion,
 		Run:     summaryRun{ID: h.ID, Time: h.Time, Bench: h.Version, Profile: h.Profile, Seed: h.Seed, Image: h.Image, Host: h.Host, Samples: len(run.Samples)},
 		// null would be a case of its own for every reader.
-		Platforms: []result.Platform{}, Figures: []summaryFigure{}, Comparisons: []summaryCompared{}, Failures: []summaryFailure{}, Alerts: append([]string{}, m.alerts()...),
+		Platforms: []result.Platform{}, Figures: []summaryFigure{}, Comparisons: []summaryCompared{}, Failures: []summaryFailure{}, Findings: []summaryFinding{}, Alerts: append([]string{}, m.alerts()...),
 	}
 	s.Run.Image.Layers = append([]string{}, s.Run.Image.Layers...)
 	if run.End != nil {
@@ -132,6 +144,11 @@ func JSON(w io.Writer, run *result.Run) error {
 	for _, x := range run.Samples {
 		if x.Error != "" {
 			s.Failures = append(s.Failures, summaryFailure{x.Experiment, x.Platform, x.Series, x.N, x.Round, x.Fault, x.Error})
+		}
+		for _, p := range x.Probings {
+			for _, f := range p.Findings {
+				s.Findings = append(s.Findings, summaryFinding{x.Platform, p.Variant, f.Probe, isolation.Find(f.Probe).Group, f.Verdict, f.Errno, f.Own, f.Evidence})
+			}
 		}
 	}
 	enc := json.NewEncoder(w)
