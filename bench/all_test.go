@@ -55,11 +55,11 @@ func TestAllChooses(t *testing.T) {
 		}
 		for _, p := range ch.platforms {
 			switch p.Info().Experiment {
+			case "":
+				others = append(others, p.Info().Name)
 			case isolation.Group: // it is one for all profiles
 			default:
 				variants = append(variants, p.Info().Name)
-			case "":
-				others = append(others, p.Info().Name)
 			}
 		}
 		if slices.Contains(experiments, "probes") != slices.ContainsFunc(ch.platforms, func(p platform.Platform) bool { return p.Info().Name == platform.ThrowawayName }) {
