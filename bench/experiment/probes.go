@@ -26,7 +26,7 @@ var probes = Experiment{
 	Name:     "probes",
 	About:    "attempts to get out: what of the host a program can see, read, change and disturb, and which wall stops it",
 	Group:    isolation.Group,
-	Weight:   2,
+	Weight:   5,
 	stand:    true,
 	most:     1,
 	deadline: 5 * time.Minute,

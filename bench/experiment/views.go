@@ -27,7 +27,7 @@ var views = Experiment{
 	Name:     "views",
 	About:    "what a program sees inside beside what the host has, and what it may do: capabilities, system calls, devices",
 	Group:    isolation.Group,
-	Weight:   1,
+	Weight:   2,
 	stand:    true,
 	most:     1,
 	deadline: 2 * time.Minute,
