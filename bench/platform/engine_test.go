@@ -238,6 +238,8 @@ func testSwept(t *testing.T, p Platform) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// A monitor ends by itself when its container has; one that has not yet is ended too.
+	removed = slices.DeleteFunc(removed, func(what string) bool { return strings.HasPrefix(what, "process ") })
 	if len(removed) != 2 || !strings.Contains(removed[0], " container ") || !strings.Contains(removed[1], " image localhost/"+w.RunID+":") {
 		t.Errorf("removed %q", removed)
 	}
