@@ -53,7 +53,7 @@ func (c *reportCommand) Run(s streams) error {
 }
 
 func render(dir string, s streams) error {
-	run, err := result.Read(dir)
+	run, err := result.ReadLean(dir)
 	if err != nil {
 		return err
 	}

@@ -100,16 +100,11 @@ func (m *model) failedSamples() []string {
 				continue
 			}
 			whose := map[result.Fault]int{}
-			all := 0
 			for _, s := range failed {
 				whose[s.Fault]++
 			}
-			for _, s := range m.run.Samples {
-				if s.Experiment == e && s.Platform == p.Name {
-					all++
-				}
-			}
-			text := fmt.Sprintf("%s: %d of %s of %s failed", p.label(), len(failed), count(all, "sample", "samples"), e)
+			n := m.run.Count(e, p.Name)
+			text := fmt.Sprintf("%s: %d of %s of %s failed", p.label(), n.Failed, count(n.All(), "sample", "samples"), e)
 			switch {
 			case whose[result.InstanceFault] == len(failed):
 				text += ", by the fault of the instance"

@@ -18,6 +18,7 @@ type model struct {
 	matrix, elastic measured
 	families        map[string][]comparison // once computed; see family
 	walls           *walls                  // nil without probes
+	summaries       map[string]result.Summary
 }
 
 // platform is one platform of the run and how it is drawn.
@@ -78,7 +79,7 @@ func newModel(run *result.Run) *model {
 func (m *model) measure(mt metric, platforms []*platform, base *platform) measured {
 	ms := measured{metric: mt, Base: base}
 	for _, p := range platforms {
-		f := figureOf{Platform: p, Summary: result.Summarize(m.values(mt, p))}
+		f := figureOf{Platform: p, Summary: m.summary(mt, p)}
 		if base != nil && p != base && f.Summary.N > 0 {
 			r := m.compare(mt, p, base)
 			f.Ratio = &r
@@ -216,6 +217,20 @@ func (m *model) values(mt metric, p *platform) []float64 {
 	return m.run.Values(mt.Experiment, p.Name, mt.Value)
 }
 
+// summary is that of a metric of one platform. It is computed once: many ask for it.
+func (m *model) summary(mt metric, p *platform) result.Summary {
+	name := mt.Experiment + "/" + mt.Value + "/" + p.Name
+	s, ok := m.summaries[name]
+	if !ok {
+		s = result.Summarize(m.values(mt, p))
+		if m.summaries == nil {
+			m.summaries = map[string]result.Summary{}
+		}
+		m.summaries[name] = s
+	}
+	return s
+}
+
 // compare is the ratio of two platforms' medians, by the run's own seed.
 func (m *model) compare(mt metric, p, base *platform) result.Ratio {
 	return result.Compare(m.values(mt, p), m.values(mt, base), m.run.Header.Seed)
@@ -310,11 +325,5 @@ func (m *model) asked(experiment string) bool {
 
 // warmups counts the samples of an experiment that are kept and not counted.
 func (m *model) warmups(experiment string) int {
-	n := 0
-	for _, s := range m.run.Samples {
-		if s.Experiment == experiment && s.Warmup {
-			n++
-		}
-	}
-	return n
+	return m.run.Count(experiment, "").Warmups
 }

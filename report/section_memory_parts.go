@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-
-	"vmctr/report/result"
 )
 
 // A memoryPart is a row of a table of what of a machine's memory is what.
@@ -51,7 +49,7 @@ var guestParts = []memoryPart{
 
 // memoryMedian is that of a value of the memory experiment; without a sample it is 0.
 func (m *model) memoryMedian(p *platform, name string) (median float64, ok bool) {
-	s := result.Summarize(m.run.Values("memory", p.Name, name))
+	s := m.summary(metric{Experiment: "memory", Value: name}, p)
 	if s.N == 0 {
 		return 0, false
 	}

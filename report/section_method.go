@@ -85,22 +85,11 @@ type disturbed struct {
 }
 
 func (m *model) disturbed(experiment string) disturbed {
-	var d disturbed
-	hit, of := map[string]int{}, map[string]int{}
-	for _, s := range m.run.Samples {
-		if s.Warmup || experiment != "" && s.Experiment != experiment {
-			continue
-		}
-		d.all++
-		of[s.Platform]++
-		if s.Disturbed != "" {
-			d.samples++
-			hit[s.Platform]++
-		}
-	}
+	all := m.run.Count(experiment, "")
+	d := disturbed{samples: all.Disturbed, all: all.Counted}
 	for _, p := range m.everyone() {
-		if n := hit[p.Name]; n > 0 && (d.most == nil || n*d.of > d.hit*of[p.Name]) {
-			d.most, d.hit, d.of = p, n, of[p.Name]
+		if n := m.run.Count(experiment, p.Name); n.Disturbed > 0 && (d.most == nil || n.Disturbed*d.of > d.hit*n.Counted) {
+			d.most, d.hit, d.of = p, n.Disturbed, n.Counted
 		}
 	}
 	return d

@@ -355,9 +355,9 @@ func (m *model) median(experiment, name string, f figureOf) *result.Sample {
 // roundsText is how the samples of an experiment were taken.
 func (m *model) roundsText(experiment string) string {
 	starts := map[string]int{}
-	for _, s := range m.run.Samples {
-		if s.Experiment == experiment && !s.Warmup {
-			starts[s.Platform]++
+	for _, p := range m.everyone() {
+		if n := m.run.Count(experiment, p.Name).Counted; n > 0 {
+			starts[p.Name] = n
 		}
 	}
 	text := "In every round the platform was started once."

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"golang.org/x/sys/unix"
 
 	"vmctr/report/result/identity"
@@ -141,7 +142,7 @@ func TestRoundTrip(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d := cmp.Diff(want, got); d != "" {
+	if d := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Run{})); d != "" {
 		t.Errorf("what was read is not what was written (-want +got):\n%s", d)
 	}
 }
@@ -358,7 +359,7 @@ func TestCutAtAnyByte(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if d := cmp.Diff(want, got); d != "" {
+		if d := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Run{})); d != "" {
 			t.Fatalf("cut at %d of %d (-want +got):\n%s", cut, len(journal), d)
 		}
 	}
@@ -391,7 +392,7 @@ func TestOpen(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if d := cmp.Diff(want, run); d != "" || n != int64(cut) {
+		if d := cmp.Diff(want, run, cmpopts.IgnoreUnexported(Run{})); d != "" || n != int64(cut) {
 			t.Fatalf("%s: %d bytes cut off, want %d (-want +got):\n%s", name, n, cut, d)
 		}
 		next := Record{Resume: &Resume{ID: "bench-again"}}
@@ -401,7 +402,7 @@ func TestOpen(t *testing.T) {
 		if run, err = Read(filepath.Dir(path)); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		if d := cmp.Diff(want, run); d != "" {
+		if d := cmp.Diff(want, run, cmpopts.IgnoreUnexported(Run{})); d != "" {
 			t.Fatalf("%s: gone on with (-want +got):\n%s", name, d)
 		}
 	}
@@ -495,7 +496,7 @@ func TestSchema1(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	run, _, err := read(bytes.NewReader(text))
+	run, _, err := read(bytes.NewReader(text), false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -509,7 +510,7 @@ func TestSchema1(t *testing.T) {
 		t.Errorf("it was read as %+v", run)
 	}
 	newer := strings.Replace(string(text), `"schema":1`, fmt.Sprintf(`"schema":%d`, Schema+1), 1)
-	if _, _, err := read(strings.NewReader(newer)); err == nil || !strings.Contains(err.Error(), "use a newer bench") {
+	if _, _, err := read(strings.NewReader(newer), false); err == nil || !strings.Contains(err.Error(), "use a newer bench") {
 		t.Errorf("of a later schema: error %v", err)
 	}
 }

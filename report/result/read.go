@@ -27,13 +27,22 @@ type Run struct {
 	// Truncated says that the last line is not whole: the run was cut off
 	// while writing it. The line is left out.
 	Truncated bool
+
+	columns map[Key]*column // of a lean run, for the keys of which not all samples are in Samples
 }
 
 // maxLine bounds a line of the journal: the largest are some 10 KiB.
 const maxLine = 16 << 20
 
 // Read reads the journal in the folder dir.
-func Read(dir string) (*Run, error) {
+func Read(dir string) (*Run, error) { return readDir(dir, false) }
+
+// ReadLean reads it for a report, which needs all values and not all else: of more than
+// [KeepWhole] samples of one key, those after that are counted ([Run.Folded]) and their
+// values are kept, but they are not in Samples.
+func ReadLean(dir string) (*Run, error) { return readDir(dir, true) }
+
+func readDir(dir string, lean bool) (*Run, error) {
 	path := filepath.Join(dir, FileName)
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -43,7 +52,7 @@ func Read(dir string) (*Run, error) {
 		return nil, fmt.Errorf("reading the journal: %w", err)
 	}
 	defer f.Close()
-	run, _, err := read(f)
+	run, _, err := read(f, lean)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
@@ -51,8 +60,12 @@ func Read(dir string) (*Run, error) {
 }
 
 // read also gives the length of the lines that are whole.
-func read(r io.Reader) (run *Run, whole int64, err error) {
+func read(r io.Reader, leanly bool) (run *Run, whole int64, err error) {
 	run = &Run{}
+	var l *lean
+	if leanly {
+		l = newLean(run)
+	}
 	br := bufio.NewReaderSize(r, 64<<10)
 	for n := 1; ; n++ {
 		line, err := readLine(br)
@@ -69,6 +82,14 @@ func read(r io.Reader) (run *Run, whole int64, err error) {
 		if err != nil {
 			return nil, 0, fmt.Errorf("line %d: %w", n, err)
 		}
+		counted := false
+		if l != nil && n > 1 {
+			var folded bool
+			if folded, counted = l.fold(line); folded {
+				whole += int64(len(line)) + 1
+				continue
+			}
+		}
 		var rec Record
 		if err := json.Unmarshal(line, &rec); err != nil {
 			return nil, 0, fmt.Errorf("line %d: %w", n, err)
@@ -79,17 +100,25 @@ func read(r io.Reader) (run *Run, whole int64, err error) {
 		if err := run.add(rec); err != nil {
 			return nil, 0, fmt.Errorf("line %d: %w", n, err)
 		}
+		if l != nil && rec.Sample != nil && !counted {
+			l.whole(rec.Sample)
+		}
 		whole += int64(len(line)) + 1
 	}
+	run.dropShort()
 	run.sortPlatforms()
 	return run, whole, nil
 }
 
-// readLine returns a line without its newline, or what is left and io.EOF.
+// readLine returns a line without its newline, which lasts until the next one is read; or
+// what is left and io.EOF.
 func readLine(br *bufio.Reader) ([]byte, error) {
 	var line []byte
 	for {
 		part, err := br.ReadSlice('\n')
+		if err == nil && line == nil {
+			return part[:len(part)-1], nil
+		}
 		line = append(line, part...)
 		if len(line) > maxLine {
 			return nil, fmt.Errorf("longer than %d bytes", maxLine)

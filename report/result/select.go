@@ -1,6 +1,10 @@
 package result
 
-import "vmctr/report/result/identity"
+import (
+	"slices"
+
+	"vmctr/report/result/identity"
+)
 
 // A Key is what samples have in common that are values of one thing.
 type Key struct {
@@ -33,6 +37,9 @@ func (r *Run) Values(experiment, platform, value string) []float64 {
 // warm-ups and of failed samples are left out. It is empty, not an error, when
 // there are none.
 func (r *Run) ValuesOf(k Key, value string) []float64 {
+	if c := r.columns[k]; c != nil {
+		return slices.Clone(c.values[value]) // whoever asked may sort them
+	}
 	var values []float64
 	for i := range r.Samples {
 		s := &r.Samples[i]
@@ -49,6 +56,9 @@ func (r *Run) ValuesOf(k Key, value string) []float64 {
 // DisturbedOf counts the samples among those of [Run.ValuesOf] that were taken while
 // others than bench used the host enough to change them.
 func (r *Run) DisturbedOf(k Key, value string) int {
+	if c := r.columns[k]; c != nil {
+		return c.disturbed[value]
+	}
 	n := 0
 	for i := range r.Samples {
 		s := &r.Samples[i]
@@ -58,6 +68,52 @@ func (r *Run) DisturbedOf(k Key, value string) int {
 	}
 	return n
 }
+
+// Counts are numbers of samples.
+type Counts struct {
+	Warmups   int
+	Counted   int // all others, failed ones too
+	Failed    int // warm-ups too
+	Disturbed int // of Counted
+}
+
+func (c *Counts) add(warmup, failed, disturbed bool) {
+	if failed {
+		c.Failed++
+	}
+	if warmup {
+		c.Warmups++
+		return
+	}
+	c.Counted++
+	if disturbed {
+		c.Disturbed++
+	}
+}
+
+// All is how many there are.
+func (c Counts) All() int { return c.Warmups + c.Counted }
+
+// Count counts samples; experiment and platform are "" for those of all.
+func (r *Run) Count(experiment, platform string) (n Counts) {
+	for i := range r.Samples {
+		if s := &r.Samples[i]; (experiment == "" || s.Experiment == experiment) && (platform == "" || s.Platform == platform) {
+			n.add(s.Warmup, s.Error != "", s.Disturbed != "")
+		}
+	}
+	for k, c := range r.columns {
+		if (experiment == "" || k.Experiment == experiment) && (platform == "" || k.Platform == platform) {
+			n.Warmups += c.folded.Warmups
+			n.Counted += c.folded.Counted
+			n.Failed += c.folded.Failed
+			n.Disturbed += c.folded.Disturbed
+		}
+	}
+	return n
+}
+
+// Folded tells whether there are samples that are not in Samples ([ReadLean]).
+func (r *Run) Folded() bool { return len(r.columns) > 0 }
 
 // Failures are the failed samples of a platform in an experiment, in the order
 // taken, warm-ups with them: a warm-up that fails is a failure too.
