@@ -61,6 +61,9 @@ func (m *model) alerts() []string {
 		add("%s: emulated. %s", strings.Join(names, ", "), strings.TrimPrefix(emulatedMeans, "Emulated: "))
 	}
 	out = append(out, m.resumedAlert()...)
+	if m.run.Folded() {
+		add("This run is large. All values count; of what else the samples hold (phases, order, errors), that of the first 10%s000 of each kind is shown.", nbsp)
+	}
 	out = append(out, m.failedSamples()...)
 	out = append(out, m.disturbedAlert()...)
 	out = append(out, m.thin()...)

@@ -1,10 +1,6 @@
 package result
 
-import (
-	"slices"
-
-	"vmctr/report/result/identity"
-)
+import "vmctr/report/result/identity"
 
 // A Key is what samples have in common that are values of one thing.
 type Key struct {
@@ -35,10 +31,10 @@ func (r *Run) Values(experiment, platform, value string) []float64 {
 
 // ValuesOf are the counted values of one name, in the order taken: those of
 // warm-ups and of failed samples are left out. It is empty, not an error, when
-// there are none.
+// there are none. They are not to be changed.
 func (r *Run) ValuesOf(k Key, value string) []float64 {
 	if c := r.columns[k]; c != nil {
-		return slices.Clone(c.values[value]) // whoever asked may sort them
+		return c.values[value]
 	}
 	var values []float64
 	for i := range r.Samples {
