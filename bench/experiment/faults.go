@@ -1,13 +1,10 @@
 package experiment
 
 import (
-	"bufio"
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -168,23 +165,12 @@ func hostWitness(dir string) (*breakage.Watch, func() error, error) {
 		return nil, nil, fmt.Errorf("starting a process of the host beside them: %w", err)
 	}
 	watch := breakage.NewWatch("host")
-	go listen(r, watch)
+	go watch.Listen(r)
 	return watch, func() error {
 		p.Kill()
 		_, err := p.Wait()
 		return errors.Join(err, r.Close(), os.Remove(program))
 	}, nil
-}
-
-func listen(out io.Reader, w *breakage.Watch) {
-	in := bufio.NewScanner(out)
-	for in.Scan() {
-		var b breakage.Beat
-		if json.Unmarshal(in.Bytes(), &b) == nil {
-			w.Heard(b)
-		}
-	}
-	w.Ended()
 }
 
 // neighbourWitness starts another instance of the platform beside those that break.

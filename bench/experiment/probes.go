@@ -88,7 +88,7 @@ func openSession(dir string) (*probe.Session, error) {
 // an error is judged.
 func attempted(ctx context.Context, p platform.Prepared, session *probe.Session) (result.Sample, error) {
 	var attempts []probe.Attempt
-	probing := isolation.Probing{HostBootID: bootID()}
+	probing := isolation.Probing{HostBootID: probe.BootID()}
 	s, err := observed(ctx, p, func(ctx context.Context, i platform.Instance, _ int64, _ *result.Sample) error {
 		err := heard(ctx, i, func(a struct {
 			BootID string `json:"boot_id"`
@@ -113,11 +113,6 @@ func attempted(ctx context.Context, p platform.Prepared, session *probe.Session)
 	}
 	s.Probings = []isolation.Probing{probing}
 	return s, err
-}
-
-func bootID() string {
-	b, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	return strings.TrimSpace(string(b))
 }
 
 // arenaProbes has the arena make them, in the throwaway machine: in the variants that are

@@ -113,7 +113,7 @@ func TestAttempted(t *testing.T) {
 				t.Fatalf("%d probings", len(s.Probings))
 			}
 			p := s.Probings[0]
-			if p.BootID != "other" || p.HostBootID != bootID() || p.Error == "" {
+			if p.BootID != "other" || p.HostBootID != probe.BootID() || p.Error == "" {
 				t.Errorf("probing of kernel %q beside %q, error %q", p.BootID, p.HostBootID, p.Error)
 			}
 			if len(p.Findings) != len(probe.All) || slices.ContainsFunc(p.Findings, func(f isolation.Finding) bool { return f.Verdict == isolation.Blocked }) {
@@ -217,7 +217,7 @@ func TestProbesInArena(t *testing.T) {
 		t.Fatalf("not tried: %q", left)
 	}
 	for _, p := range sample.Probings {
-		if p.Error != "" || len(p.Findings) != len(probe.All) || p.BootID == bootID() || p.BootID != p.HostBootID {
+		if p.Error != "" || len(p.Findings) != len(probe.All) || p.BootID == probe.BootID() || p.BootID != p.HostBootID {
 			t.Errorf("variant %q: %d findings of %d probes, kernel %s beside %s, error %q", p.Variant, len(p.Findings), len(probe.All), p.BootID, p.HostBootID, p.Error)
 		}
 	}

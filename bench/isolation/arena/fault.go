@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -32,7 +31,7 @@ func faults(args []string) error {
 		defer r.Stop()
 		watch := breakage.NewWatch(w.who)
 		watches = append(watches, watch)
-		go listen(r.Stdout, watch)
+		go watch.Listen(r.Stdout)
 	}
 	for _, w := range watches {
 		if err := w.Ready(ctx); err != nil {
@@ -116,16 +115,4 @@ func killed(r *running) (yes, global bool) {
 		}
 	}
 	return events["oom_kill"] > 0, events["oom_kill"] > 0 && events["oom"] == 0
-}
-
-// listen gives a watch what its witness says.
-func listen(out io.Reader, w *breakage.Watch) {
-	in := bufio.NewScanner(out)
-	for in.Scan() {
-		var b breakage.Beat
-		if json.Unmarshal(in.Bytes(), &b) == nil {
-			w.Heard(b)
-		}
-	}
-	w.Ended()
 }

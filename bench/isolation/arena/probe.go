@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"vmctr/bench/isolation/probe"
@@ -46,7 +45,7 @@ func eachVariant(variants []string, over func() bool, try func(variant string) i
 	for _, v := range variants {
 		var p isolation.Probing
 		if v != isolation.Bare && over() {
-			p = isolation.Probing{Variant: v, BootID: bootID(), HostBootID: bootID(), Error: fmt.Sprintf("not tried: the variants before it took longer than the %v that there are for all", allPatience)}
+			p = isolation.Probing{Variant: v, BootID: probe.BootID(), HostBootID: probe.BootID(), Error: fmt.Sprintf("not tried: the variants before it took longer than the %v that there are for all", allPatience)}
 		} else {
 			p = try(v)
 		}
@@ -64,7 +63,7 @@ func eachVariant(variants []string, over func() bool, try func(variant string) i
 
 // probing goes through all probes in one variant.
 func probing(variant, dir string) isolation.Probing {
-	p := isolation.Probing{Variant: variant, BootID: bootID(), HostBootID: bootID()}
+	p := isolation.Probing{Variant: variant, BootID: probe.BootID(), HostBootID: probe.BootID()}
 	begin := time.Now()
 	findings, err := tryIn(variant, dir)
 	p.Findings, p.Ns = findings, int64(time.Since(begin))
@@ -126,9 +125,4 @@ func read(out io.Reader) (attempts []probe.Attempt, err error) {
 		}
 	}
 	return attempts, in.Err()
-}
-
-func bootID() string {
-	b, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	return strings.TrimSpace(string(b))
 }

@@ -21,6 +21,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"vmctr/bench/isolation/errno"
 	"vmctr/bench/isolation/interference"
 	"vmctr/report/result/isolation"
 )
@@ -121,7 +122,7 @@ func exhaust(say func(Report) error) error {
 		}
 		b, err := unix.Mmap(-1, 0, step, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
 		if err != nil {
-			return say(Report{Call: "mmap", Errno: name(err), Bytes: n, Done: true})
+			return say(Report{Call: "mmap", Errno: errno.Name(err), Bytes: n, Done: true})
 		}
 		for at := 0; at < step; at += os.Getpagesize() {
 			b[at] = 1
@@ -170,7 +171,7 @@ func panics(ask bool, say func(Report) error) error {
 		}
 		r := Report{Call: call}
 		if err := do(); err != nil {
-			r.Errno = name(err)
+			r.Errno = errno.Name(err)
 		}
 		if err := say(r); err != nil {
 			return err
@@ -194,14 +195,6 @@ func open(path string, how int) error {
 		return err
 	}
 	return unix.Close(fd)
-}
-
-func name(err error) string {
-	var e unix.Errno
-	if errors.As(err, &e) {
-		return unix.ErrnoName(e)
-	}
-	return err.Error()
 }
 
 // A Line is what the arena prints of the faults that it has done in its machine: of the one

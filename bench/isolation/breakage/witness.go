@@ -1,6 +1,7 @@
 package breakage
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -111,6 +112,17 @@ func (w *Watch) Heard(b Beat) {
 		w.w.Failed++
 		w.w.Error = b.Error
 	}
+}
+
+// Listen gives it what a witness prints, until that ends.
+func (w *Watch) Listen(out io.Reader) {
+	for in := bufio.NewScanner(out); in.Scan(); {
+		var b Beat
+		if json.Unmarshal(in.Bytes(), &b) == nil { // its first line is none
+			w.Heard(b)
+		}
+	}
+	w.Ended()
 }
 
 func (w *Watch) silence(now time.Time) {

@@ -24,6 +24,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"vmctr/bench/isolation/errno"
 	"vmctr/report/result/isolation"
 )
 
@@ -208,12 +209,10 @@ func Child(verb string) error {
 	return answer(os.Stdin, os.Stdout, execute)
 }
 
+// errnoName is the answer of a call: "0" is that of one that was carried out.
 func errnoName(e syscall.Errno) string {
 	if e == 0 {
 		return "0"
 	}
-	if n := unix.ErrnoName(e); n != "" {
-		return n
-	}
-	return "errno " + strconv.Itoa(int(e))
+	return errno.Name(e)
 }

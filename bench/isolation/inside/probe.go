@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -35,8 +34,8 @@ func tryAll(args []string) error {
 	}
 	begun()
 	// Which kernel it is that serves the attempts (random(4)).
-	if id, err := os.ReadFile("/proc/sys/kernel/random/boot_id"); err == nil {
-		fmt.Printf("{\"boot_id\":%q}\n", bytes.TrimSpace(id))
+	if id := probe.BootID(); id != "" {
+		fmt.Printf("{\"boot_id\":%q}\n", id)
 	}
 	var plan probe.Plan
 	if err := json.Unmarshal([]byte(args[0]), &plan); err != nil {

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"vmctr/bench/isolation/errno"
 )
 
 // alloc has a process of its own take memory. If the kernel kills that, the next one goes on,
@@ -27,7 +29,7 @@ func alloc(ctx context.Context, o Order) (r Report, err error) {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 		err := cmd.Run()
 		if cmd.ProcessState == nil {
-			r.Refused, r.Errno = r.Refused+1, errno(err)
+			r.Refused, r.Errno = r.Refused+1, errno.Name(err)
 			select {
 			case <-ctx.Done():
 			case <-time.After(time.Millisecond):

@@ -12,6 +12,8 @@ import (
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"vmctr/bench/isolation/errno"
 )
 
 // Discard is the port that datagrams go to (RFC 863), at which nobody listens.
@@ -58,7 +60,7 @@ func floodThread(ctx context.Context, target netip.AddrPort) (r Report, err erro
 		case nil:
 			r.Did += int64(len(datagram))
 		default:
-			r.Refused, r.Errno = r.Refused+1, errno(err)
+			r.Refused, r.Errno = r.Refused+1, errno.Name(err)
 			if err == unix.ENETUNREACH || err == unix.EPERM {
 				return r, os.NewSyscallError("sendto", err)
 			}

@@ -13,6 +13,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"vmctr/bench/isolation/errno"
 )
 
 // lifetime is how long a process of the bomb lives unless its order says otherwise, whatever
@@ -96,7 +98,7 @@ func forkThread(ctx context.Context, most int, life time.Duration, all *atomic.I
 		}
 		_, e := spawn(uintptr(parent), int64(time.Millisecond), int64(min(life, max(0, time.Until(end)))))
 		if e != 0 {
-			r.Refused, r.Errno = r.Refused+1, errno(e)
+			r.Refused, r.Errno = r.Refused+1, errno.Name(e)
 			continue
 		}
 		alive++

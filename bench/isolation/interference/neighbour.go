@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"vmctr/bench/isolation/errno"
 )
 
 // Neighbour waits for an order, does it until who gave it hangs up or its time is over, and
@@ -153,7 +155,7 @@ func syncOn(ctx context.Context, o Order) (r Report, err error) {
 			err = f.Sync()
 		}
 		if err != nil {
-			r.Refused, r.Errno = r.Refused+1, errno(err)
+			r.Refused, r.Errno = r.Refused+1, errno.Name(err)
 			if at == 0 {
 				return r, err
 			}
@@ -167,12 +169,4 @@ func syncOn(ctx context.Context, o Order) (r Report, err error) {
 		r.Did, r.Most = r.Did+int64(len(block)), max(r.Most, at)
 	}
 	return r, nil
-}
-
-func errno(err error) string {
-	var e unix.Errno
-	if errors.As(err, &e) {
-		return unix.ErrnoName(e)
-	}
-	return err.Error()
 }

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"vmctr/bench/isolation/errno"
 	"vmctr/report/result/isolation"
 )
 
@@ -59,7 +60,7 @@ func (l *looker) wellKnown(name string, mounts []mount) {
 	var st unix.Stat_t
 	if err := unix.Stat(l.path(name), &st); err != nil {
 		if err != unix.ENOENT && err != unix.ENOTDIR {
-			s.Shut = errnoName(err)
+			s.Shut = errno.Name(err)
 		}
 		l.seen = append(l.seen, s)
 		return
@@ -74,7 +75,7 @@ func (l *looker) wellKnown(name string, mounts []mount) {
 	read := l.opens(name, unix.O_RDONLY)
 	if read != nil {
 		s.Text = ""
-		s.Shut = errnoName(read)
+		s.Shut = errno.Name(read)
 	} else {
 		s.Text = "readable"
 		if dir {
@@ -95,7 +96,7 @@ func (l *looker) wellKnown(name string, mounts []mount) {
 		case write == unix.EROFS:
 			s.Shut = "read-only"
 		case read == nil:
-			s.Text = "readable, writing: " + errnoName(write)
+			s.Text = "readable, writing: " + errno.Name(write)
 		}
 	}
 	l.seen = append(l.seen, s)

@@ -1,14 +1,12 @@
 package look
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -230,15 +228,4 @@ func (l *looker) others() {
 		return
 	}
 	l.add("descriptors", counted(fds), "process "+l.namespace("pid")+strconv.Itoa(os.Getpid()))
-}
-
-// errnoName is the name of an error of the kernel.
-func errnoName(err error) string {
-	var e syscall.Errno
-	if errors.As(err, &e) {
-		if n := unix.ErrnoName(e); n != "" {
-			return n
-		}
-	}
-	return err.Error()
 }

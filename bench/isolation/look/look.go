@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"vmctr/bench/isolation/errno"
 	"vmctr/report/result/isolation"
 )
 
@@ -65,7 +66,7 @@ func (l *looker) add(fact, text, name string) {
 func (l *looker) shut(fact string, err error) {
 	s := isolation.Seen{Fact: fact}
 	if err != nil && !os.IsNotExist(err) {
-		s.Shut = errnoName(err)
+		s.Shut = errno.Name(err)
 	}
 	l.seen = append(l.seen, s)
 }

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"vmctr/bench/isolation/errno"
 	"vmctr/report/result/isolation"
 )
 
@@ -48,7 +49,7 @@ func answer(err error) string {
 	if err == nil {
 		return ""
 	}
-	return errnoName(err)
+	return errno.Name(err)
 }
 
 // knobsPatience is for all of them: an emulated machine needs a second or two.

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"vmctr/bench/isolation/errno"
 )
 
 // What known holes of runtimes and kernels have relied on, in a form that breaks nothing: the
@@ -344,7 +346,7 @@ func packetRing(string) Attempt {
 func ownOverlay(string) Attempt {
 	dir, err := scratch()
 	if err != nil {
-		return Attempt{Call: "making a folder to mount on", Errno: errnoName(err)}
+		return Attempt{Call: "making a folder to mount on", Errno: errno.Name(err)}
 	}
 	defer os.Remove(dir)
 	if err := unix.Mount("none", dir, "tmpfs", 0, "size=64k"); err != nil {

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"vmctr/bench/isolation/errno"
 )
 
 // scratch makes an empty folder, wherever that can be done: the image may be read-only, and
@@ -27,7 +29,7 @@ func scratch() (dir string, err error) {
 func fresh(fstype, options string, look func(dir string) Attempt) Attempt {
 	dir, err := scratch()
 	if err != nil {
-		return Attempt{Call: "making a folder to mount on", Errno: errnoName(err)}
+		return Attempt{Call: "making a folder to mount on", Errno: errno.Name(err)}
 	}
 	defer os.Remove(dir)
 	if err := unix.Mount("none", dir, fstype, 0, options); err != nil {

@@ -12,17 +12,18 @@ import (
 // a random number when it boots, and shows it to whatever it runs (random(4), boot_id): so
 // it is a canary that every host has.
 
-func bootID() string {
+// BootID names the kernel that runs.
+func BootID() string {
 	b, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	return strings.TrimSpace(string(b))
 }
 
 // served is an attempt that some kernel has carried out: it says which.
-func served(call string) Attempt { return did(call, "the kernel of boot "+bootID()) }
+func served(call string) Attempt { return did(call, "the kernel of boot "+BootID()) }
 
 // byHostKernel judges what served gives.
 func byHostKernel(_ *Host, _ string, a Attempt) (bool, string) {
-	switch id := bootID(); {
+	switch id := BootID(); {
 	case !a.Did:
 		return false, a.Saw // what it was shown instead
 	case id != "" && strings.Contains(a.Saw, id):

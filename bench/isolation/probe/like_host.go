@@ -36,14 +36,14 @@ func likeHost(name, call string, read func() (value string, err error)) Probe {
 			if value == "" {
 				return Attempt{Call: call}
 			}
-			return did(call, value+"\n"+bootID())
+			return did(call, value+"\n"+BootID())
 		},
 		Reached: func(h *Host, _ string, a Attempt) (bool, string) {
 			if !a.Did {
 				return false, ""
 			}
 			switch saw, boot, _ := strings.Cut(a.Saw, "\n"); {
-			case boot != bootID() || boot == "":
+			case boot != BootID() || boot == "":
 				return false, "of another kernel than the host's, as the boot id shows"
 			case saw != h.values[name]:
 				return false, "the host has another one"

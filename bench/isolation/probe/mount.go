@@ -9,6 +9,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"vmctr/bench/isolation/errno"
 )
 
 // Attempts to change what is mounted, or to get at the host's files by mounting.
@@ -19,7 +21,7 @@ var mount = []Probe{
 		Attempt: func(word string) Attempt {
 			dir, err := scratch()
 			if err != nil {
-				return Attempt{Call: "making a folder to mount on", Errno: errnoName(err)}
+				return Attempt{Call: "making a folder to mount on", Errno: errno.Name(err)}
 			}
 			if err := unix.Mount(word, dir, "tmpfs", 0, "size=4k"); err != nil {
 				os.Remove(dir)
@@ -231,7 +233,7 @@ func newMount(word string) Attempt {
 	defer unix.Close(fd)
 	dir, err := scratch()
 	if err != nil {
-		return Attempt{Call: "making a folder to mount on", Errno: errnoName(err)}
+		return Attempt{Call: "making a folder to mount on", Errno: errno.Name(err)}
 	}
 	if err := unix.MoveMount(fd, "", unix.AT_FDCWD, dir, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
 		os.Remove(dir)
@@ -247,7 +249,7 @@ func writeOrRemount(canary, call string, remount func() error) Attempt {
 	if err == nil {
 		return did("writing to "+path, "")
 	}
-	if errnoName(err) != "EROFS" {
+	if errno.Name(err) != "EROFS" {
 		return refused("writing to "+path, err)
 	}
 	if err := remount(); err != nil {
@@ -264,7 +266,7 @@ func writeOrRemount(canary, call string, remount func() error) Attempt {
 func leaveChroot(path string) Attempt {
 	dir, err := scratch()
 	if err != nil {
-		return Attempt{Call: "making a folder for it", Errno: errnoName(err)}
+		return Attempt{Call: "making a folder for it", Errno: errno.Name(err)}
 	}
 	defer os.Remove(dir) // in vain if it came out
 	if err := unix.Chdir("/"); err != nil {

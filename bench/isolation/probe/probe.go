@@ -20,6 +20,7 @@ import (
 	"os"
 	"strings"
 
+	"vmctr/bench/isolation/errno"
 	"vmctr/report/result/isolation"
 )
 
@@ -204,7 +205,7 @@ func (s *Session) Close() error {
 
 // refused is an attempt that a call has refused.
 func refused(call string, err error) Attempt {
-	a := Attempt{Call: call, Errno: errnoName(err)}
+	a := Attempt{Call: call, Errno: errno.Name(err)}
 	if a.Errno == "ENOSYS" {
 		return Attempt{Call: call, Errno: a.Errno, Lacks: call + ": ENOSYS"}
 	}

@@ -36,7 +36,7 @@ var see = []Probe{
 		},
 	},
 	likeHost("see-hostname", "uname(2)", hostname),
-	likeHost("see-boot", "reading /proc/sys/kernel/random/boot_id", func() (string, error) { return bootID(), nil }),
+	likeHost("see-boot", "reading /proc/sys/kernel/random/boot_id", func() (string, error) { return BootID(), nil }),
 	likeHost("see-start", "reading btime in /proc/stat", bootTime),
 	likeHost("see-command-line", "reading /proc/cmdline", fileSum("/proc/cmdline")),
 	{
@@ -55,7 +55,7 @@ var see = []Probe{
 					n++
 				}
 			}
-			if boot != bootID() {
+			if boot != BootID() {
 				return false, ""
 			}
 			return n > 0, fmt.Sprintf("%d of the host's mounts are in its table", n)
@@ -135,11 +135,11 @@ var see = []Probe{
 			if err != nil {
 				return refused("reading /proc/self/cgroup", err)
 			}
-			return did("reading /proc/self/cgroup", bootID()+"\n"+string(b))
+			return did("reading /proc/self/cgroup", BootID()+"\n"+string(b))
 		},
 		Reached: func(h *Host, _ string, a Attempt) (bool, string) {
 			boot, table, _ := strings.Cut(a.Saw, "\n")
-			if boot != bootID() {
+			if boot != BootID() {
 				return false, ""
 			}
 			root, err := h.view("cgroup2")
@@ -220,7 +220,7 @@ func mountIDs() Attempt {
 			ids = append(ids, id)
 		}
 	}
-	return did("reading /proc/1/mountinfo", bootID()+" "+strings.Join(ids, " "))
+	return did("reading /proc/1/mountinfo", BootID()+" "+strings.Join(ids, " "))
 }
 
 // plantSegment makes shared memory with the word in it. It has been removed already, so that

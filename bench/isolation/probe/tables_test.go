@@ -69,7 +69,7 @@ func TestUDPPacket(t *testing.T) {
 }
 
 func TestByHostKernel(t *testing.T) {
-	if bootID() == "" {
+	if BootID() == "" {
 		t.Skip("needs /proc/sys/kernel/random/boot_id")
 	}
 	for _, tt := range []struct {
@@ -80,7 +80,7 @@ func TestByHostKernel(t *testing.T) {
 		{"carried out by this kernel", served("bpf(2)"), true},
 		{"carried out by another", did("bpf(2)", "the kernel of boot 11111111-2222-3333-4444-555555555555"), false},
 		{"carried out by one that says nothing", did("bpf(2)", ""), false},
-		{"refused by this one", Attempt{Errno: "EPERM", Saw: "the kernel of boot " + bootID()}, false},
+		{"refused by this one", Attempt{Errno: "EPERM", Saw: "the kernel of boot " + BootID()}, false},
 	} {
 		if got, _ := byHostKernel(nil, "", tt.a); got != tt.want {
 			t.Errorf("%s: reached is %t", tt.name, got)

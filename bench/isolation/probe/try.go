@@ -145,14 +145,3 @@ func Batch(in io.Reader, out io.Writer) error {
 		}
 	}
 }
-
-func errnoName(err error) string {
-	var e syscall.Errno
-	if errors.As(err, &e) {
-		if n := unix.ErrnoName(e); n != "" {
-			return n
-		}
-		return fmt.Sprintf("errno %d", int(e))
-	}
-	return err.Error()
-}
