@@ -173,6 +173,15 @@ func (e Experiment) standsFor(name string) string {
 	return ""
 }
 
+// infoOf is that of a subject's platform; the zero one of a test's.
+func infoOf(name string) platform.Info {
+	p, err := platform.Find(name)
+	if err != nil {
+		return platform.Info{}
+	}
+	return p.Info()
+}
+
 // fault says whose an error is.
 func fault(err error) result.Fault {
 	if platform.IsInstanceFault(err) {

@@ -11,7 +11,6 @@ import (
 	"syscall"
 	"time"
 
-	"vmctr/bench/embedded"
 	"vmctr/bench/harness"
 	"vmctr/bench/isolation/breakage"
 	"vmctr/bench/platform"
@@ -34,11 +33,10 @@ var faults = Experiment{
 	most:     1,
 	deadline: 4 * time.Minute,
 	trials: func(s Subject, _ Limits) []harness.Trial {
-		i, err := platform.Find(s.Name)
-		switch {
+		switch i := infoOf(s.Name); {
 		case s.Name == platform.ThrowawayName:
 			return []harness.Trial{{Measure: func(ctx context.Context) (result.Sample, error) { return arenaFaults(ctx, s) }}}
-		case s.Kind == "process", err == nil && (i.Info().NoSystem || i.Info().Optional && s.Kind == "container"):
+		case s.Kind == "process", i.NoSystem, i.Optional && s.Kind == "container":
 			// Other engines' containers are held by the same limits of the same kernel.
 			return nil
 		}
@@ -140,12 +138,8 @@ func breakInstance(ctx context.Context, s Subject, f *breakage.Facts) (err error
 
 // hostWitness starts a process of this host beside the instances.
 func hostWitness(dir string) (*breakage.Watch, func() error, error) {
-	inside, err := embedded.Inside()
-	if err != nil {
-		return nil, nil, err
-	}
 	program := filepath.Join(dir, "witness")
-	if err := os.WriteFile(program, inside, 0o700); err != nil {
+	if err := writeInside(program); err != nil {
 		return nil, nil, err
 	}
 	r, w, err := os.Pipe()

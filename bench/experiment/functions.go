@@ -2,12 +2,8 @@ package experiment
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"vmctr/bench/harness"
 	"vmctr/bench/isolation/ftrace"
@@ -30,7 +26,7 @@ var functions = Experiment{
 	most:     5, // of which the report takes the median
 	deadline: 8 * time.Minute,
 	trials: func(s Subject, _ Limits) []harness.Trial {
-		if i, err := platform.Find(s.Name); err == nil && i.Info().NoSystem {
+		if infoOf(s.Name).NoSystem {
 			return nil
 		}
 		refused := tryTracing(s)
@@ -52,10 +48,6 @@ var functions = Experiment{
 // onHost is the series that is out of reach where the throwaway machine is the host.
 const onHost = "on the host itself"
 
-// functionsRoom is for the calls of one CPU: a million of them. A machine that idles makes
-// some 10,000 in a second, one that works ten times as many.
-const functionsRoom = 24 << 20
-
 // functionsWait is how long an instance waits before its work, in which it is found and
 // the tracer told of it.
 const functionsWait = 5 * time.Second
@@ -75,7 +67,7 @@ func traceFunctions(ctx context.Context, s Subject) (sample result.Sample, err e
 	if err != nil {
 		return sample, err
 	}
-	t, err := ftrace.Open(s.Workload.RunID, s.Workload.NetworkDir, functionsRoom)
+	t, err := ftrace.Open(s.Workload.RunID, s.Workload.NetworkDir, ftrace.Room)
 	if err != nil {
 		return sample, err
 	}
@@ -88,22 +80,13 @@ func traceFunctions(ctx context.Context, s Subject) (sample result.Sample, err e
 		if err != nil {
 			return err
 		}
-		tr := isolation.Tracing{Subject: s.Name, Kernel: release(), Accelerator: p.Facts().Accelerator}
+		tr := isolation.Tracing{Subject: s.Name, Kernel: ftrace.Release(), Accelerator: p.Facts().Accelerator}
 		if err := ftrace.Work(ctx, t, pids, functionsWait, nil, i.Output().Line, &tr); err != nil {
 			return err
 		}
 		sample.Tracings = []isolation.Tracing{tr}
 		return nil
 	})
-}
-
-// release is that of the host's kernel.
-func release() string {
-	var u unix.Utsname
-	if err := unix.Uname(&u); err != nil {
-		return ""
-	}
-	return unix.ByteSliceToString(u.Release[:])
 }
 
 // functionsArena has the arena trace what it starts, in the throwaway machine.
@@ -147,21 +130,12 @@ func (a *functionsArena) measure(ctx context.Context) (sample result.Sample, err
 
 // readTracings reads what the arena prints.
 func readTracings(ctx context.Context, i platform.Instance, _ int64, sample *result.Sample) error {
-	if _, err := i.Output().FirstInstruction(ctx); err != nil {
-		return err
-	}
-	for n := 1; ; n++ {
-		line, err := i.Output().Line(ctx, n)
-		if errors.Is(err, platform.ErrEnded) && n > 1 {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		var t isolation.Tracing
-		if err := json.Unmarshal(line, &t); err != nil {
-			return fmt.Errorf("a report of the arena, %.200q: %w", line, err)
-		}
+	err := heard(ctx, i, func(t isolation.Tracing) error {
 		sample.Tracings = append(sample.Tracings, t)
+		return nil
+	})
+	if err == nil && len(sample.Tracings) == 0 {
+		err = platform.ErrEnded
 	}
+	return err
 }

@@ -35,7 +35,7 @@ var interference = Experiment{
 	most:     1,
 	deadline: 2 * time.Minute,
 	trials: func(s Subject, l Limits) []harness.Trial {
-		if i, err := platform.Find(s.Name); s.Name == platform.ThrowawayName || err == nil && i.Info().NoSystem {
+		if s.Name == platform.ThrowawayName || infoOf(s.Name).NoSystem {
 			return nil
 		}
 		if !l.Every && (s.Kind == "nested" || s.Kind == "container" && s.Name != "container") {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 
 	"vmctr/bench/embedded"
 	"vmctr/bench/platform"
@@ -43,6 +44,16 @@ func insidePrepared(ctx context.Context, s Subject, name string, change func(*pl
 		w.Process, err = w.Image.Process(args)
 		return err
 	})
+}
+
+// writeInside puts the program inside on the host, for what it does there: it is a tracer, a
+// witness, a canary. Whoever is in an instance may run it too.
+func writeInside(path string) error {
+	inside, err := embedded.Inside()
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, inside, 0o755)
 }
 
 // heard reads what the program inside, or the arena, says after its first instruction:

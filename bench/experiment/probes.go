@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"vmctr/bench/embedded"
 	"vmctr/bench/harness"
 	"vmctr/bench/isolation/probe"
 	"vmctr/bench/platform"
@@ -34,10 +33,7 @@ var probes = Experiment{
 		switch {
 		case s.Name == platform.ThrowawayName:
 			return []harness.Trial{{Measure: func(ctx context.Context) (result.Sample, error) { return arenaProbes(ctx, s) }}}
-		case s.Kind == "process": // it is the control, and not for the host
-			return nil
-		}
-		if i, err := platform.Find(s.Name); err == nil && i.Info().NoSystem {
+		case s.Kind == "process", infoOf(s.Name).NoSystem: // a process is the control, and not for the host
 			return nil
 		}
 		return []harness.Trial{{Measure: func(ctx context.Context) (result.Sample, error) { return tryProbes(ctx, s) }}}
@@ -69,12 +65,8 @@ func tryProbes(ctx context.Context, s Subject) (sample result.Sample, err error)
 
 // openSession plants the canaries, in a folder of dir.
 func openSession(dir string) (*probe.Session, error) {
-	inside, err := embedded.Inside()
-	if err != nil {
-		return nil, err
-	}
 	program := filepath.Join(dir, "inside")
-	if err := os.WriteFile(program, inside, 0o755); err != nil {
+	if err := writeInside(program); err != nil {
 		return nil, err
 	}
 	canaries := filepath.Join(dir, "canaries")

@@ -13,7 +13,6 @@ import (
 	"strings"
 	"time"
 
-	"vmctr/bench/embedded"
 	"vmctr/bench/harness"
 	"vmctr/bench/isolation/strace"
 	"vmctr/bench/platform"
@@ -36,10 +35,7 @@ var surface = Experiment{
 	most:     5,
 	deadline: time.Minute,
 	trials: func(s Subject, _ Limits) []harness.Trial {
-		if s.Name == platform.ThrowawayName {
-			return nil
-		}
-		if i, err := platform.Find(s.Name); err == nil && (i.Info().NoSystem || i.Info().Loopback) {
+		if i := infoOf(s.Name); s.Name == platform.ThrowawayName || i.NoSystem || i.Loopback {
 			return nil
 		}
 		var prepared platform.Prepared
@@ -64,12 +60,8 @@ const surfaceRequests = 50
 
 func traceWork(ctx context.Context, s Subject, p platform.Prepared) (sample result.Sample, err error) {
 	// On the host the program inside is the tracer.
-	inside, err := embedded.Inside()
-	if err != nil {
-		return sample, err
-	}
 	tracer := filepath.Join(s.Workload.Dir, "tracer")
-	if err := os.WriteFile(tracer, inside, 0o700); err != nil {
+	if err := writeInside(tracer); err != nil {
 		return sample, err
 	}
 	defer func() { err = errors.Join(err, os.Remove(tracer)) }()

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -32,10 +31,10 @@ var views = Experiment{
 	most:     1,
 	deadline: 2 * time.Minute,
 	trials: func(s Subject, _ Limits) []harness.Trial {
-		if i, err := platform.Find(s.Name); err == nil && i.Info().NoSystem {
+		switch {
+		case infoOf(s.Name).NoSystem:
 			return nil
-		}
-		if s.Name == platform.ThrowawayName {
+		case s.Name == platform.ThrowawayName:
 			return []harness.Trial{{Measure: func(ctx context.Context) (result.Sample, error) { return arenaLook(ctx, s) }}}
 		}
 		return []harness.Trial{{Measure: func(ctx context.Context) (result.Sample, error) { return Look(ctx, s, true) }}}
@@ -185,18 +184,14 @@ func arenaLook(ctx context.Context, s Subject) (result.Sample, error) {
 		return result.Sample{}, err
 	}
 	return observed(ctx, p, func(ctx context.Context, i platform.Instance, _ int64, sample *result.Sample) error {
-		if _, err := i.Output().FirstInstruction(ctx); err != nil {
-			return err
-		}
-		for n := 1; ; n++ {
-			var p isolation.Privileges
-			if err := told(ctx, i, n, &p); errors.Is(err, platform.ErrEnded) && n > 1 {
-				return nil
-			} else if err != nil {
-				return err
-			}
+		err := heard(ctx, i, func(p isolation.Privileges) error {
 			nameCalls(&p)
 			sample.Privileges = append(sample.Privileges, p)
+			return nil
+		})
+		if err == nil && len(sample.Privileges) == 0 {
+			err = platform.ErrEnded
 		}
+		return err
 	})
 }

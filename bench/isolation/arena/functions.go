@@ -23,8 +23,6 @@ import (
 func init() { verbs["functions"] = functions }
 
 const (
-	// functionsRoom is for the calls of one CPU: a million of them.
-	functionsRoom = 24 << 20
 	// functionsRest is for an instance to come to rest, and to be traced while it idles.
 	functionsRest = 2 * time.Second
 	// functionsPatience is for one instance.
@@ -43,7 +41,7 @@ func functions(args []string) error {
 	}
 	out := json.NewEncoder(os.Stdout)
 	for _, s := range []struct{ subject, variant string }{{"process", isolation.Bare}, {"container", isolation.Contained}} {
-		tr := isolation.Tracing{Subject: s.subject, Kernel: release()}
+		tr := isolation.Tracing{Subject: s.subject, Kernel: ftrace.Release()}
 		if err := traceInstance(t, s.variant, &tr); err != nil {
 			tr.Error = err.Error()
 		}
@@ -54,7 +52,7 @@ func functions(args []string) error {
 	if err := t.Close(); err != nil || !slices.Contains(args, "machine") {
 		return err
 	}
-	tr := isolation.Tracing{Subject: "vm-q35", Kernel: release(), Accelerator: string(vm.TCG)}
+	tr := isolation.Tracing{Subject: "vm-q35", Kernel: ftrace.Release(), Accelerator: string(vm.TCG)}
 	if err := traceMachine(&tr); err != nil {
 		tr.Error = err.Error()
 	}
@@ -66,7 +64,7 @@ func openTracer() (*ftrace.Tracer, error) {
 	if err := otherCPUs(false); err != nil {
 		return nil, err
 	}
-	return ftrace.Open("arena", "", functionsRoom)
+	return ftrace.Open("arena", "", ftrace.Room)
 }
 
 // otherCPUs switches all CPUs but the first on or off. The tracer rewrites the kernel's code
@@ -139,12 +137,4 @@ func (l *lines) line(ctx context.Context, n int) ([]byte, error) {
 		l.have = append(l.have, next)
 	}
 	return l.have[n], nil
-}
-
-func release() string {
-	var u unix.Utsname
-	if err := unix.Uname(&u); err != nil {
-		return ""
-	}
-	return unix.ByteSliceToString(u.Release[:])
 }

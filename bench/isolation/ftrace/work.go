@@ -6,8 +6,23 @@ import (
 	"fmt"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"vmctr/report/result/isolation"
 )
+
+// Room is for the calls that one CPU makes meanwhile, in bytes: a million of them. A machine
+// that idles makes some 10,000 in a second, one that works ten times as many.
+const Room = 24 << 20
+
+// Release is that of the kernel that is traced (uname(2)).
+func Release() string {
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		return ""
+	}
+	return unix.ByteSliceToString(u.Release[:])
+}
 
 // Work traces an instance while it idles, and then at its work, and writes what was seen
 // into tr. pids are its processes; line gives line n of what it prints, from 0, waiting for
