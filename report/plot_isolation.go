@@ -23,10 +23,19 @@ const (
 	matrixSpace   = 4 * vg.Millimeter // above the second part
 )
 
-// property is a row of the matrix: what a platform has, in words.
+// property is a row of the matrix: what each platform has, in words. The cells are found
+// once, since some take a bootstrap each and a figure is drawn for several formats.
 type property struct {
 	title string
-	of    func(*walled) wallCell
+	cells map[*walled]wallCell
+}
+
+func propertyOf(subjects []*walled, title string, of func(*walled) wallCell) property {
+	p := property{title, map[*walled]wallCell{}}
+	for _, x := range subjects {
+		p.cells[x] = of(x)
+	}
+	return p
 }
 
 // wallCell is a sign and words.
@@ -67,86 +76,86 @@ func (s sign) draw(c draw.Canvas, at vg.Point) {
 }
 
 // wallsOf are the properties that say what a platform is made of.
-func (m *model) wallsOf() []property {
+func (m *model) wallsOf(subjects []*walled) (all []property) {
 	host := m.run.Header.Host.BootID
-	return []property{
-		{"Kernel", func(x *walled) wallCell {
-			switch id := m.run.Identity(x.platform.Name); m.kernelOf(id) {
-			case kernelShared:
-				return wallCell{open, "the host's", ""}
-			case kernelOwn:
-				return wallCell{closed, "its own", ""}
-			}
+	add := func(title string, of func(*walled) wallCell) { all = append(all, propertyOf(subjects, title, of)) }
+	add("Kernel", func(x *walled) wallCell {
+		switch id := m.run.Identity(x.platform.Name); m.kernelOf(id) {
+		case kernelShared:
+			return wallCell{open, "the host's", ""}
+		case kernelOwn:
+			return wallCell{closed, "its own", ""}
+		}
+		return wallCell{text: "not known"}
+	})
+	add("Namespaces", func(x *walled) wallCell {
+		id := m.run.Identity(x.platform.Name)
+		if id == nil || id.BootID == "" || host == "" {
 			return wallCell{text: "not known"}
-		}},
-		{"Namespaces", func(x *walled) wallCell {
-			id := m.run.Identity(x.platform.Name)
-			if id == nil || id.BootID == "" || host == "" {
-				return wallCell{text: "not known"}
+		}
+		own, shared := m.namespaces(id)
+		if m.kernelOf(id) == kernelOwn {
+			if own, shared = apart(id, m.run.GuestNamespaces(x.platform.Name)); len(own)+len(shared) == 0 {
+				return wallCell{closed, "its kernel's", "none of the host's"}
 			}
-			own, shared := m.namespaces(id)
-			if m.kernelOf(id) == kernelOwn {
-				if own, shared = apart(id, m.run.GuestNamespaces(x.platform.Name)); len(own)+len(shared) == 0 {
-					return wallCell{closed, "its kernel's", "none of the host's"}
-				}
-				return wallCell{closed, fmt.Sprintf("%d of %d its own", len(own), len(own)+len(shared)), "in its machine"}
-			}
-			s := halfClosed
-			switch {
-			case len(own) == 0:
-				s = open
-			case len(shared) == 0:
-				s = closed
-			}
-			more := ""
-			if len(own) > 0 && len(shared) > 0 {
-				more = "not " + list(shared)
-			}
-			return wallCell{s, fmt.Sprintf("%d of %d its own", len(own), len(own)+len(shared)), more}
-		}},
-		{"Its root is", func(x *walled) wallCell {
-			id := m.run.Identity(x.platform.Name)
-			switch {
-			case id == nil || id.UIDMap == "":
-				return wallCell{text: "not known"}
-			case m.kernelOf(id) == kernelOwn:
-				return wallCell{closed, "its machine's", ""}
-			case strings.HasPrefix(id.UIDMap, "0 0 "):
-				return wallCell{open, "the host's root", ""}
-			default:
-				if f := strings.Fields(id.UIDMap); len(f) > 1 {
-					return wallCell{closed, "another user", "number " + clip(clean(f[1]), 12)}
-				}
-			}
+			return wallCell{closed, fmt.Sprintf("%d of %d its own", len(own), len(own)+len(shared)), "in its machine"}
+		}
+		s := halfClosed
+		switch {
+		case len(own) == 0:
+			s = open
+		case len(shared) == 0:
+			s = closed
+		}
+		more := ""
+		if len(own) > 0 && len(shared) > 0 {
+			more = "not " + list(shared)
+		}
+		return wallCell{s, fmt.Sprintf("%d of %d its own", len(own), len(own)+len(shared)), more}
+	})
+	add("Its root is", func(x *walled) wallCell {
+		id := m.run.Identity(x.platform.Name)
+		switch {
+		case id == nil || id.UIDMap == "":
 			return wallCell{text: "not known"}
-		}},
-		{"Capabilities", func(x *walled) wallCell {
-			id := m.run.Identity(x.platform.Name)
-			if id == nil {
-				return wallCell{text: "not known"}
+		case m.kernelOf(id) == kernelOwn:
+			return wallCell{closed, "its machine's", ""}
+		case strings.HasPrefix(id.UIDMap, "0 0 "):
+			return wallCell{open, "the host's root", ""}
+		default:
+			if f := strings.Fields(id.UIDMap); len(f) > 1 {
+				return wallCell{closed, "another user", "number " + clip(clean(f[1]), 12)}
 			}
-			n, more, _ := strings.Cut(capabilities(id), " ")
-			return wallCell{text: n, more: strings.Trim(more, "()")}
-		}},
-		{"System call filter", func(x *walled) wallCell {
-			id := m.run.Identity(x.platform.Name)
-			switch {
-			case id == nil:
-				return wallCell{text: "not known"}
-			case id.Seccomp == 0 && m.kernelOf(id) == kernelOwn:
-				return wallCell{text: "off", more: "calls its own kernel"}
-			case id.Seccomp == 0:
-				return wallCell{open, "off", ""}
-			}
-			return wallCell{closed, seccomp(id), ""}
-		}},
-	}
+		}
+		return wallCell{text: "not known"}
+	})
+	add("Capabilities", func(x *walled) wallCell {
+		id := m.run.Identity(x.platform.Name)
+		if id == nil {
+			return wallCell{text: "not known"}
+		}
+		n, more, _ := strings.Cut(capabilities(id), " ")
+		return wallCell{text: n, more: strings.Trim(more, "()")}
+	})
+	add("System call filter", func(x *walled) wallCell {
+		id := m.run.Identity(x.platform.Name)
+		switch {
+		case id == nil:
+			return wallCell{text: "not known"}
+		case id.Seccomp == 0 && m.kernelOf(id) == kernelOwn:
+			return wallCell{text: "off", more: "calls its own kernel"}
+		case id.Seccomp == 0:
+			return wallCell{open, "off", ""}
+		}
+		return wallCell{closed, seccomp(id), ""}
+	})
+	return all
 }
 
 // attempts are the properties that probes tell: one for each group of them.
-func attempts(groups []string) (list []property) {
-	for _, g := range groups {
-		list = append(list, property{groupTitle(g), func(x *walled) wallCell {
+func (w *walls) attempts() (list []property) {
+	for _, g := range w.groups() {
+		list = append(list, propertyOf(w.subjects, groupTitle(g), func(x *walled) wallCell {
 			t := x.tally(g)
 			c := wallCell{sign: closed}
 			switch tried := t.blocked + t.reached; {
@@ -164,7 +173,7 @@ func attempts(groups []string) (list []property) {
 				c.more = strings.TrimPrefix(c.more+fmt.Sprintf(", %d not tried", t.open), ", ")
 			}
 			return c
-		}})
+		}))
 	}
 	return list
 }
@@ -173,8 +182,9 @@ func attempts(groups []string) (list []property) {
 // its neighbours, as far as the run has measured them.
 func (m *model) sharings(subjects []*walled) (list []property) {
 	add := func(title string, of func(*walled) wallCell) {
-		if slices.ContainsFunc(subjects, func(x *walled) bool { return of(x) != wallCell{} }) {
-			list = append(list, property{title, of})
+		p := propertyOf(subjects, title, of)
+		if slices.ContainsFunc(subjects, func(x *walled) bool { return p.cells[x] != wallCell{} }) {
+			list = append(list, p)
 		}
 	}
 	surfaces := map[*platform]*surfaceOf{}
@@ -193,7 +203,7 @@ func (m *model) sharings(subjects []*walled) (list []property) {
 	faulties, _ := m.faulties()
 	add("When it breaks", func(x *walled) (c wallCell) {
 		for _, f := range faulties {
-			if f.label != x.platform.label() && !(x.control && f.the == "the plain process in the throwaway machine") {
+			if f.platform != x.platform && !(x.control && f.of == "process") {
 				continue
 			}
 			var hurt []string
@@ -243,9 +253,13 @@ func (m *model) matrixFigures(w *walls) (list []*figure) {
 	if n == 0 {
 		return nil
 	}
+	parts := [][]property{m.wallsOf(w.subjects), w.attempts()}
+	if more := m.sharings(w.subjects); len(more) > 0 {
+		parts = append(parts, more)
+	}
 	figures := (n + matrixColumns - 1) / matrixColumns
 	for group := range slices.Chunk(w.subjects, (n+figures-1)/figures) {
-		f := m.matrixFigure(w, group)
+		f := matrixFigure(group, parts)
 		if len(list) > 0 {
 			f.Name = fmt.Sprintf("%s-%d", f.Name, len(list)+1)
 		}
@@ -254,11 +268,7 @@ func (m *model) matrixFigures(w *walls) (list []*figure) {
 	return list
 }
 
-func (m *model) matrixFigure(w *walls, subjects []*walled) *figure {
-	parts := [][]property{m.wallsOf(), attempts(w.groups())}
-	if more := m.sharings(w.subjects); len(more) > 0 {
-		parts = append(parts, more)
-	}
+func matrixFigure(subjects []*walled, parts [][]property) *figure {
 	rows := 0
 	for _, p := range parts {
 		rows += len(p)
@@ -322,7 +332,7 @@ func drawMatrix(c draw.Canvas, subjects []*walled, parts [][]property) {
 			name := text(8.5, false, ink, draw.XLeft, yMiddle)
 			c.FillText(name, vg.Point{X: c.Min.X + 1*vg.Millimeter, Y: middle}, fitText(name, p.title, matrixNames-2*vg.Millimeter))
 			for j, x := range subjects {
-				drawCell(c, p.of(x), left+vg.Length(j)*width+1*vg.Millimeter, middle, width-1.5*vg.Millimeter)
+				drawCell(c, p.cells[x], left+vg.Length(j)*width+1*vg.Millimeter, middle, width-1.5*vg.Millimeter)
 			}
 			y -= matrixRow
 			line(y, rule)
@@ -340,115 +350,4 @@ func drawCell(c draw.Canvas, of wallCell, left, middle, width vg.Length) {
 		c.FillText(small, vg.Point{X: at.X, Y: middle - 1.9*vg.Millimeter}, fitText(small, of.more, width-indent))
 	}
 	c.FillText(style, at, fitText(style, of.text, width-indent))
-}
-
-// Sizes of the ablation plot.
-const (
-	ablationRows  = 52 // of one page
-	ablationRow   = 3.6 * vg.Millimeter
-	ablationNames = 74 * vg.Millimeter
-	ablationHead  = 30 * vg.Millimeter
-)
-
-// ablationFigures answer: which wall protects from what? A row for each attempt, a column
-// for each wall.
-func (m *model) ablationFigures(w *walls) (list []*figure) {
-	if len(w.arena) < 3 {
-		return nil
-	}
-	// A page ends between two groups.
-	var pages [][]string
-	for _, g := range isolation.Groups {
-		var of []string
-		for _, p := range w.ablation.Probes {
-			if isolation.Find(p).Group == g {
-				of = append(of, p)
-			}
-		}
-		if n := len(pages); n == 0 || len(pages[n-1])+len(of) > ablationRows {
-			pages = append(pages, nil)
-		}
-		pages[len(pages)-1] = append(pages[len(pages)-1], of...)
-	}
-	for i, probes := range pages {
-		if len(probes) == 0 {
-			continue
-		}
-		groups := 0
-		for j, p := range probes {
-			if j == 0 || isolation.Find(p).Group != isolation.Find(probes[j-1]).Group {
-				groups++
-			}
-		}
-		var alt []string
-		for _, mech := range isolation.Mechanisms {
-			opened, alone := w.ablation.Count(mech.Name)
-			alt = append(alt, fmt.Sprintf("%s: %d opened without it, %d stopped by it alone", mech.Title, opened, alone))
-		}
-		caption := "Which wall protects from what. Filled: a container without this one wall lets the attempt through. Ring: this wall alone stops it. In the throwaway machine."
-		if len(pages) > 1 {
-			caption += fmt.Sprintf(" Part %d of %d.", i+1, len(pages))
-		}
-		name := "ablation"
-		if i > 0 {
-			name = fmt.Sprintf("ablation-%d", i+1)
-		}
-		list = append(list, &figure{
-			Name: name, Caption: caption, Alt: strings.Join(alt, "; ") + ".",
-			W: plotWidth, H: ablationHead + vg.Length(len(probes)+groups)*ablationRow + 2*vg.Millimeter,
-			Draw: func(c draw.Canvas) error {
-				drawAblation(c, w, probes)
-				return nil
-			},
-		})
-	}
-	return list
-}
-
-func drawAblation(c draw.Canvas, w *walls, probes []string) {
-	mechs := isolation.Mechanisms
-	left := c.Min.X + ablationNames
-	width := (c.Max.X - left) / vg.Length(len(mechs))
-	head := text(7.5, false, ink, draw.XLeft, yMiddle)
-	head.Rotation = math.Pi / 2
-	top := c.Max.Y - ablationHead
-	for i, mech := range mechs {
-		c.FillText(head, vg.Point{X: left + (vg.Length(i)+0.5)*width, Y: top + 1.5*vg.Millimeter}, mech.Title)
-	}
-	y := top
-	name, group := text(7.5, false, ink, draw.XLeft, yMiddle), text(7.5, true, ink, draw.XLeft, yMiddle)
-	small := text(6.5, false, grey, draw.XCenter, yMiddle)
-	last := ""
-	for _, p := range probes {
-		words := isolation.Find(p)
-		if words.Group != last {
-			last = words.Group
-			c.StrokeLine2(draw.LineStyle{Color: rule, Width: vg.Points(0.5)}, c.Min.X, y, c.Max.X, y)
-			c.FillText(group, vg.Point{X: c.Min.X + 1*vg.Millimeter, Y: y - ablationRow/2}, groupTitle(last))
-			y -= ablationRow
-		}
-		middle := y - ablationRow/2
-		c.FillText(name, vg.Point{X: c.Min.X + 3*vg.Millimeter, Y: middle}, fitText(name, words.Title, ablationNames-4*vg.Millimeter))
-		if w.ablation.Verdict(p, isolation.Contained) == isolation.Reached {
-			at := text(6.5, false, grey, draw.XLeft, yMiddle)
-			c.FillText(at, vg.Point{X: left + 1*vg.Millimeter, Y: middle}, "reached with all walls up")
-			y -= ablationRow
-			continue
-		}
-		for i, mech := range mechs {
-			at := vg.Point{X: left + (vg.Length(i)+0.5)*width, Y: middle}
-			e := w.ablation.Effect(p, mech.Name)
-			if e.Alone == isolation.Yes {
-				circle.draw(c, at, 1.35*vg.Millimeter, nil, blue)
-			}
-			switch {
-			case e.Opened == isolation.Yes:
-				diamond.draw(c, at, 0.8*vg.Millimeter, red, darker(red))
-			case e.Opened == isolation.Unknown || e.Alone == isolation.Unknown:
-				c.FillText(small, at, "?")
-			}
-		}
-		y -= ablationRow
-	}
-	c.StrokeLine2(draw.LineStyle{Color: ink, Width: vg.Points(0.5)}, c.Min.X, top, c.Max.X, top)
 }

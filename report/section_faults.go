@@ -15,7 +15,8 @@ const faultsExperiment = "faults"
 // throwaway machine.
 type faulty struct {
 	the, label string
-	throwaway  bool
+	platform   *platform                  // nil in the throwaway machine
+	of         string                     // there: "process" or "container"
 	faults     map[string]isolation.Fault // by kind
 }
 
@@ -61,18 +62,13 @@ func (m *model) faulties() (columns []*faulty, machine *result.Platform) {
 			columns = append(columns, c)
 		}
 	}
-	for i := range m.run.Platforms {
-		if p := &m.run.Platforms[i]; p.Experiment == isolation.Group {
-			machine = p
-		}
-	}
-	if machine != nil {
+	if machine = m.throwaway(); machine != nil {
 		for _, of := range []string{"process", "container"} {
-			collect(machine.Name, of, &faulty{the: names[of] + " in the throwaway machine", label: of + " °", throwaway: true})
+			collect(machine.Name, of, &faulty{the: names[of] + " in the throwaway machine", label: of + " °", of: of})
 		}
 	}
 	for _, p := range m.platforms {
-		collect(p.Name, "", &faulty{the: p.the(), label: p.label()})
+		collect(p.Name, "", &faulty{the: p.the(), label: p.label(), platform: p})
 	}
 	return columns, machine
 }
@@ -134,7 +130,7 @@ func faultTable(columns []*faulty, machine *result.Platform) *table {
 		}
 		t.Rows = append(t.Rows, row)
 	}
-	if slices.ContainsFunc(columns, func(c *faulty) bool { return c.throwaway }) {
+	if slices.ContainsFunc(columns, func(c *faulty) bool { return c.platform == nil }) {
 		note := "° in the throwaway machine, whose kernel stands for the host's"
 		if machine.Emulated {
 			note += " (emulated)"
@@ -164,7 +160,7 @@ func faultMethod(columns []*faulty, machine *result.Platform) string {
 	}
 	text := "Each fault was done once. " + strings.Join(kinds, " ") + " Beside it ran witnesses: a process of the host and, with containers, a process in another container. Five times a second each takes memory, starts a process, and says so. " +
 		"The host counts as disturbed if one of them ended, could not do that, or was silent for more than two seconds and four times as long as before; or if its memory ran out, so that its kernel had to choose a victim. A watchdog waits for the end of each fault, and a host that does not report counts as lost."
-	if slices.ContainsFunc(columns, func(c *faulty) bool { return c.throwaway }) {
+	if slices.ContainsFunc(columns, func(c *faulty) bool { return c.platform == nil }) {
 		text += " What could harm this host was done in a virtual machine that was thrown away, with a kernel and memory of its own"
 		if m := cmpOr(clean(machine.Details["guest memory"])); m != "" {
 			text += " (" + m + ")"

@@ -43,13 +43,21 @@ func (m *model) isolationSections() (list []section) {
 	return list
 }
 
+// throwaway is the machine of the run in which is tried what must not be tried on the host,
+// or nil.
+func (m *model) throwaway() *result.Platform {
+	i := slices.IndexFunc(m.run.Platforms, func(p result.Platform) bool { return p.Experiment == isolation.Group })
+	if i < 0 {
+		return nil
+	}
+	return &m.run.Platforms[i]
+}
+
 // findWalls collects what the probes have found; nil if there were none.
 func (m *model) findWalls() *walls {
 	w := &walls{machine: result.Platform{Name: "throwaway"}}
-	for _, p := range m.run.Platforms {
-		if p.Experiment == isolation.Group {
-			w.machine = p
-		}
+	if p := m.throwaway(); p != nil {
+		w.machine = *p
 	}
 	for i := range m.run.Samples {
 		if s := &m.run.Samples[i]; s.Experiment == probesExperiment && s.Platform == w.machine.Name {
@@ -344,13 +352,13 @@ func (m *model) ablationWords(w *walls) (words []string) {
 		}
 		switch {
 		case opened > 0:
-			necessary = append(necessary, fmt.Sprintf("%s (%s)", lowerTitle(mech.Title), count(opened, "attempt", "attempts")))
+			necessary = append(necessary, fmt.Sprintf("%s (%s)", lowerFirst(mech.Title), count(opened, "attempt", "attempts")))
 		case alone == 0:
-			idle = append(idle, lowerTitle(mech.Title))
+			idle = append(idle, lowerFirst(mech.Title))
 		}
 	}
 	if mostAlone > 0 {
-		words = append(words, fmt.Sprintf("What stops most by itself: %s. A plain process with that and no other wall is kept from %d of the %d targets.", lowerTitle(most), mostAlone, len(w.ablation.Probes)))
+		words = append(words, fmt.Sprintf("What stops most by itself: %s. A plain process with that and no other wall is kept from %d of the %d targets.", lowerFirst(most), mostAlone, len(w.ablation.Probes)))
 	}
 	if len(necessary) > 0 {
 		words = append(words, "Walls that nothing else stands in for: without them, and with all others, some attempts come through. "+sentence(list(necessary)))
@@ -381,9 +389,6 @@ func (w *walls) contained() (n int) {
 	return n
 }
 
-// lowerTitle is a mechanism's title within a sentence: "PID namespace" keeps its capitals.
-func lowerTitle(s string) string { return lowerFirst(s) }
-
 func (m *model) wallMethod(w *walls) string {
 	text := "A small program runs in each instance and makes the attempts one after the other, as root of what it is in, each on a thread that ends with it. What it says of itself is evidence; the verdict is the host's. "
 	if len(w.arena) > 0 {
@@ -399,104 +404,4 @@ func (m *model) wallMethod(w *walls) string {
 			"this host's, and so is what it was built with; the walls are the same code of bench and the same features of Linux. "
 	}
 	return text + "An attempt that succeeds harms nothing, and is put back."
-}
-
-// wallEvidence is the appendix that says of each attempt what became of it: in the first
-// container and the first machine, and where the other platforms differ from these.
-func (m *model) wallEvidence() (s section, any bool) {
-	w := m.walls
-	if w == nil {
-		return s, false
-	}
-	s = section{Title: "Appendix: evidence of the attempts"}
-	var shown []*walled
-	for _, kind := range []string{"container", "vm"} {
-		if x := w.first(kind); x != nil {
-			shown = append(shown, x)
-		}
-	}
-	if len(shown) == 0 {
-		return s, false
-	}
-	s.Blocks = append(s.Blocks, paragraph{"", "Stopped by: the walls without which, each by itself, a container lets the attempt through; if there is none, those that each stop it alone. What was seen stands behind the verdict: the call and the error that it gave, and what the host then found. " +
-		"The journal has the same of each platform and of each variant in the throwaway machine."})
-	for _, g := range w.groups() {
-		t := &table{Caption: groupTitle(g), Columns: []column{{Title: "Attempt", Wide: 1}, {Title: "Stopped by", Wide: 1}}}
-		for _, x := range shown {
-			t.Columns = append(t.Columns, column{Title: x.platform.label(), Wide: 1.6})
-		}
-		for _, p := range isolation.Probes {
-			if p.Group != g || !slices.ContainsFunc(shown, func(x *walled) bool { return x.finding(p.Name).Verdict != "" }) {
-				continue
-			}
-			row := []string{p.Title, w.stoppedBy(p.Name)}
-			for _, x := range shown {
-				row = append(row, verdictCell(x.finding(p.Name)))
-			}
-			t.Rows = append(t.Rows, row)
-		}
-		s.Blocks = append(s.Blocks, t)
-	}
-	var differ []string
-	for _, x := range w.subjects {
-		like := w.first(x.platform.Kind)
-		if x.platform.Kind == "nested" {
-			like = w.first("vm")
-		}
-		if x.control || like == nil || x == like {
-			continue
-		}
-		var parts []string
-		for _, f := range x.findings {
-			if other := like.finding(f.Probe).Verdict; other != f.Verdict {
-				parts = append(parts, lowerFirst(isolation.Find(f.Probe).Title)+" ("+verdictCell(f)+")")
-			}
-		}
-		text := fmt.Sprintf("%s: as %s in all", x.platform.label(), like.platform.label())
-		if len(parts) > 0 {
-			text += " but " + clip(strings.Join(parts, "; "), 1500)
-		}
-		differ = append(differ, text+".")
-	}
-	if len(differ) > 0 {
-		s.Blocks = append(s.Blocks, heading("The other platforms"), points(differ))
-	}
-	return s, true
-}
-
-// verdictCell is a verdict with what was seen.
-func verdictCell(f isolation.Finding) string {
-	word := map[isolation.Verdict]string{isolation.Blocked: "blocked", isolation.Reached: "reached", isolation.Inconclusive: "not tried"}[f.Verdict]
-	if f.Verdict == isolation.Blocked && f.Own {
-		word = "only its own"
-	}
-	if f.Evidence == "" {
-		return cmpOr(word, "–")
-	}
-	return cmpOr(word, "–") + ": " + clip(f.Evidence, 160)
-}
-
-// stoppedBy names the walls that an attempt meets.
-func (w *walls) stoppedBy(probe string) string {
-	var necessary, alone []string
-	for _, mech := range isolation.Mechanisms {
-		e := w.ablation.Effect(probe, mech.Name)
-		if e.Opened == isolation.Yes {
-			necessary = append(necessary, lowerTitle(mech.Title))
-		}
-		if e.Alone == isolation.Yes {
-			alone = append(alone, lowerTitle(mech.Title))
-		}
-	}
-	switch {
-	case w.ablation.Verdict(probe, isolation.Contained) == isolation.Reached:
-		return "nothing"
-	case len(necessary) > 0:
-		return strings.Join(necessary, ", ")
-	case len(alone) > 1:
-		return "any of " + strings.Join(alone, ", ")
-	case len(alone) == 1:
-		return alone[0]
-	}
-	return "–"
 }
