@@ -79,8 +79,7 @@ func breakOne(ctx context.Context, variant string, f *breakage.Facts) (err error
 		return err
 	}
 	defer func() { err = errors.Join(err, r.Stop()) }()
-	stop := context.AfterFunc(ctx, func() { r.Stdout.SetReadDeadline(time.Unix(1, 0)) })
-	defer stop()
+	defer r.Until(ctx)()
 	in := bufio.NewScanner(r.Stdout)
 	for in.Scan() {
 		var report breakage.Report

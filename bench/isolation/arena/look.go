@@ -46,8 +46,7 @@ func privileges(variant, last string) (p isolation.Privileges, err error) {
 		return p, err
 	}
 	defer func() { err = errors.Join(err, r.Stop()) }()
-	stop := context.AfterFunc(ctx, func() { r.Stdout.SetReadDeadline(time.Unix(1, 0)) })
-	defer stop()
+	defer r.Until(ctx)()
 	in := bufio.NewScanner(r.Stdout)
 	in.Buffer(nil, 1<<20)
 	for range 3 { // its sign, what it sees, what it may do

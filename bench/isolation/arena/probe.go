@@ -96,8 +96,7 @@ func tryIn(variant, dir string) (findings []isolation.Finding, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, r.Stop()) }()
-	stop := context.AfterFunc(ctx, func() { r.Stdout.SetReadDeadline(time.Unix(1, 0)) })
-	defer stop()
+	defer r.Until(ctx)()
 	attempts, err := read(r.Stdout)
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync/atomic"
+	"time"
 
 	"vmctr/container"
 	"vmctr/container/cgroup"
@@ -76,6 +77,11 @@ func launch(ctx context.Context, cfg container.Config) (*running, error) {
 		return nil, err
 	}
 	return &running{Stdout: r, PID: c.PID(), c: c}, nil
+}
+
+// Until has whoever reads Stdout read no longer than ctx lasts, or until stop is called.
+func (r *running) Until(ctx context.Context) (stop func() bool) {
+	return context.AfterFunc(ctx, func() { r.Stdout.SetReadDeadline(time.Unix(1, 0)) })
 }
 
 // Wait waits until its first process has ended.
