@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -410,7 +411,8 @@ func (r *runner) prepare(ctx context.Context, st *state) error {
 			r.missing = append(r.missing, info.Name+" (unavailable)")
 		}
 		r.harness.Progress.Say("%s is not available here: %v", info.Name, u)
-		if info.Name == platform.ThrowawayName {
+		attempts := slices.ContainsFunc(r.choice.experiments, func(e experiment.Experiment) bool { return e.Name == "probes" })
+		if info.Name == platform.ThrowawayName && attempts {
 			if err := r.warn([]string{fmt.Sprintf("there is no machine to be thrown away (%v): the attempts to get out have no control, and what would happen without a wall is not known", u)}); err != nil {
 				return err
 			}
