@@ -3,7 +3,6 @@ package result
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"maps"
 	"strconv"
 )
@@ -55,27 +54,25 @@ type leanValue struct {
 	value float64
 }
 
-// errNotLean is of a line that only a whole reader understands: it may well be right.
-var errNotLean = errors.New("not a plain sample")
-
 // read takes the line apart, which must be JSON (json.Valid). It knows what [Journal]
-// writes and no more: a name that is written with an escape is for the other reader.
-func (l *leanSample) read(line []byte) error {
+// writes and no more: what it does not take may well be right, such as a name that is written
+// with an escape, and is for the other reader.
+func (l *leanSample) read(line []byte) (plain bool) {
 	*l = leanSample{values: l.values[:0]}
 	rest, ok := bytes.CutPrefix(line, []byte(`{"sample":{`))
 	if !ok {
-		return errNotLean
+		return false
 	}
 	have := 0 // of the fields, a bit for each
 	for {
 		name, after, ok := plainString(rest)
 		if !ok || len(after) == 0 || after[0] != ':' {
-			return errNotLean
+			return false
 		}
 		rest = after[1:]
 		end := skipValue(rest)
 		if end <= 0 || end >= len(rest) {
-			return errNotLean
+			return false
 		}
 		value, field := rest[:end], 0
 		switch string(name) {
@@ -106,7 +103,7 @@ func (l *leanSample) read(line []byte) error {
 			ok = l.readValues(value)
 		}
 		if !ok || have&field != 0 {
-			return errNotLean
+			return false
 		}
 		have |= field
 		switch rest = rest[end:]; rest[0] {
@@ -114,11 +111,11 @@ func (l *leanSample) read(line []byte) error {
 			rest = rest[1:]
 		case '}':
 			if string(rest) != "}}" {
-				return errNotLean
+				return false
 			}
-			return nil
+			return true
 		default:
-			return errNotLean
+			return false
 		}
 	}
 }
@@ -233,7 +230,7 @@ func newLean(run *Run) *lean {
 // fold takes a line with a sample. It is all there is to be done if the line is folded;
 // otherwise whole must get the sample, unless counted says that it is in its column.
 func (l *lean) fold(line []byte) (folded, counted bool) {
-	if l.sample.read(line) != nil {
+	if !l.sample.read(line) {
 		return false, false
 	}
 	var k Key
