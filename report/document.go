@@ -21,9 +21,12 @@ type document struct {
 	Sections []section
 }
 
+// section asks one question and answers it.
 type section struct {
-	Title  string
-	Blocks []block
+	ID, Title string // the ID is what links lead to: [text](#startup)
+	Blocks    []block
+	Ask       []string // questions to the student, with room for the answers
+	Details   []block  // the figures in full: they stand in the appendix
 }
 
 // A block is one thing on a page, below the one before it.
@@ -31,7 +34,11 @@ type block interface{ isBlock() }
 
 type heading string
 
-// paragraph is running text; Lead stands before it in bold.
+// anchor is a place for links to lead to, which nobody sees.
+type anchor string
+
+// paragraph is running text; Lead stands before it in bold. The text has a little
+// markup: see [parse].
 type paragraph struct{ Lead, Text string }
 
 // points are short texts, each behind a bullet.
@@ -62,6 +69,7 @@ type figure struct {
 }
 
 func (heading) isBlock()   {}
+func (anchor) isBlock()    {}
 func (paragraph) isBlock() {}
 func (points) isBlock()    {}
 func (*table) isBlock()    {}
@@ -83,30 +91,47 @@ func (m *model) document() *document {
 		doc.Sections = append([]section{m.selftestSection()}, m.appendix()...)
 		return doc
 	}
-	doc.Sections = append(doc.Sections, m.startupSection())
-	if s, any := m.changesSection(); any {
+	for _, of := range []func() (section, bool){
+		always(m.startupSection), m.changesSection, m.matrixSection, m.applicationSection,
+		always(m.memorySection), m.memoryMoreSection, m.elasticSection,
+		m.wallsSection, m.viewsSection, m.privilegesSection, m.surfaceSection, m.functionsSection, m.interferenceSection, m.faultsSection,
+		always(m.placeSection), always(m.portabilitySection),
+	} {
+		if s, any := of(); any {
+			doc.Sections = append(doc.Sections, s)
+		}
+	}
+	if s, any := inFull(doc.Sections); any {
 		doc.Sections = append(doc.Sections, s)
 	}
-	if s, any := m.matrixSection(); any {
-		doc.Sections = append(doc.Sections, s)
-	}
-	if s, any := m.applicationSection(); any {
-		doc.Sections = append(doc.Sections, s)
-	}
-	doc.Sections = append(doc.Sections, m.memorySection())
-	if s, any := m.memoryMoreSection(); any {
-		doc.Sections = append(doc.Sections, s)
-	}
-	if s, any := m.elasticSection(); any {
-		doc.Sections = append(doc.Sections, s)
-	}
-	doc.Sections = append(doc.Sections, m.isolationSections()...)
-	doc.Sections = append(doc.Sections, m.placeSection(), m.portabilitySection())
 	doc.Sections = append(doc.Sections, m.appendix()...)
 	if s, any := m.wallEvidence(); any {
 		doc.Sections = append(doc.Sections, s)
 	}
 	return doc
+}
+
+// always is a section that says so if nothing of it was measured.
+func always(of func() section) func() (section, bool) {
+	return func() (section, bool) { return of(), true }
+}
+
+// inFull moves the details of the sections to one of the appendix, and leaves links to
+// them.
+func inFull(sections []section) (s section, any bool) {
+	s = section{ID: "in-full", Title: "Appendix: the figures in full"}
+	for i := range sections {
+		of := &sections[i]
+		if len(of.Details) == 0 {
+			continue
+		}
+		id := of.ID + "-in-full"
+		of.Blocks = append(of.Blocks, paragraph{"In full:", fmt.Sprintf("[the tables of this section](#%s) are in the appendix.", id)})
+		s.Blocks = append(s.Blocks, anchor(id), heading(of.Title), paragraph{"", fmt.Sprintf("Of the section [%s](#%s).", of.Title, of.ID)})
+		s.Blocks = append(s.Blocks, of.Details...)
+		of.Details = nil
+	}
+	return s, len(s.Blocks) > 0
 }
 
 func (d *document) figures() []*figure {

@@ -35,9 +35,19 @@ func writeMarkdown(w io.Writer, d *document) {
 		markdownLecture(w, d.Lecture)
 	}
 	for _, s := range d.Sections {
+		if s.ID != "" {
+			fmt.Fprintf(w, "<a id=\"%s\"></a>\n\n", s.ID)
+		}
 		fmt.Fprintf(w, "## %s\n\n", s.Title)
 		for _, b := range s.Blocks {
 			markdownBlock(w, b)
+		}
+		if len(s.Ask) > 0 {
+			fmt.Fprint(w, "**Questions for you**\n\n")
+			for i, q := range s.Ask {
+				fmt.Fprintf(w, "%d. %s\n", i+1, q)
+			}
+			fmt.Fprintln(w)
 		}
 	}
 	fmt.Fprintf(w, "---\n\nbench, run %s\n", escape(d.Run))
@@ -61,6 +71,8 @@ func markdownBlock(w io.Writer, b block) {
 	switch b := b.(type) {
 	case heading:
 		fmt.Fprintf(w, "### %s\n\n", b)
+	case anchor:
+		fmt.Fprintf(w, "<a id=\"%s\"></a>\n\n", b)
 	case paragraph:
 		if b.Lead != "" {
 			fmt.Fprintf(w, "**%s**", b.Lead)
@@ -72,6 +84,8 @@ func markdownBlock(w io.Writer, b block) {
 			switch {
 			case p.mono:
 				fmt.Fprintf(w, "`%s`", p.text)
+			case p.link != "":
+				fmt.Fprintf(w, "[%s](%s)", escape(p.text), p.link)
 			case p.bold:
 				fmt.Fprintf(w, "**%s**", escape(p.text))
 			default:

@@ -2,6 +2,7 @@ package report
 
 import (
 	"image/color"
+	"regexp"
 	"strings"
 )
 
@@ -16,6 +17,7 @@ const (
 type style struct {
 	bold, italic, mono bool
 	colour             color.NRGBA
+	link               string // "#" and the ID of a section or an anchor, or an address
 }
 
 // piece is text in one style.
@@ -30,17 +32,32 @@ type line struct {
 	width  float64
 }
 
-// parse reads the little markup that texts have, which is Markdown's: two
-// stars for bold, backquotes for what is typed.
+// marked is the little markup that texts have, which is Markdown's.
+var marked = regexp.MustCompile("\\*\\*(.+?)\\*\\*|`(.+?)`|\\[([^]]+)\\]\\((#[a-z0-9-]+|https?://[^) ]+)\\)")
+
+// parse reads the markup of a text: two stars for bold, backquotes for what is
+// typed, and [words](#section) or [words](https://...) for links.
 func parse(text string) []piece {
 	var out []piece
-	for i, part := range strings.Split(text, "**") {
-		for j, inner := range strings.Split(part, "`") {
-			if inner != "" {
-				out = append(out, piece{inner, style{bold: i%2 == 1, mono: j%2 == 1}})
-			}
+	put := func(from, to int, s style) {
+		if from < to {
+			out = append(out, piece{text[from:to], s})
 		}
 	}
+	end := 0
+	for _, at := range marked.FindAllStringSubmatchIndex(text, -1) {
+		put(end, at[0], style{})
+		end = at[1]
+		switch {
+		case at[2] >= 0:
+			put(at[2], at[3], style{bold: true})
+		case at[4] >= 0:
+			put(at[4], at[5], style{mono: true})
+		default:
+			put(at[6], at[7], style{link: text[at[8]:at[9]]})
+		}
+	}
+	put(end, len(text), style{})
 	return out
 }
 

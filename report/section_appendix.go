@@ -12,7 +12,7 @@ import (
 
 // appendix is what a reader needs to check the rest, or to do it again.
 func (m *model) appendix() []section {
-	method := section{Title: "Appendix: how to check this", Blocks: []block{
+	method := section{ID: "method", Title: "Appendix: how to check this", Blocks: []block{
 		heading("Method"),
 		paragraph{"", "The middle of a sample is its median: times on a real host have a floor and a long tail, and a mean moves with every accident in the tail. The interval is a 95% " +
 			"confidence interval of the median that assumes nothing about the shape of the distribution: it runs between two of the values themselves, chosen by the binomial " +

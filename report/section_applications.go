@@ -69,7 +69,7 @@ func (m *model) applicationSection() (s section, any bool) {
 	if !m.asked(applications) && len(list) == 0 {
 		return s, false
 	}
-	s = section{Title: "Real applications"}
+	s = section{ID: "applications", Title: "Real applications"}
 	add := func(b ...block) { s.Blocks = append(s.Blocks, b...) }
 	add(paragraph{"Question.", "Nobody starts a container or a machine for its first instruction. How long is it until a program that people run in them gives its first answer, and what part of that is the platform's?"})
 	missing := m.applicationsMissing()

@@ -20,7 +20,7 @@ const (
 // changesSection tells how a start changes with circumstances. A run without such
 // samples has none.
 func (m *model) changesSection() (s section, any bool) {
-	s = section{Title: "How startup changes"}
+	s = section{ID: "startup-changes", Title: "How startup changes"}
 	for _, part := range [][]block{m.runningBlocks(), m.togetherBlocks(), m.sizeBlocks(), m.coldBlocks()} {
 		s.Blocks = append(s.Blocks, part...)
 	}

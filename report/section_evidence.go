@@ -15,7 +15,7 @@ func (m *model) wallEvidence() (s section, any bool) {
 	if w == nil {
 		return s, false
 	}
-	s = section{Title: "Appendix: evidence of the attempts"}
+	s = section{ID: "evidence", Title: "Appendix: evidence of the attempts"}
 	var shown []*walled
 	for _, kind := range []string{"container", "vm"} {
 		if x := w.first(kind); x != nil {

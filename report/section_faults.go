@@ -27,7 +27,7 @@ func (m *model) faultsSection() (s section, any bool) {
 	if len(columns) == 0 {
 		return s, false
 	}
-	s = section{Title: "Isolation: what a broken instance takes with it"}
+	s = section{ID: "faults", Title: "Isolation: what a broken instance takes with it"}
 	s.Blocks = append(s.Blocks,
 		paragraph{"Question.", "An instance breaks: it crashes, takes all memory, forks without end, or panics its kernel. Does the host notice?"},
 		paragraph{"Findings.", ""}, points(faultWords(columns)),

@@ -28,7 +28,7 @@ type traced struct {
 // functionsSection is what the host's kernel does for an instance. A run that has not
 // traced that has no such section.
 func (m *model) functionsSection() (s section, any bool) {
-	s = section{Title: "What the host's kernel does for an instance", Blocks: m.functionsBlocks()}
+	s = section{ID: "functions", Title: "What the host's kernel does for an instance", Blocks: m.functionsBlocks()}
 	return s, len(s.Blocks) > 0
 }
 

@@ -17,7 +17,7 @@ func (m *model) interferenceSection() (s section, any bool) {
 	if len(list) == 0 {
 		return s, false
 	}
-	s = section{Title: "Isolation: what a neighbour takes away", Blocks: []block{
+	s = section{ID: "interference", Title: "Isolation: what a neighbour takes away", Blocks: []block{
 		paragraph{"Question.", "Walls keep a program from seeing and changing others. But all still share the processors, the memory, the disk and the network of one host. How much slower does a program run when the one beside it behaves badly?"},
 		paragraph{"Findings.", ""}, points(m.interferenceWords(list)),
 		m.interferenceFigure(list),

@@ -33,16 +33,6 @@ type walled struct {
 // sameKernel tells whose kernel served the attempts.
 type sameKernel struct{ known, host bool }
 
-// isolationSections are those of all experiments on isolation that the run has.
-func (m *model) isolationSections() (list []section) {
-	for _, of := range []func() (section, bool){m.wallsSection, m.viewsSection, m.privilegesSection, m.surfaceSection, m.functionsSection, m.interferenceSection, m.faultsSection} {
-		if s, any := of(); any {
-			list = append(list, s)
-		}
-	}
-	return list
-}
-
 // throwaway is the machine of the run in which is tried what must not be tried on the host,
 // or nil.
 func (m *model) throwaway() *result.Platform {
@@ -162,7 +152,7 @@ func (m *model) wallsSection() (s section, any bool) {
 	if w == nil {
 		return s, false
 	}
-	s = section{Title: "Isolation: what the walls stop"}
+	s = section{ID: "isolation", Title: "Isolation: what the walls stop"}
 	add := func(b ...block) { s.Blocks = append(s.Blocks, b...) }
 	add(paragraph{"Question.", "A program wants out: it tries to see, read, change and disturb what is not its own. What does it reach of the host, and which wall stops it?"},
 		paragraph{"Findings.", ""}, points(m.wallWords(w)))

@@ -43,7 +43,7 @@ func (m *model) matrixSection() (s section, any bool) {
 	if !m.asked(ms.Experiment) && len(ms.Figures) == 0 {
 		return s, false
 	}
-	s = section{Title: "The fastest way to boot a virtual machine"}
+	s = section{ID: "vm-matrix", Title: "The fastest way to boot a virtual machine"}
 	add := func(b ...block) { s.Blocks = append(s.Blocks, b...) }
 	add(paragraph{"Question.", "QEMU can be a PC of 1996 (pc), one of 2009 (q35), or no PC of any year (microvm). A kernel can be loaded as its distribution has it, compressed, so that it " +
 		"first unpacks itself (bzImage), or unpacked ahead (ELF, entered over PVH). And before it runs a firmware, a PC's BIOS (SeaBIOS) or one that can do nothing but start a " +

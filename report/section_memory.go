@@ -9,7 +9,7 @@ import (
 )
 
 func (m *model) memorySection() section {
-	s := section{Title: "Memory"}
+	s := section{ID: "memory", Title: "Memory"}
 	add := func(b ...block) { s.Blocks = append(s.Blocks, b...) }
 	add(paragraph{"Question.", "How much of the host's memory does one idle instance occupy, with everything that exists on its behalf?"})
 	list := m.of("memory")

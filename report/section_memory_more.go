@@ -22,7 +22,7 @@ const (
 // memoryMoreSection is what more than one idle instance tells of memory. A run that has
 // measured none of that has no such section.
 func (m *model) memoryMoreSection() (s section, any bool) {
-	s = section{Title: "Memory: load, number, limits, sharing"}
+	s = section{ID: "memory-more", Title: "Memory: load, number, limits, sharing"}
 	for _, blocks := range [][]block{m.manyBlocks(), m.loadedBlocks(), m.leastBlocks(), m.sharedBlocks(), m.ksmBlocks()} {
 		s.Blocks = append(s.Blocks, blocks...)
 	}

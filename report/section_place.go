@@ -10,7 +10,7 @@ import (
 )
 
 func (m *model) placeSection() section {
-	s := section{Title: "Where the program found itself"}
+	s := section{ID: "place", Title: "Where the program found itself"}
 	add := func(b ...block) { s.Blocks = append(s.Blocks, b...) }
 	add(paragraph{"Question.", "Whose kernel serves the program, and what of the host can it still see? This is the evidence for the rows \"Virtualization\" and \"Guest OS\" of the lecture's table."})
 	var told []*platform

@@ -12,7 +12,7 @@ import (
 // portabilitySection tells what an image carries, what a machine needs besides,
 // and what images have in common.
 func (m *model) portabilitySection() section {
-	s := section{Title: "Portability"}
+	s := section{ID: "portability", Title: "Portability"}
 	add := func(b ...block) { s.Blocks = append(s.Blocks, b...) }
 	add(paragraph{"Question.", "What has to be carried to another computer so that the program runs there, in a container and in a virtual machine? This is the evidence for the row " +
 		"\"Portability\" of the lecture's table."})

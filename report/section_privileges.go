@@ -15,7 +15,7 @@ func (m *model) privilegesSection() (s section, any bool) {
 	if len(all) == 0 {
 		return s, false
 	}
-	s = section{Title: "Isolation: what the program may do"}
+	s = section{ID: "privileges", Title: "Isolation: what the program may do"}
 	add := func(b ...block) { s.Blocks = append(s.Blocks, b...) }
 	add(paragraph{"Question.", "A kernel asks of a program that wants something: is there a filter that refuses the system call, and has it the privilege? What may a program do, and whose kernel is it that lets it?"},
 		paragraph{"Findings.", ""}, points(m.privilegeWords(all)))

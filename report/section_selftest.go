@@ -26,7 +26,7 @@ func isSelftest(run *result.Run) bool {
 
 // selftestSection is what the checks found.
 func (m *model) selftestSection() section {
-	s := section{Title: "The harness, measured by itself"}
+	s := section{ID: "selftest", Title: "The harness, measured by itself"}
 	add := func(b ...block) { s.Blocks = append(s.Blocks, b...) }
 	all := selftest.Evaluate(m.run)
 	add(paragraph{"Question.", "Can the figures of this bench on this host be trusted? It is asked what one asks of any instrument: what it resolves, how late it is, whether it sees a difference where there is none, and whether it sees one where there is one."})

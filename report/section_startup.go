@@ -17,7 +17,7 @@ const many = 4
 func (m *model) startupSection() section {
 	const name = "first_instruction_ns"
 	ms := m.metric(name)
-	s := section{Title: "Startup time"}
+	s := section{ID: "startup", Title: "Startup time"}
 	add := func(b ...block) { s.Blocks = append(s.Blocks, b...) }
 	add(paragraph{"Question.", "How long does it take from asking for a program to its first instruction, if the program starts as a plain process, " +
 		"in a container, or in a virtual machine that has to boot?"})

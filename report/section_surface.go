@@ -89,7 +89,7 @@ func (m *model) surfaceSection() (s section, any bool) {
 	if len(list) == 0 {
 		return s, false
 	}
-	s = section{Title: "Isolation: how much of the host's kernel is at work", Blocks: []block{
+	s = section{ID: "surface", Title: "Isolation: how much of the host's kernel is at work", Blocks: []block{
 		paragraph{"Question.", "A wall is as good as what it is made of. Each system call of the host is code of its kernel that can have an error. Which of them does the same piece of work need on each platform, and which could the program use if it wanted?"},
 		paragraph{"Findings.", ""}, points(m.surfaceWords(list)),
 		m.surfaceFigure(list),

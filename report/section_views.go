@@ -16,7 +16,7 @@ func (m *model) viewsSection() (s section, any bool) {
 	if len(list) == 0 {
 		return s, false
 	}
-	s = section{Title: "Isolation: what the program sees"}
+	s = section{ID: "views", Title: "Isolation: what the program sees"}
 	add := func(b ...block) { s.Blocks = append(s.Blocks, b...) }
 	add(paragraph{"Question.", "A program looks around: processes, files, network, users, kernel. Is what it sees the host's, is it its own, or is it hidden from it?"},
 		paragraph{"Findings.", ""}, points(m.viewWords(list)))

@@ -53,7 +53,7 @@ func (m *model) elasticSection() (s section, any bool) {
 	if !m.asked(elasticMetric.Experiment) && len(list) == 0 {
 		return s, false
 	}
-	s = section{Title: "Memory that a machine gives back"}
+	s = section{ID: "vm-memory", Title: "Memory that a machine gives back"}
 	add := func(b ...block) { s.Blocks = append(s.Blocks, b...) }
 	add(paragraph{"Question.", "A program that frees memory gives it back to the kernel. If that is a guest's kernel: does the host ever have it again? And how much of what two machines of one image occupy is the same?"})
 	if !slices.ContainsFunc(list, func(p *platform) bool { return m.elasticSummary(p, "ram_rest_bytes").N > 0 }) {
