@@ -37,9 +37,9 @@ func (m *model) alerts() []string {
 		case "":
 			unreached = append(unreached, p.Name)
 		case result.Unavailable:
-			add("%s is not available on this host. %s", p.Name, clip(p.why(), 420))
+			add("%s is not available on this host. %s The appendix has more.", p.Name, clip(sentence(cmpOr(p.Reason, "no reason was recorded")), 200))
 		default:
-			add("%s %s. %s", p.Name, p.state(), clip(p.why(), 420))
+			add("%s %s. %s The appendix has more.", p.Name, p.state(), clip(sentence(cmpOr(p.Reason, "no reason was recorded")), 200))
 		}
 	}
 	if len(unreached) > 0 {

@@ -15,6 +15,7 @@ import (
 type lectureTable struct {
 	Rows []lectureRow
 	Also string // what stands below, of the combination of both columns
+	Left string // and of platforms that were not measured
 }
 
 type lectureRow struct {
@@ -39,12 +40,14 @@ type verdict struct {
 type markOf string
 
 const (
-	agrees    markOf = "Agrees"
-	disagrees markOf = "Disagrees"
-	undecided markOf = "Undecided"
-	emulation markOf = "Emulated"
-	partly    markOf = "Partly measured"
-	unasked   markOf = "Not measured"
+	agrees            markOf = "Agrees"
+	disagrees         markOf = "Disagrees"
+	undecided         markOf = "Undecided"
+	emulation         markOf = "Emulated"
+	agreesEmulated    markOf = "Agrees, emulated"
+	disagreesEmulated markOf = "Disagrees, emulated"
+	partly            markOf = "Partly measured"
+	unasked           markOf = "Not measured"
 )
 
 // The words of the lecture, by row: container (it says "Docker") and virtual
@@ -75,35 +78,42 @@ func (m *model) lectureTable() lectureTable {
 		row("Resource usage", m.resources, m.judgeFigure("pss_bytes", "occupied %s times the memory of", "less memory")),
 		row("Startup time", m.startup, m.judgeFigure("first_instruction_ns", "took %s times as long to start as", "less time to start")),
 		row("Portability", m.portability, m.judgePortability()),
-	}, Also: m.combination()}
+	}, Also: m.combination(), Left: m.leftOut()}
 }
 
-// cell collects what all platforms of a kind measured. It names the platforms
-// when there are several, or when figures are emulated; those of which the same
-// is to be said share a line.
+// cell collects what all platforms of a kind measured, in lines; platforms of which the
+// same is to be said share a line. One that has nothing is left to [model.leftOut] if another has
+// something: this table is the first page.
 func (m *model) cell(kind string, measured func(*platform) string) []string {
 	platforms := m.kind(kind)
 	if len(platforms) == 0 {
 		return []string{"Not in this run."}
 	}
+	any := slices.ContainsFunc(platforms, func(p *platform) bool { return measured(p) != "" })
 	var texts []string
-	names := map[string][]string{}
+	of := map[string][]*platform{}
 	for _, p := range platforms {
 		text := measured(p)
-		if text == "" {
+		switch {
+		case text == "" && any:
+			continue
+		case text == "":
 			text = sentence(p.state())
 		}
-		if len(names[text]) == 0 {
-			texts = append(texts, text)
+		for line := range strings.Lines(text) {
+			line = strings.TrimSpace(line)
+			if len(of[line]) == 0 {
+				texts = append(texts, line)
+			}
+			of[line] = append(of[line], p)
 		}
-		names[text] = append(names[text], p.label())
 	}
 	if len(platforms) == 1 && !platforms[0].Emulated {
 		return texts
 	}
 	for i, text := range texts {
-		who := strings.Join(names[text], ", ")
-		if len(names[text]) > 1 && len(texts) == 1 {
+		who := together(of[text])
+		if n := len(of[text]); n > 1 && n == len(platforms) {
 			who = "All"
 			if !slices.ContainsFunc(platforms, func(p *platform) bool { return !p.Emulated }) {
 				who = "All (emulated)"
@@ -114,17 +124,58 @@ func (m *model) cell(kind string, measured func(*platform) string) []string {
 	return texts
 }
 
+// together names several platforms, and says once that they are emulated if all are.
+func together(list []*platform) string {
+	var names, labels []string
+	emulated := 0
+	for _, p := range list {
+		names, labels = append(names, clip(p.Name, 40)), append(labels, p.label())
+		if p.Emulated {
+			emulated++
+		}
+	}
+	switch {
+	case len(list) < 2 || emulated < len(list):
+		return strings.Join(labels, ", ")
+	case len(list) == 2:
+		return strings.Join(names, ", ") + " (both emulated)"
+	default:
+		return strings.Join(names, ", ") + " (all emulated)"
+	}
+}
+
+// leftOut names the platforms that a row leaves out, below the table.
+func (m *model) leftOut() string {
+	var missing, silent []string
+	for _, p := range m.platforms {
+		switch {
+		case !p.ready():
+			missing = append(missing, p.Name+" ("+p.state()+")")
+		case m.asked("identity") && m.run.Identity(p.Name) == nil:
+			silent = append(silent, p.label())
+		}
+	}
+	var parts []string
+	if len(missing) > 0 {
+		parts = append(parts, "Not measured: "+list(missing)+"; the appendix says why.")
+	}
+	if len(silent) > 0 {
+		parts = append(parts, "With figures alone: "+list(silent)+", where nothing runs that could be asked about the rest.")
+	}
+	return strings.Join(parts, " ")
+}
+
 func (m *model) virtualization(p *platform) string {
 	id := m.run.Identity(p.Name)
 	switch m.kernelOf(id) {
 	case kernelShared:
-		return "Runs on the host's own kernel: the boot_id is the same."
+		return "On the host's own kernel: the same boot_id."
 	case kernelOwn:
-		line := "Runs on a kernel of its own: another boot_id."
+		line := "On a kernel of its own: another boot_id"
 		if id.Hypervisor {
-			line += " Its processor says that it is virtual: " + hypervisor(id) + "."
+			line += "; its processor says that it is virtual (" + hypervisor(id) + ")"
 		}
-		return line
+		return line + "."
 	}
 	return unknownKernel(id)
 }
@@ -143,7 +194,7 @@ func (m *model) guestOS(p *platform) string {
 	case kernelShared:
 		return fmt.Sprintf("No: %s, as on the host.", kernelName(id.Kernel))
 	case kernelOwn:
-		return fmt.Sprintf("Yes: %s, up for %s when asked.", kernelName(id.Kernel), value(id.Uptime*1e9, "ns"))
+		return fmt.Sprintf("Yes: %s.", kernelName(id.Kernel))
 	}
 	return unknownKernel(id)
 }
@@ -166,10 +217,11 @@ func (m *model) isolation(p *platform) string {
 		if id.UIDMap == "" {
 			users = "user map not recorded"
 		}
-		parts = append(parts, users, "effective capabilities: "+capabilities(id), "seccomp: "+seccomp(id))
-		return sentence(strings.Join(parts, "; ")) + m.walls.cell(p)
+		count, _, _ := strings.Cut(capabilities(id), " (")
+		parts = append(parts, users, "capabilities: "+count, "seccomp: "+seccomp(id))
+		return sentence(strings.Join(parts, "; ")) + "\n" + m.walls.cell(p)
 	case kernelOwn:
-		return "A kernel of its own: its namespaces and users are none of the host's, and their numbers cannot be compared." + m.walls.cell(p)
+		return "Users, namespaces and capabilities are those of its own kernel.\n" + m.walls.cell(p)
 	}
 	return unknownKernel(id)
 }
@@ -208,30 +260,27 @@ func (m *model) portability(p *platform) string {
 	}
 	h := m.run.Header.Image
 	line := "Ran the image as it is"
-	if h.Digest != "" {
-		line = "Ran the image " + shortDigest(h.Digest) + " as it is"
-	}
 	img := m.image()
-	if img == nil {
-		if h.Bytes > 0 {
-			line += fmt.Sprintf(" (%s unpacked)", value(float64(h.Bytes), "bytes"))
-		}
-		if m.kernelOf(id) == kernelOwn {
-			line += ", and needed a kernel besides"
-		}
-		return line + "."
+	switch {
+	case img != nil:
+		blobs, _, _ := imageSums(img)
+		line += fmt.Sprintf(": %s to send", value(float64(blobs), "bytes"))
+	case h.Bytes > 0:
+		line += fmt.Sprintf(": %s unpacked", value(float64(h.Bytes), "bytes"))
 	}
-	blobs, archives, _ := imageSums(img)
-	line += fmt.Sprintf(" (%s to send, %s unpacked)", value(float64(blobs), "bytes"), value(float64(archives), "bytes"))
-	switch _, besides := p.parts(img); {
+	besides := int64(0)
+	if img != nil {
+		_, besides = p.parts(img)
+	}
+	switch {
 	case besides > 0:
 		var names []string
 		for _, part := range p.Parts {
 			names = append(names, clean(part.Name))
 		}
-		line += fmt.Sprintf(", and needed %s of %s besides", value(float64(besides), "bytes"), list(names))
+		line += fmt.Sprintf("; besides %s of %s", value(float64(besides), "bytes"), list(names))
 	case m.kernelOf(id) == kernelOwn:
-		line += ", and needed a kernel besides"
+		line += "; besides a kernel"
 	}
 	return line + "."
 }
@@ -301,8 +350,8 @@ func (m *model) judgeVirtualization() verdict {
 	case vk == kernelShared:
 		return verdict{disagrees, begin(v.the()) + " ran on the host's kernel: it was no machine of its own."}
 	case v.Emulated:
-		return verdict{emulation, fmt.Sprintf("%s shares the host's kernel and %s does not, as the lecture says; but the hardware of %s was "+
-			"imitated in software and not virtualized.", begin(c.the()), v.the(), v.Name)}
+		return verdict{emulation, fmt.Sprintf("%s shares the host's kernel and %s does not, as the lecture says; but its hardware was "+
+			"imitated in software and not virtualized.", begin(c.the()), v.the())}
 	case !vid.Hypervisor:
 		return verdict{partly, fmt.Sprintf("%s shares the host's kernel and %s does not; but the processor of %s names no hypervisor, so that nothing shows "+
 			"the level of the hardware.", begin(c.the()), v.the(), v.Name)}
@@ -367,7 +416,8 @@ func (m *model) judgeFigure(name, how, less string) verdict {
 	}
 	end := map[bool]string{true: ", as the lecture says", false: fmt.Sprintf(": here the virtual machine needed %s, against the lecture", less)}[direction > 0]
 	if v.Platform.Emulated || c.Platform.Emulated {
-		return verdict{emulation, fact + end + "; but the size of this ratio is an emulator's, not a hypervisor's."}
+		mark = map[markOf]markOf{agrees: agreesEmulated, disagrees: disagreesEmulated}[mark]
+		return verdict{mark, fact + end + "; but the size of this ratio is an emulator's, not a hypervisor's."}
 	}
 	return verdict{mark, fact + end + "."}
 }

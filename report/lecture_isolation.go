@@ -39,11 +39,7 @@ func (w *walls) cell(p *platform) string {
 		return ""
 	}
 	t := x.tally("")
-	text := fmt.Sprintf(" Of %d attempts to get out, %d were blocked", t.blocked+t.reached, t.blocked)
-	if t.reached == 0 {
-		return text + " and none reached the host."
-	}
-	return text + fmt.Sprintf(" and %d reached the host.", t.reached)
+	return fmt.Sprintf("Of %d attempts to get out, %d blocked, %d not.", t.blocked+t.reached, t.blocked, t.reached)
 }
 
 // judge holds a container against a machine by the attempts that could be tried on both: how
@@ -68,7 +64,7 @@ func (w *walls) judge(c, v *walled) verdict {
 		}
 	}
 	of := fmt.Sprintf("Of the %d attempts to get out that were tried on both, ", both)
-	const kernel = " What no attempt tries is an error in the host's kernel, all of which lies open to the container's system calls; the machine's reach its own."
+	const kernel = " None of them uses an error of the host's kernel, which the container's system calls reach and the machine's do not."
 	switch {
 	case both == 0:
 		return verdict{undecided, "No attempt to get out could be tried on both."}
@@ -83,7 +79,7 @@ func (w *walls) judge(c, v *walled) verdict {
 	}
 	text := of + fmt.Sprintf("%d reached the host from %s and not from %s: %s.", len(onlyC), c.the(), v.the(), titles(onlyC)) + kernel
 	if v.platform.Emulated {
-		return verdict{emulation, text + " The walls of this machine are an emulator's."}
+		return verdict{agreesEmulated, text + " This machine's walls are an emulator's."}
 	}
 	return verdict{agrees, text}
 }

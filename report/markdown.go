@@ -65,6 +65,9 @@ func markdownLecture(w io.Writer, t lectureTable) {
 	if t.Also != "" {
 		fmt.Fprintf(w, "%s\n\n", escape(t.Also))
 	}
+	if t.Left != "" {
+		fmt.Fprintf(w, "%s\n\n", escape(t.Left))
+	}
 }
 
 func markdownBlock(w io.Writer, b block) {

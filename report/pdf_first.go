@@ -16,6 +16,9 @@ var markColours = map[markOf]color.NRGBA{
 	agrees:    {0x2f, 0x6f, 0x3e, 0xff},
 	disagrees: {0x99, 0x22, 0x33, 0xff},
 	emulation: {0x8a, 0x62, 0x00, 0xff},
+
+	agreesEmulated:    {0x8a, 0x62, 0x00, 0xff},
+	disagreesEmulated: {0x99, 0x22, 0x33, 0xff},
 }
 
 func (s *setter) firstPage() {
@@ -120,7 +123,7 @@ func (s *setter) lecture(t lectureTable) {
 	const most, least = 8.5, 7.5
 	const head, gap = 2.2, 2.0
 	noteHeight := gap
-	for _, text := range []string{t.Also, lectureNote} {
+	for _, text := range []string{t.Also, t.Left, lectureNote} {
 		if text != "" {
 			noteHeight += float64(len(s.wrap(plain(text, style{}), noteSize, textWidth))) * lineHeight(noteSize)
 		}
@@ -173,6 +176,9 @@ func (s *setter) lecture(t lectureTable) {
 	s.y += gap
 	if t.Also != "" {
 		s.text(plain(t.Also, style{}), pageMargin, textWidth, noteSize, ink)
+	}
+	if t.Left != "" {
+		s.text(plain(t.Left, style{}), pageMargin, textWidth, noteSize, ink)
 	}
 	s.text(plain(lectureNote, style{}), pageMargin, textWidth, noteSize, grey)
 	s.y += 3

@@ -194,7 +194,7 @@ func TestPDFText(t *testing.T) {
 	all := runs()
 	for name, want := range map[string][]string{
 		"emulated":              {"vm-q35 (emulated)", "Emulated.", "Startup time", "6.", "µs", "Memory", "page 1 of", "--seed 2731846501", "Glossary"},
-		"complete":              {"Agrees.", "as the lecture says", "Portability", "kernel and initramfs besides", "linux/amd64 and linux/arm64", "bench build: packages of nginx"},
+		"complete":              {"Agrees.", "as the lecture says", "Portability", "of guest kernel and initramfs", "linux/amd64 and linux/arm64", "bench build: packages of nginx"},
 		"container-unavailable": {"container is not available on this host", "sudo scripts/bench all", "Undecided."},
 		"vm-failed":             {"vm-q35 failed", "Kernel panic"},
 		"few-samples":           {"Too few samples", "CPU pressure avg10 rose", "does not say what the image was made of"},
