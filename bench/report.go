@@ -23,7 +23,7 @@ type reportCommand struct {
 
 // formats print a run.
 var formats = map[string]func(io.Writer, *result.Run) error{
-	"table":    func(w io.Writer, run *result.Run) error { return report.Table(w, run, width(w)) },
+	"table":    func(w io.Writer, run *result.Run) error { return report.Table(w, run, terminal(w)) },
 	"csv":      report.CSV,
 	"json":     report.JSON,
 	"benchfmt": report.Benchfmt,
@@ -61,7 +61,7 @@ func render(dir string, s streams) error {
 		return err
 	}
 	giveToUser(dir, false)
-	if err := report.Table(s.out, run, width(s.out)); err != nil {
+	if err := report.Table(s.out, run, terminal(s.out)); err != nil {
 		return err
 	}
 	fmt.Fprintf(s.err, "bench: the report is %s\n", filepath.Join(dir, "report.pdf"))
@@ -93,6 +93,12 @@ func giveToUser(dir string, made bool) {
 func isTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// terminal is what a table is printed on: colour only on one that a person looks at
+// (https://no-color.org).
+func terminal(w io.Writer) report.Terminal {
+	return report.Terminal{Width: width(w), Colour: isTerminal(w) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"}
 }
 
 // width is that of the terminal, or 80 columns.

@@ -19,7 +19,7 @@ import (
 func render(t *testing.T, run *result.Run, width int) {
 	t.Helper()
 	var b bytes.Buffer
-	if err := Table(&b, run, width); err != nil {
+	if err := Table(&b, run, Terminal{Width: width}); err != nil {
 		t.Fatal(err)
 	}
 	fits(t, b.String(), width)

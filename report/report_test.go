@@ -48,7 +48,7 @@ func TestTable(t *testing.T) {
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		t.Run(name, func(t *testing.T) {
 			var b bytes.Buffer
-			if err := Table(&b, all[name], 80); err != nil {
+			if err := Table(&b, all[name], Terminal{Width: 80}); err != nil {
 				t.Fatal(err)
 			}
 			fits(t, b.String(), 80)
@@ -63,7 +63,7 @@ func TestTableNarrow(t *testing.T) {
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		for width := 40; width <= 120; width += 4 {
 			var b bytes.Buffer
-			if err := Table(&b, all[name], width); err != nil {
+			if err := Table(&b, all[name], Terminal{Width: width}); err != nil {
 				t.Fatal(err)
 			}
 			fits(t, b.String(), width)

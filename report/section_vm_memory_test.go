@@ -82,7 +82,7 @@ func TestElasticSection(t *testing.T) {
 // TestElasticTable: on the terminal they stand apart from the other platforms.
 func TestElasticTable(t *testing.T) {
 	var b bytes.Buffer
-	if err := Table(&b, elasticRun(), 80); err != nil {
+	if err := Table(&b, elasticRun(), Terminal{Width: 80}); err != nil {
 		t.Fatal(err)
 	}
 	fits(t, b.String(), 80)

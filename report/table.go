@@ -1,6 +1,7 @@
 package report
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"slices"
@@ -20,17 +21,21 @@ const (
 	nameColumn = iota
 	medianColumn
 	intervalColumn
+	smallestColumn
+	largestColumn
 	ratioColumn
 	ratioIntervalColumn
 	countColumn
 )
 
-var columnTitles = [...]string{"", "median", "95% interval", "ratio", "95% interval", "n"}
+var columnTitles = [...]string{"", "median", "95% interval", "smallest", "largest", "ratio", "95% interval", "n"}
 
 // A narrow terminal gets a table with fewer columns: these go, the first one
 // first, until a name has this much room or is whole. What is left fits into
-// the smallest width, whatever the figures are.
+// the smallest width, whatever the figures are. The extremes stand only where
+// there is room to spare.
 var (
+	extremes     = []int{largestColumn, smallestColumn}
 	expendable   = []int{ratioIntervalColumn, ratioColumn, intervalColumn}
 	readableName = 14
 )
@@ -39,12 +44,23 @@ var (
 // longer lines are hard to read, however wide the terminal is.
 const minWidth, maxWidth = 40, 100
 
+// Terminal is what a table is printed on.
+type Terminal struct {
+	Width  int  // in columns; 40 is the least
+	Colour bool // as a second sign, beside words and marks
+}
+
 // Table prints the figures of a run: a row for each metric and platform. No
-// line is longer than width, for which 40 is the least.
-func Table(w io.Writer, run *result.Run, width int) error {
-	width = min(max(width, minWidth), maxWidth)
+// line is longer than the terminal is wide.
+func Table(w io.Writer, run *result.Run, on Terminal) error {
+	width := min(max(on.Width, minWidth), maxWidth)
 	if isSelftest(run) {
 		return Selftest(w, run, selftest.Evaluate(run), width)
+	}
+	out := w
+	var plain bytes.Buffer
+	if on.Colour {
+		w = &plain
 	}
 	m := newModel(run)
 	n := notes{numbers: map[string]int{}}
@@ -70,9 +86,10 @@ func Table(w io.Writer, run *result.Run, width int) error {
 		}
 		return cells
 	}
+	looks := []string{"", bold, ""} // of the lines: a rule, the titles, a rule
 	t.Header(pick(columnTitles[:]))
 	if len(rows) == 0 && m.walls != nil {
-		return n.write(w, m, width)
+		return n.write(out, m, width, on.Colour)
 	}
 	for _, row := range rows {
 		// A name that is too long goes on in the lines below it.
@@ -82,6 +99,7 @@ func Table(w io.Writer, run *result.Run, width int) error {
 				clear(cells)
 			}
 			cells[0] = part
+			looks = append(looks, rowLook(row))
 			if err := t.Append(cells); err != nil {
 				return err
 			}
@@ -89,6 +107,11 @@ func Table(w io.Writer, run *result.Run, width int) error {
 	}
 	if err := t.Render(); err != nil {
 		return fmt.Errorf("setting the table: %w", err)
+	}
+	if on.Colour {
+		if err := paint(out, plain.String(), looks); err != nil {
+			return err
+		}
 	}
 	if slices.Contains(columns, ratioColumn) {
 		n.ratio = m.ratioMeans()
@@ -103,7 +126,7 @@ func Table(w io.Writer, run *result.Run, width int) error {
 		}
 		n.left = "Left out, since the terminal is narrow: " + list(words) + ". The report has them."
 	}
-	return n.write(w, m, width)
+	return n.write(out, m, width, on.Colour)
 }
 
 // ratioMeans tells what ratios compare with.
@@ -130,7 +153,7 @@ func (m *model) tableRows(n *notes) [][]string {
 		if first := m.of(ms.Experiment)[0]; len(ms.present()) == 0 && (!m.asked(ms.Experiment) || first.Value != ms.Value) {
 			continue
 		}
-		rows = append(rows, []string{ms.Title, "", "", "", "", ""})
+		rows = append(rows, []string{ms.Title, "", "", "", "", "", "", ""})
 		for _, f := range ms.Figures {
 			rows = append(rows, tableRow(m, ms, f, n))
 		}
@@ -155,9 +178,15 @@ func cell(row []string, column int, columns []int) string {
 // fitColumns chooses the columns that fit into a width, and gives the room
 // that is left for names.
 func fitColumns(rows [][]string, width int) (columns []int, room int) {
-	columns = []int{nameColumn, medianColumn, intervalColumn, ratioColumn, ratioIntervalColumn, countColumn}
+	without := func(c int) []int { return slices.DeleteFunc(columns, func(d int) bool { return c == d }) }
+	columns = []int{nameColumn, medianColumn, intervalColumn, smallestColumn, largestColumn, ratioColumn, ratioIntervalColumn, countColumn}
 	if empty(rows, ratioColumn) {
-		columns = slices.Delete(columns, ratioColumn, countColumn)
+		columns = without(ratioColumn)
+		columns = without(ratioIntervalColumn)
+	}
+	if empty(rows, smallestColumn) {
+		columns = without(smallestColumn)
+		columns = without(largestColumn)
 	}
 	widest := func(column int) int {
 		n := utf8.RuneCountInString(columnTitles[column])
@@ -167,15 +196,20 @@ func fitColumns(rows [][]string, width int) (columns []int, room int) {
 		return n
 	}
 	name := widest(nameColumn)
+	order := slices.Concat(extremes, expendable)
 	for i := 0; ; i++ {
 		room = width - 2*len(columns) // a space on both sides of each
 		for _, c := range columns[1:] {
 			room -= widest(c)
 		}
-		if room >= min(name, readableName) || i == len(expendable) {
+		enough := name
+		if i >= len(extremes) {
+			enough = min(name, readableName)
+		}
+		if room >= enough || i == len(order) {
 			return columns, min(room, name)
 		}
-		columns = slices.DeleteFunc(columns, func(c int) bool { return c == expendable[i] })
+		columns = without(order[i])
 	}
 }
 
@@ -221,7 +255,7 @@ func tableRow(m *model, ms measured, f figureOf, n *notes) []string {
 		name += n.mark(p.Name + ": " + p.state() + ". " + clip(p.why(), 600))
 	}
 	if s.N == 0 {
-		return []string{name, "–", m.absent(ms, p), "", "", "0"}
+		return []string{name, "–", m.absent(ms, p), "", "", "", "", "0"}
 	}
 	count := fmt.Sprint(s.N)
 	for _, warning := range s.Warnings {
@@ -239,7 +273,8 @@ func tableRow(m *model, ms measured, f figureOf, n *notes) []string {
 	case p == ms.Base:
 		r = "1"
 	}
-	return []string{name, result.FormatValue(s.Median, unit), s.FormatInterval(unit), r, ri, count}
+	return []string{name, result.FormatValue(s.Median, unit), s.FormatInterval(unit),
+		result.FormatValue(slices.Min(s.Values), unit), result.FormatValue(slices.Max(s.Values), unit), r, ri, count}
 }
 
 // oddMeans are the notes on what is odd about a row. Outliers are not among
@@ -320,7 +355,7 @@ func (n *notes) mark(text string) string {
 	return fmt.Sprintf(" [%d]", n.numbers[text])
 }
 
-func (n *notes) write(w io.Writer, m *model, width int) error {
+func (n *notes) write(w io.Writer, m *model, width int, colour bool) error {
 	var b strings.Builder
 	if n.ratio != "" {
 		fill(&b, "ratio: ", n.ratio, width)
@@ -354,7 +389,11 @@ func (n *notes) write(w io.Writer, m *model, width int) error {
 	for _, t := range more {
 		fill(&b, "  ! ", strings.ReplaceAll(t, "; the appendix has the errors", ""), width)
 	}
-	_, err := io.WriteString(w, b.String())
+	text := b.String()
+	if colour {
+		text = signs.ReplaceAllString(text, bold+"$0"+normal)
+	}
+	_, err := io.WriteString(w, text)
 	return err
 }
 
