@@ -31,6 +31,7 @@ type allCommand struct {
 	Image       string   `help:"Measure with this image of the store: its files, with bench's program and 1 MiB of data as layers on top. Only the size and layers of the image matter then; what it runs itself is not started. Default: these layers alone." placeholder:"NAME"`
 	Images      []string `help:"Images that the report counts beside the measured one: their layers, what they share, and what they take as disks." placeholder:"NAME"`
 	Kernel      string   `help:"Kernel of the virtual machines, a bzImage. Default: the one that this host runs or, where that does not serve, the one that scripts/bench fetched, or another of /boot." placeholder:"FILE"`
+	Paper       string   `enum:"a4,letter" default:"a4" help:"Size of the pages of report.pdf: a4 or letter." placeholder:"SIZE"`
 }
 
 // A profile is how long a run may take, in all, and when it has measured enough.

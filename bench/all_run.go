@@ -19,6 +19,7 @@ import (
 	"vmctr/bench/harness"
 	"vmctr/bench/platform"
 	"vmctr/images"
+	"vmctr/report"
 	"vmctr/report/result"
 	"vmctr/vm"
 	"vmctr/vm/kernel"
@@ -464,4 +465,4 @@ func (r *runner) close(ctx context.Context) error {
 }
 
 // report renders what the journal holds, as `bench report` does.
-func (r *runner) report() error { return render(r.cmd.Out, r.streams) }
+func (r *runner) report() error { return render(r.cmd.Out, report.Paper(r.cmd.Paper), r.streams) }

@@ -18,6 +18,7 @@ import (
 type reportCommand struct {
 	Dir    string `arg:"" optional:"" help:"The folder of a run."`
 	Format string `enum:",table,csv,json,benchfmt,markdown" default:"" help:"Print the run to standard output instead of writing the report's files: table; csv (every raw value, for R and pandas); json (every figure with its statistics and warnings); benchfmt (for benchstat); markdown." placeholder:"FORMAT"`
+	Paper  string `enum:"a4,letter" default:"a4" help:"Size of the pages of report.pdf: a4 or letter." placeholder:"SIZE"`
 	Schema string `enum:",journal,summary" default:"" help:"Print the JSON Schema of a line of the journal (journal) or of --format json (summary), and end." placeholder:"NAME"`
 }
 
@@ -38,7 +39,7 @@ func (c *reportCommand) Run(s streams) error {
 	case c.Dir == "":
 		return &exitError{exitUsage, errors.New("bench report needs the folder of a run: bench report DIR")}
 	case c.Format == "":
-		return render(c.Dir, s)
+		return render(c.Dir, report.Paper(c.Paper), s)
 	}
 	run, err := result.Read(c.Dir)
 	if err != nil {
@@ -52,12 +53,12 @@ func (c *reportCommand) Run(s streams) error {
 	return errors.Join(formats[c.Format](w, run), out.Flush())
 }
 
-func render(dir string, s streams) error {
+func render(dir string, paper report.Paper, s streams) error {
 	run, err := result.ReadLean(dir)
 	if err != nil {
 		return err
 	}
-	if err := report.Write(dir, run); err != nil {
+	if err := report.Write(dir, run, paper); err != nil {
 		return err
 	}
 	giveToUser(dir, false)

@@ -42,7 +42,7 @@ func render(t *testing.T, run *result.Run, width int) {
 			}
 		}
 	}
-	if _, err := renderPDF(doc); err != nil {
+	if _, err := renderPDF(doc, A4); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -2,6 +2,7 @@ package report
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"image/color"
 
@@ -15,9 +16,17 @@ import (
 	"vmctr/report/canvas"
 )
 
+// Paper is the size of the PDF's pages; A4 if it is empty.
+type Paper string
+
+// The sizes that printers have. The text is as wide on both: as a plot.
+const (
+	A4     Paper = "a4"     // 210 by 297 mm
+	Letter Paper = "letter" // 8.5 by 11 inches: 216 by 279 mm
+)
+
 // The page, in millimetres. The text is as wide as a plot.
 const (
-	pageMargin = 18.0
 	pageTop    = 16.0
 	pageBottom = 18.0
 	textWidth  = float64(plotWidth / vg.Millimeter)
@@ -37,8 +46,11 @@ func lineHeight(size float64) float64 { return size * 1.32 * 25.4 / 72 }
 type setter struct {
 	pdf    *fpdf.Fpdf
 	doc    *document
+	left   float64 // where the text begins
 	y      float64
 	bottom float64
+	links  map[string]int // what fpdf calls the places that links lead to, by ID
+	items  []contentsItem // what the table of contents lists
 	// A figure for which the page had no room: it comes at the top of the next
 	// one, and what follows it in the text fills this one.
 	pending *figure
@@ -46,8 +58,8 @@ type setter struct {
 
 // renderPDF sets the document. All dates in it are those of the run, so that
 // the same journal gives the same bytes.
-func renderPDF(d *document) ([]byte, error) {
-	pdf := fpdf.New("P", "mm", "A4", "")
+func renderPDF(d *document, paper Paper) ([]byte, error) {
+	pdf := fpdf.New("P", "mm", string(cmp.Or(paper, A4)), "")
 	pdf.SetCatalogSort(true)
 	pdf.SetCreationDate(d.Time)
 	pdf.SetModificationDate(d.Time)
@@ -57,22 +69,23 @@ func renderPDF(d *document) ([]byte, error) {
 	pdf.SetSubject("Run "+d.Run, true)
 	pdf.SetLang("en")
 	pdf.SetDisplayMode("fullpage", "continuous")
-	pdf.SetMargins(pageMargin, pageTop, pageMargin)
 	pdf.SetAutoPageBreak(false, 0)
-	pdf.AliasNbPages("{nb}")
 	pdf.AddUTF8FontFromBytes(sans, "", liberationsansregular.TTF)
 	pdf.AddUTF8FontFromBytes(sans, "B", liberationsansbold.TTF)
 	pdf.AddUTF8FontFromBytes(sans, "I", liberationsansitalic.TTF)
 	pdf.AddUTF8FontFromBytes(mono, "", liberationmonoregular.TTF)
-	_, height := pdf.GetPageSize()
+	width, height := pdf.GetPageSize()
 
-	s := &setter{pdf: pdf, doc: d, bottom: height - pageBottom}
-	pdf.SetFooterFunc(s.footer)
+	s := &setter{pdf: pdf, doc: d, left: (width - textWidth) / 2, bottom: height - pageBottom}
+	s.makeLinks()
 	s.newPage()
 	s.firstPage()
+	contents, at := s.leaveContents()
 	for _, sec := range d.Sections {
 		s.section(sec)
 	}
+	s.contents(contents, at)
+	s.footers()
 	var b bytes.Buffer
 	if err := pdf.Output(&b); err != nil {
 		return nil, err
@@ -97,16 +110,21 @@ func (s *setter) room(height float64) {
 	}
 }
 
-func (s *setter) footer() {
-	_, height := s.pdf.GetPageSize()
-	y := height - 10
-	s.hline(pageMargin, pageMargin+textWidth, y-4, rule, 0.2)
-	s.font(style{}, noteSize, grey)
-	// The number of pages is filled in at the end, when its width can no longer
-	// move the text: it stands where that does not matter.
-	s.pdf.Text(pageMargin, y, fmt.Sprintf("page %d of {nb}", s.pdf.PageNo()))
-	run := printable("bench, run " + s.doc.Run)
-	s.pdf.Text(pageMargin+textWidth-s.pdf.GetStringWidth(run), y, run)
+// footers numbers the pages, once it is known how many there are.
+func (s *setter) footers() {
+	y := s.bottom + pageBottom - 10
+	for n := range s.pdf.PageCount() {
+		s.pdf.SetPage(n + 1)
+		s.hline(s.left, s.left+textWidth, y-4, rule, 0.2)
+		s.font(style{}, noteSize, grey)
+		s.pdf.Text(s.left, y, fmt.Sprintf("page %d of %d", n+1, s.pdf.PageCount()))
+		s.textRight(printable("bench, run "+s.doc.Run), s.left+textWidth, y)
+	}
+}
+
+// textRight sets a text that ends at x.
+func (s *setter) textRight(text string, x, y float64) {
+	s.pdf.Text(x-s.pdf.GetStringWidth(text), y, text)
 }
 
 func (s *setter) hline(from, to, y float64, c color.NRGBA, width float64) {
@@ -131,12 +149,12 @@ func (s *setter) section(sec section) {
 	if s.y > pageTop {
 		s.y += 4
 	}
-	s.pdf.Bookmark(sec.Title, 0, s.y)
+	s.place(sec.ID, sec.Title, 0)
 	s.y += 6
 	s.font(style{bold: true}, 15, ink)
-	s.pdf.Text(pageMargin, s.y, sec.Title)
+	s.pdf.Text(s.left, s.y, sec.Title)
 	s.y += 2.5
-	s.hline(pageMargin, pageMargin+textWidth, s.y, blue, 0.5)
+	s.hline(s.left, s.left+textWidth, s.y, blue, 0.5)
 	s.y += 4
 	for i, b := range sec.Blocks {
 		switch b := b.(type) {
@@ -147,11 +165,13 @@ func (s *setter) section(sec section) {
 			}
 			s.room(10 + next)
 			s.y += 2
-			s.pdf.Bookmark(string(b), 1, s.y)
+			s.place("", string(b), 1)
 			s.y += 4.5
 			s.font(style{bold: true}, 11.5, ink)
-			s.pdf.Text(pageMargin, s.y, string(b))
+			s.pdf.Text(s.left, s.y, string(b))
 			s.y += 2.5
+		case anchor:
+			s.anchor(string(b), sec.Blocks[i+1:])
 		case paragraph:
 			if b.Text == "" && i+1 < len(sec.Blocks) {
 				// It leads the next block in.
@@ -173,6 +193,7 @@ func (s *setter) section(sec section) {
 	if s.pending != nil {
 		s.newPage()
 	}
+	s.ask(sec.Ask)
 }
 
 // least is the height that a block needs to begin on a page.
@@ -218,7 +239,7 @@ func (s *setter) paragraph(p paragraph) {
 		}
 		s.room(float64(keep) * h)
 		s.y += h
-		s.line(l, pageMargin, s.y-0.28*h, bodySize, ink)
+		s.line(l, s.left, s.y-0.28*h, bodySize, ink)
 	}
 	s.y += 2.2
 	if p.Text == "" {
@@ -237,30 +258,32 @@ func (s *setter) points(list points) {
 			if i == 0 {
 				s.room(float64(min(len(lines), 3)) * h)
 				s.font(style{}, bodySize, ink)
-				s.pdf.Text(pageMargin, s.y+0.72*h, "•")
+				s.pdf.Text(s.left, s.y+0.72*h, "•")
 			}
 			s.room(h)
 			s.y += h
-			s.line(l, pageMargin+pointIndent, s.y-0.28*h, bodySize, ink)
+			s.line(l, s.left+pointIndent, s.y-0.28*h, bodySize, ink)
 		}
 		s.y += 0.5
 	}
 	s.y += 1.7
 }
 
-// tallest is the most of a page that a figure takes: more would leave no room
-// for the heading of its section and for its caption.
-const tallest = 215.0
+// aroundFigure is what a figure leaves of a page at least: room for the heading of
+// its section and for its caption.
+const aroundFigure = 48.0
 
 // figureHeight is the height of a figure on the page. One that is taller than
 // a page, of very many platforms, is set smaller.
-func (s *setter) figureHeight(f *figure) float64 { return min(f.H.Points()*25.4/72, tallest) }
+func (s *setter) figureHeight(f *figure) float64 {
+	return min(f.H.Points()*25.4/72, s.bottom-pageTop-aroundFigure)
+}
 
 func (s *setter) figure(f *figure) {
 	s.room(s.least(f))
 	height := s.figureHeight(f)
 	scale := height / (f.H.Points() * 25.4 / 72)
-	c := canvas.New(s.pdf, sans, pageMargin, s.y-f.H.Points()*25.4/72*(1-scale), f.W, f.H)
+	c := canvas.New(s.pdf, sans, s.left, s.y-f.H.Points()*25.4/72*(1-scale), f.W, f.H)
 	c.Scale(scale, scale)
 	if err := drawFigure(f, c); err != nil {
 		s.pdf.SetError(err)
@@ -269,7 +292,7 @@ func (s *setter) figure(f *figure) {
 	s.pdf.SetAlpha(1, "Normal")
 	s.pdf.SetDashPattern(nil, 0)
 	s.y += height + 1
-	s.text(parse(f.Caption), pageMargin, textWidth, noteSize, grey)
+	s.text(parse(f.Caption), s.left, textWidth, noteSize, grey)
 	s.y += 3
 }
 

@@ -23,13 +23,15 @@ var markColours = map[markOf]color.NRGBA{
 
 func (s *setter) firstPage() {
 	d := s.doc
-	s.pdf.Bookmark("The lecture's table, measured", 0, s.y)
+	if len(d.Lecture.Rows) > 0 {
+		s.place("lecture", "The lecture's table, measured", 0)
+	}
 	s.y += 7
 	s.font(style{bold: true}, 20, ink)
-	s.pdf.Text(pageMargin, s.y, d.Title)
+	s.pdf.Text(s.left, s.y, d.Title)
 	s.y += 2.5
-	s.text(plain(d.Subtitle, style{}), pageMargin, textWidth, bodySize, grey)
-	s.text(plain(d.Host, style{}), pageMargin, textWidth, bodySize, grey)
+	s.text(plain(d.Subtitle, style{}), s.left, textWidth, bodySize, grey)
+	s.text(plain(d.Host, style{}), s.left, textWidth, bodySize, grey)
 	s.y += 2.5
 	s.alerts(d.Alerts)
 	s.lecture(d.Lecture)
@@ -51,18 +53,18 @@ func (s *setter) alerts(list []string) {
 		total += len(l)
 	}
 	box := float64(total)*h + 2*pad - 1.2
-	s.fill(pageMargin, s.y, textWidth, box, warnFill)
-	s.fill(pageMargin, s.y, 1.1, box, warnEdge)
+	s.fill(s.left, s.y, textWidth, box, warnFill)
+	s.fill(s.left, s.y, 1.1, box, warnEdge)
 	y := s.y + pad - 0.5
 	for i, item := range lines {
 		for j, l := range item {
 			y += h
-			x := pageMargin + pad + indent
+			x := s.left + pad + indent
 			if i == 0 {
-				x = pageMargin + pad + 0.8
+				x = s.left + pad + 0.8
 			} else if j == 0 {
 				s.font(style{}, size, ink)
-				s.pdf.Text(pageMargin+pad+0.8, y-0.28*h, "•")
+				s.pdf.Text(s.left+pad+0.8, y-0.28*h, "•")
 			}
 			s.line(l, x, y-0.28*h, size, ink)
 		}
@@ -135,9 +137,9 @@ func (s *setter) lecture(t lectureTable) {
 		rows, height = s.setLecture(t, size)
 	}
 	h := lineHeight(size)
-	columns := []float64{pageMargin, pageMargin + criterionWidth, pageMargin + criterionWidth + cellWidth}
+	columns := []float64{s.left, s.left + criterionWidth, s.left + criterionWidth + cellWidth}
 	title := func() {
-		s.fill(pageMargin, s.y, textWidth, h+head, color.NRGBA{0xe6, 0xec, 0xf3, 0xff})
+		s.fill(s.left, s.y, textWidth, h+head, color.NRGBA{0xe6, 0xec, 0xf3, 0xff})
 		s.font(style{bold: true}, size+0.5, ink)
 		for i, text := range []string{"", "Container", "Virtual machine"} {
 			s.pdf.Text(columns[i]+cellPad, s.y+h+0.2, text)
@@ -168,18 +170,18 @@ func (s *setter) lecture(t lectureTable) {
 		}
 		verdict := float64(len(r.verdict)) * h
 		below := s.y + r.height - verdict - 1.6
-		s.fill(pageMargin+criterionWidth, below, textWidth-criterionWidth, verdict+0.9, color.NRGBA{0xf4, 0xf4, 0xf4, 0xff})
+		s.fill(s.left+criterionWidth, below, textWidth-criterionWidth, verdict+0.9, color.NRGBA{0xf4, 0xf4, 0xf4, 0xff})
 		draw(r.verdict, 1, below, ink)
 		s.y += r.height
-		s.hline(pageMargin, pageMargin+textWidth, s.y, grey, 0.2)
+		s.hline(s.left, s.left+textWidth, s.y, grey, 0.2)
 	}
 	s.y += gap
 	if t.Also != "" {
-		s.text(plain(t.Also, style{}), pageMargin, textWidth, noteSize, ink)
+		s.text(plain(t.Also, style{}), s.left, textWidth, noteSize, ink)
 	}
 	if t.Left != "" {
-		s.text(plain(t.Left, style{}), pageMargin, textWidth, noteSize, ink)
+		s.text(plain(t.Left, style{}), s.left, textWidth, noteSize, ink)
 	}
-	s.text(plain(lectureNote, style{}), pageMargin, textWidth, noteSize, grey)
+	s.text(plain(lectureNote, style{}), s.left, textWidth, noteSize, grey)
 	s.y += 3
 }

@@ -220,14 +220,14 @@ func (s *setter) table(t *table) {
 	h := lineHeight(bodySize)
 	for _, l := range m.caption {
 		s.y += h
-		s.line(l, pageMargin, s.y-0.28*h, bodySize, ink)
+		s.line(l, s.left, s.y-0.28*h, bodySize, ink)
 		s.y += 0.5
 	}
 	head := func() {
-		s.hline(pageMargin, pageMargin+textWidth, s.y, ink, 0.3)
+		s.hline(s.left, s.left+textWidth, s.y, ink, 0.3)
 		if !m.headless() {
 			s.row(m, m.head)
-			s.hline(pageMargin, pageMargin+textWidth, s.y, ink, 0.15)
+			s.hline(s.left, s.left+textWidth, s.y, ink, 0.15)
 		}
 	}
 	head()
@@ -244,23 +244,23 @@ func (s *setter) table(t *table) {
 		}
 		s.row(m, r)
 		if i < len(m.rows)-1 {
-			s.hline(pageMargin, pageMargin+textWidth, s.y, rule, 0.15)
+			s.hline(s.left, s.left+textWidth, s.y, rule, 0.15)
 		}
 	}
-	s.hline(pageMargin, pageMargin+textWidth, s.y, ink, 0.3)
+	s.hline(s.left, s.left+textWidth, s.y, ink, 0.3)
 	s.y += 1
 	for _, n := range m.notes {
 		s.room(float64(len(n)) * lineHeight(noteSize))
 		for _, l := range n {
 			s.y += lineHeight(noteSize)
-			s.line(l, pageMargin+cellPad, s.y-0.28*lineHeight(noteSize), noteSize, grey)
+			s.line(l, s.left+cellPad, s.y-0.28*lineHeight(noteSize), noteSize, grey)
 		}
 	}
 	s.y += 3
 }
 
 func (s *setter) row(m *measuredTable, row []cellLines) {
-	x := pageMargin
+	x := s.left
 	h := lineHeight(m.size)
 	for i, cell := range row {
 		y := s.y + 0.7

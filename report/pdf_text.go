@@ -94,10 +94,12 @@ func (s *setter) wrap(pieces []piece, size, width float64) []line {
 		if n := len(now.pieces); n > 0 && now.pieces[n-1].style == st {
 			now.pieces[n-1].text += gap + text
 		} else {
-			if n > 0 {
+			if n > 0 && st.link != "" {
+				// A link does not begin with a space: it would be underlined.
 				now.pieces[n-1].text += gap
+				gap = ""
 			}
-			now.pieces = append(now.pieces, piece{text, st})
+			now.pieces = append(now.pieces, piece{gap + text, st})
 		}
 		now.width += w
 	}
@@ -180,8 +182,17 @@ func (s *setter) line(l line, x, y, size float64, c color.NRGBA) {
 		if p.colour.A > 0 {
 			own = p.colour
 		}
+		linked := s.leads(p.link)
+		if linked {
+			own = blue
+		}
 		s.font(p.style, size, own)
 		s.pdf.Text(x, y, p.text)
-		x += s.pdf.GetStringWidth(p.text)
+		w := s.pdf.GetStringWidth(p.text)
+		if linked {
+			s.hline(x, x+w, y+0.4, blue, 0.12)
+			s.link(p.link, x, y-0.75*lineHeight(size), w, lineHeight(size))
+		}
+		x += w
 	}
 }

@@ -47,8 +47,8 @@ func Files() []string {
 }
 
 // Write makes the report of a run in the folder dir, over one that is there
-// already. Each file appears whole or not at all.
-func Write(dir string, run *result.Run) error {
+// already, its PDF for that paper. Each file appears whole or not at all.
+func Write(dir string, run *result.Run, paper Paper) error {
 	m := newModel(run)
 	doc := m.document()
 	if err := os.MkdirAll(filepath.Join(dir, plotFolder), 0o755); err != nil {
@@ -71,7 +71,7 @@ func Write(dir string, run *result.Run) error {
 	if err := writeFile(filepath.Join(dir, markdownFile), md.Bytes()); err != nil {
 		return err
 	}
-	pdf, err := renderPDF(doc)
+	pdf, err := renderPDF(doc, paper)
 	if err != nil {
 		return fmt.Errorf("setting the PDF: %w", err)
 	}

@@ -138,7 +138,7 @@ func TestWrite(t *testing.T) {
 				dirs[0] = filepath.Join(*keep, name)
 			}
 			for _, dir := range dirs {
-				if err := Write(dir, all[name]); err != nil {
+				if err := Write(dir, all[name], A4); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -178,7 +178,7 @@ func tool(t *testing.T, name string) string {
 
 func pdf(t *testing.T, run *result.Run) string {
 	t.Helper()
-	data, err := renderPDF(newModel(run).document())
+	data, err := renderPDF(newModel(run).document(), A4)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -96,7 +96,7 @@ func TestChanges(t *testing.T) {
 	if got := strings.Join(names, " "); got != "startup-running startup-together startup-size startup-cold" {
 		t.Errorf("figures: %s", got)
 	}
-	if _, err := renderPDF(doc); err != nil {
+	if _, err := renderPDF(doc, A4); err != nil {
 		t.Error(err)
 	}
 	// What was out of reach stands where it matters, and not on the first page.

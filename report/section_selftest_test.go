@@ -46,7 +46,7 @@ func TestSelftestSection(t *testing.T) {
 	}{{"a quiet host", 0.08, true}, {"a busy host", 3, false}} {
 		dir := t.TempDir()
 		run := selftestRun(tt.spread)
-		if err := Write(dir, run); err != nil {
+		if err := Write(dir, run, A4); err != nil {
 			t.Fatal(err)
 		}
 		md, err := os.ReadFile(filepath.Join(dir, "report.md"))

@@ -1,0 +1,90 @@
+package report
+
+import (
+	"strconv"
+	"strings"
+)
+
+// The table of contents stands on the second page, or on the first below the
+// warnings where there is no lecture's table. Its length is known from
+// the document before the pages are that it names, so its pages are left empty at
+// first and filled at the end.
+
+// A line of the contents, in millimetres, by the level of what it names.
+var contentsLine = []float64{6.4, 4.9}
+
+// contentsHead is what its title takes.
+const contentsHead = 16.0
+
+// leaveContents leaves room for the contents, and tells where it begins.
+func (s *setter) leaveContents() (page int, y float64) {
+	var levels []int
+	if len(s.doc.Lecture.Rows) > 0 {
+		levels = append(levels, 0)
+	}
+	for _, sec := range s.doc.Sections {
+		levels = append(levels, 0)
+		for _, b := range sec.Blocks {
+			if _, ok := b.(heading); ok {
+				levels = append(levels, 1)
+			}
+		}
+	}
+	if len(s.doc.Lecture.Rows) > 0 {
+		s.newPage()
+	}
+	page, y = s.pdf.PageNo(), s.y
+	s.place("contents", "Contents", 0)
+	s.items = s.items[:len(s.items)-1] // it does not name itself
+	s.y += contentsHead
+	for _, level := range levels {
+		s.room(contentsLine[level])
+		s.y += contentsLine[level]
+	}
+	s.newPage()
+	return page, y
+}
+
+// contents fills the room that was left.
+func (s *setter) contents(page int, y float64) {
+	s.pdf.SetPage(page)
+	s.y = y + 7
+	s.font(style{bold: true}, 15, ink)
+	s.pdf.Text(s.left, s.y, "Contents")
+	s.y += 2.5
+	s.hline(s.left, s.left+textWidth, s.y, blue, 0.5)
+	s.y = y + contentsHead
+	for _, p := range s.items {
+		h := contentsLine[p.level]
+		if s.y+h > s.bottom {
+			page++
+			s.pdf.SetPage(page)
+			s.y = pageTop
+		}
+		s.y += h
+		s.contentsEntry(p, s.y-0.3*h, h)
+	}
+}
+
+// contentsEntry is one line: a title, dots to lead the eye, and the page.
+func (s *setter) contentsEntry(p contentsItem, y, h float64) {
+	indent, size := 0.0, 10.0
+	if p.level > 0 {
+		indent, size = 6, 9
+	}
+	number := strconv.Itoa(p.page)
+	right := s.left + textWidth
+	s.font(style{}, size, ink)
+	const numberWidth = 8.0
+	s.textRight(number, right, y)
+	dot := s.pdf.GetStringWidth(". ")
+	s.font(style{bold: p.level == 0}, size, ink)
+	title := s.wrap(plain(p.title, style{bold: p.level == 0}), size, textWidth-indent-numberWidth-dot)[0]
+	s.line(title, s.left+indent, y, size, ink)
+	s.font(style{}, size, grey)
+	// The dots of all lines stand below each other: they are counted from the right.
+	if n := int((textWidth - indent - title.width - numberWidth) / dot); n > 0 {
+		s.textRight(strings.Repeat(". ", n), right-numberWidth+dot, y)
+	}
+	s.pdf.Link(s.left, y-0.7*h, textWidth, h, p.link)
+}
