@@ -4,20 +4,74 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"math"
 	"strings"
 
 	"vmctr/report/result"
 )
 
-// Markdown writes the report as [Write] does into a file, without the plots that
-// it links to.
+// Markdown writes the run in short, for a README or a merge request: the lecture's table,
+// the main figures, what the walls stopped, and how to measure it again. All of it is in
+// the file that [Write] makes.
 func Markdown(w io.Writer, run *result.Run) error {
+	m := newModel(run)
+	doc := m.document()
+	if !isSelftest(run) {
+		doc.Sections = []section{m.inShort()}
+		// Which has no appendix.
+		elsewhere := strings.NewReplacer("the appendix", "the report", "The appendix", "The report").Replace
+		for i, a := range doc.Alerts {
+			doc.Alerts[i] = elsewhere(a)
+		}
+		doc.Lecture.Left = elsewhere(doc.Lecture.Left)
+	}
 	var b bytes.Buffer
-	writeMarkdown(&b, newModel(run).document())
+	writeMarkdown(&b, doc)
 	if _, err := w.Write(b.Bytes()); err != nil {
 		return fmt.Errorf("writing the report: %w", err)
 	}
 	return nil
+}
+
+// inShort is what of the sections fits into a merge request.
+func (m *model) inShort() section {
+	s := section{Title: "The figures"}
+	t := &table{Columns: []column{{Title: "Platform"}}}
+	var list []measured
+	for _, name := range []string{"first_instruction_ns", "http_ns", "pss_bytes", "cgroup_bytes"} {
+		if ms := m.metric(name); len(ms.present()) > 0 {
+			list = append(list, ms)
+			t.Columns = append(t.Columns, column{Title: ms.Title, Right: true})
+		}
+	}
+	for _, p := range m.platforms {
+		row := []string{p.label()}
+		for _, ms := range list {
+			cell := m.absent(ms, p)
+			if f := ms.figure(p); f.Summary.N > 0 {
+				cell = medianAndInterval(f.Summary, ms.unit())
+				if f.Ratio != nil && !math.IsNaN(f.Ratio.Ratio) {
+					cell += "\n" + result.FormatRatio(f.Ratio.Ratio) + " times " + ms.Base.Name
+				}
+			}
+			row = append(row, cell)
+		}
+		t.Rows = append(t.Rows, row)
+	}
+	if len(list) == 0 {
+		s.Blocks = append(s.Blocks, m.nothing("startup"))
+	} else {
+		t.Notes = []string{"Medians; in brackets their 95% confidence intervals, and n, the number of values."}
+		if len(m.emulated()) > 0 {
+			t.Notes = append(t.Notes, emulatedMeans)
+		}
+		s.Blocks = append(s.Blocks, t)
+	}
+	if lines := m.walls.lines(); len(lines) > 0 {
+		s.Blocks = append(s.Blocks, heading("Attempts to get out"), points(lines))
+	}
+	s.Blocks = append(s.Blocks, paragraph{"To measure this again:", "`" + m.command() + "`"})
+	return s
 }
 
 // writeMarkdown sets the document in GitHub Flavored Markdown, for a README or

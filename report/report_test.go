@@ -109,6 +109,14 @@ func TestMarkdown(t *testing.T) {
 			var b bytes.Buffer
 			writeMarkdown(&b, newModel(all[name]).document())
 			golden(t, "report-"+name+".md", b.Bytes())
+			b.Reset()
+			if err := Markdown(&b, all[name]); err != nil {
+				t.Fatal(err)
+			}
+			golden(t, "short-"+name+".md", b.Bytes())
+			if n := bytes.Count(b.Bytes(), []byte("\n")); n > 100 {
+				t.Errorf("%d lines are too many for a merge request", n)
+			}
 		})
 	}
 }

@@ -38,9 +38,7 @@ func tracedRun() *result.Run {
 func TestFunctionsSection(t *testing.T) {
 	markdown := func(run *result.Run) string {
 		var b bytes.Buffer
-		if err := Markdown(&b, run); err != nil {
-			t.Fatal(err)
-		}
+		writeMarkdown(&b, newModel(run).document())
 		return strings.ReplaceAll(b.String(), nbsp, " ")
 	}
 	text := markdown(tracedRun())
