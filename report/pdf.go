@@ -159,6 +159,9 @@ func (s *setter) section(sec section) {
 	for i, b := range sec.Blocks {
 		switch b := b.(type) {
 		case heading:
+			if s.pending != nil {
+				s.newPage() // the figure belongs to what ends here
+			}
 			next := 0.0
 			if i+1 < len(sec.Blocks) {
 				next = s.least(sec.Blocks[i+1])
@@ -181,6 +184,10 @@ func (s *setter) section(sec section) {
 		case points:
 			s.points(b)
 		case *table:
+			// A figure does not come between the rows of a table.
+			if s.pending != nil && s.y+s.measureTable(b).height() > s.bottom {
+				s.newPage()
+			}
 			s.table(b)
 		case *figure:
 			if left := s.bottom - s.y; left < s.least(b) && left > 30 && s.pending == nil {
@@ -209,7 +216,13 @@ func (s *setter) least(b block) float64 {
 		if len(b) == 0 {
 			return 0
 		}
-		return float64(len(s.wrap(plain(b[0], style{}), bodySize, textWidth-pointIndent))) * lineHeight(bodySize)
+		lines := 0 // of the first points, three at least
+		for _, p := range b {
+			if lines += len(s.wrap(plain(p, style{}), bodySize, textWidth-pointIndent)); lines >= 3 {
+				break
+			}
+		}
+		return float64(lines)*lineHeight(bodySize) + 1
 	case *table:
 		return s.measureTable(b).least()
 	case *figure:

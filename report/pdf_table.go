@@ -1,6 +1,7 @@
 package report
 
 import (
+	"slices"
 	"strings"
 )
 
@@ -213,6 +214,32 @@ func (m *measuredTable) groupHeight(i int) float64 {
 	return group
 }
 
+// lastRows are the rows of a table that do not stand alone at the top of a page.
+const lastRows = 3
+
+// endHeight is the height of the last rows with the notes, where row i is the first of
+// them, or 0.
+func (m *measuredTable) endHeight(i int) float64 {
+	if i != len(m.rows)-lastRows {
+		return 0
+	}
+	h := m.notesHeight()
+	for _, r := range m.rows[i:] {
+		h += m.rowHeight(r)
+	}
+	return h
+}
+
+// named is row i with the name of its group, where its own first cell is empty: a page
+// says of what its first row is.
+func (m *measuredTable) named(i int) []cellLines {
+	row := slices.Clone(m.rows[i])
+	for ; i > 0 && m.Rows[i][0] == ""; i-- {
+	}
+	row[0] = m.rows[i][0]
+	return row
+}
+
 func (s *setter) table(t *table) {
 	m := s.measureTable(t)
 	s.room(m.least())
@@ -232,15 +259,11 @@ func (s *setter) table(t *table) {
 	}
 	head()
 	for i, r := range m.rows {
-		need := m.groupHeight(i)
-		// The last row does not stand alone on a page.
-		if i == len(m.rows)-2 {
-			need = max(need, m.rowHeight(r)+m.rowHeight(m.rows[i+1]))
-		}
-		if s.y+need > s.bottom {
+		if need := max(m.groupHeight(i), m.endHeight(i)); s.y+need > s.bottom {
 			s.newPage()
 			s.room(m.rowHeight(m.head) + need)
 			head()
+			r = m.named(i)
 		}
 		s.row(m, r)
 		if i < len(m.rows)-1 {
