@@ -114,7 +114,7 @@ func (s *setter) room(height float64) {
 func (s *setter) footers() {
 	y := s.bottom + pageBottom - 10
 	for n := range s.pdf.PageCount() {
-		s.pdf.SetPage(n + 1)
+		s.goTo(n + 1)
 		s.hline(s.left, s.left+textWidth, y-4, rule, 0.2)
 		s.font(style{}, noteSize, grey)
 		s.pdf.Text(s.left, y, fmt.Sprintf("page %d of %d", n+1, s.pdf.PageCount()))

@@ -16,10 +16,7 @@ const (
 	answerLines = 3   // lines for each question
 )
 
-var (
-	askFill  = color.NRGBA{0xe6, 0xec, 0xf3, 0xff}
-	penLines = color.NRGBA{0xaa, 0xaa, 0xaa, 0xff}
-)
+var penLines = color.NRGBA{0xaa, 0xaa, 0xaa, 0xff}
 
 // askHeight is that of a question with its lines.
 func askHeight(question []line) float64 {
@@ -69,7 +66,7 @@ func (s *setter) ask(questions []string) {
 
 // askBox is the box, or what of it is on one page.
 func (s *setter) askBox(title string, first int, questions [][]line, height float64) {
-	s.fill(s.left, s.y, textWidth, askTitle, askFill)
+	s.fill(s.left, s.y, textWidth, askTitle, headFill)
 	s.pdf.SetDrawColor(int(blue.R), int(blue.G), int(blue.B))
 	s.pdf.SetLineWidth(0.3)
 	s.pdf.Rect(s.left, s.y, textWidth, height, "D")

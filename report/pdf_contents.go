@@ -47,7 +47,7 @@ func (s *setter) leaveContents() (page int, y float64) {
 
 // contents fills the room that was left.
 func (s *setter) contents(page int, y float64) {
-	s.pdf.SetPage(page)
+	s.goTo(page)
 	s.y = y + 7
 	s.font(style{bold: true}, 15, ink)
 	s.pdf.Text(s.left, s.y, "Contents")
@@ -58,7 +58,7 @@ func (s *setter) contents(page int, y float64) {
 		h := contentsLine[p.level]
 		if s.y+h > s.bottom {
 			page++
-			s.pdf.SetPage(page)
+			s.goTo(page)
 			s.y = pageTop
 		}
 		s.y += h

@@ -55,6 +55,14 @@ func (s *setter) anchor(id string, next []block) {
 	s.pdf.SetLink(s.links[id], s.y, -1)
 }
 
+// goTo goes on with an earlier page. That has colours of its own, of which fpdf knows
+// only those of the page that was last: it leaves out a text's colour if it is the one
+// to fill with.
+func (s *setter) goTo(page int) {
+	s.pdf.SetPage(page)
+	s.pdf.SetFillColor(255, 255, 255)
+}
+
 // leads tells whether a link leads anywhere.
 func (s *setter) leads(to string) bool {
 	id, inside := strings.CutPrefix(to, "#")
