@@ -17,7 +17,7 @@ import (
 
 type reportCommand struct {
 	Dir    string `arg:"" optional:"" help:"The folder of a run."`
-	Format string `enum:",table,csv,json,benchfmt,markdown" default:"" help:"Print the run to standard output instead of writing the report's files: table; csv (every raw value, for R and pandas); json (every figure with its statistics and warnings); benchfmt (for benchstat); markdown (in short, for a README or a merge request)." placeholder:"FORMAT"`
+	Format string `enum:",table,csv,json,benchfmt,markdown,html" default:"" help:"Print the run to standard output instead of writing the report's files: table; csv (every raw value, for R and pandas); json (every figure with its statistics and warnings); benchfmt (for benchstat); markdown (in short, for a README or a merge request); html (one page that holds its plots)." placeholder:"FORMAT"`
 	Paper  string `enum:"a4,letter" default:"a4" help:"Size of the pages of report.pdf: a4 or letter." placeholder:"SIZE"`
 	Schema string `enum:",journal,summary" default:"" help:"Print the JSON Schema of a line of the journal (journal) or of --format json (summary), and end." placeholder:"NAME"`
 }
@@ -29,6 +29,7 @@ var formats = map[string]func(io.Writer, *result.Run) error{
 	"json":     report.JSON,
 	"benchfmt": report.Benchfmt,
 	"markdown": report.Markdown,
+	"html":     report.HTML,
 }
 
 func (c *reportCommand) Run(s streams) error {

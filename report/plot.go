@@ -116,10 +116,15 @@ func renderSVG(f *figure) ([]byte, error) {
 	if _, err := c.WriteTo(&b); err != nil {
 		return nil, err
 	}
-	svg := strings.ReplaceAll(b.String(), "font-family:Liberation Sans;", "font-family:Liberation Sans,Arial,Helvetica,sans-serif;")
+	svg := svgFonts(b.String())
 	start := strings.Index(svg, "<svg")
 	end := start + strings.IndexByte(svg[start:], '>') + 1
 	head := fmt.Sprintf("\n<title>%s</title>\n<desc>%s</desc>\n<rect width=\"100%%\" height=\"100%%\" fill=\"white\"/>",
 		html.EscapeString(f.Caption), html.EscapeString(f.Alt))
 	return []byte(svg[:end] + head + svg[end:]), nil
+}
+
+// svgFonts names, after Liberation Sans, fonts whose letters are as wide.
+func svgFonts(svg string) string {
+	return strings.ReplaceAll(svg, "font-family:Liberation Sans;", "font-family:Liberation Sans,Arial,Helvetica,sans-serif;")
 }

@@ -1,5 +1,6 @@
 // Package report renders a run for people: the table on the terminal, the PDF
-// that a student hands in, the same in Markdown, and the plots.
+// that a student hands in, the page that a teacher projects, the same in
+// Markdown, and the plots.
 //
 // Everything comes from the journal and nothing else. Rendering measures
 // nothing, needs no root and no network, and gives the same bytes from the
@@ -33,13 +34,14 @@ import (
 const (
 	pdfFile      = "report.pdf"
 	markdownFile = "report.md"
+	htmlFile     = "report.html"
 	plotFolder   = "plots"
 )
 
 // Files are the names of all files that [Write] makes, slash-separated and
 // relative to the folder, with the folder that it makes before what is in it.
 func Files() []string {
-	files := []string{pdfFile, markdownFile, plotFolder}
+	files := []string{pdfFile, htmlFile, markdownFile, plotFolder}
 	for _, name := range plotNames {
 		files = append(files, plotFolder+"/"+name+".svg", plotFolder+"/"+name+".png")
 	}
@@ -69,6 +71,13 @@ func Write(dir string, run *result.Run, paper Paper) error {
 	var md bytes.Buffer
 	writeMarkdown(&md, doc)
 	if err := writeFile(filepath.Join(dir, markdownFile), md.Bytes()); err != nil {
+		return err
+	}
+	page, err := renderHTML(doc)
+	if err != nil {
+		return err
+	}
+	if err := writeFile(filepath.Join(dir, htmlFile), page); err != nil {
 		return err
 	}
 	pdf, err := renderPDF(doc, paper)
