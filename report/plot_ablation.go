@@ -107,14 +107,23 @@ func drawAblation(c draw.Canvas, w *walls, probes []string) {
 		for i, mech := range mechs {
 			at := vg.Point{X: left + (vg.Length(i)+0.5)*width, Y: middle}
 			e := w.ablation.Effect(p, mech.Name)
+			what := ""
+			if e.Alone == isolation.Yes {
+				what = ", stopped by it alone"
+			}
 			if e.Alone == isolation.Yes {
 				circle.draw(c, at, 1.35*vg.Millimeter, nil, blue)
 			}
 			switch {
 			case e.Opened == isolation.Yes:
 				diamond.draw(c, at, 0.8*vg.Millimeter, red, darker(red))
+				what = ", let through without it" + what
 			case e.Opened == isolation.Unknown || e.Alone == isolation.Unknown:
 				c.FillText(small, at, "?")
+				what += ", not known"
+			}
+			if what != "" {
+				tell(c, around(at, 1.6*vg.Millimeter), words.Title, mech.Title+what)
 			}
 		}
 		y -= ablationRow

@@ -193,6 +193,7 @@ func (cs curves) draw(c draw.Canvas) {
 				drawUpright(d, at.X, y(pt.summary.Low), y(pt.summary.High))
 			}
 			l.Mark.draw(d, at, vg.Points(2.4), c.platform.inner(), l.Edge)
+			tell(d, around(at, vg.Points(4)), c.platform.label()+", "+grouped(pt.n), medianAndInterval(pt.summary, cs.unit))
 		}
 		last := c.points[len(c.points)-1]
 		ends = append(ends, vg.Point{X: x(float64(last.n)), Y: y(last.summary.Median)})

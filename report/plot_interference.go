@@ -158,6 +158,7 @@ func drawKept(c draw.Canvas, x *interfered, measure string, y, left vg.Length, a
 		}
 	}
 	l.Mark.draw(c, vg.Point{X: at(r.Ratio), Y: y}, vg.Points(2), limitsFill(x), l.Edge)
+	tell(c, around(vg.Point{X: at(r.Ratio), Y: y}, vg.Points(3.5)), fmt.Sprintf("%s %s limits, %s beside %s", x.platform.label(), x.limits(), measure, x.Neighbour), keptText(r))
 	if r.Ratio > mostKept {
 		c.FillText(text(7, false, ink, draw.XRight, yMiddle), vg.Point{X: at(mostKept) - vg.Points(3.5), Y: y}, result.FormatRatio(r.Ratio)+" →")
 	}

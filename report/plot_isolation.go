@@ -332,7 +332,12 @@ func drawMatrix(c draw.Canvas, subjects []*walled, parts [][]property) {
 			name := text(8.5, false, ink, draw.XLeft, yMiddle)
 			c.FillText(name, vg.Point{X: c.Min.X + 1*vg.Millimeter, Y: middle}, fitText(name, p.title, matrixNames-2*vg.Millimeter))
 			for j, x := range subjects {
-				drawCell(c, p.cells[x], left+vg.Length(j)*width+1*vg.Millimeter, middle, width-1.5*vg.Millimeter)
+				cell, at := p.cells[x], left+vg.Length(j)*width
+				drawCell(c, cell, at+1*vg.Millimeter, middle, width-1.5*vg.Millimeter)
+				if cell != (wallCell{}) {
+					tell(c, vg.Rectangle{Min: vg.Point{X: at, Y: middle - matrixRow/2}, Max: vg.Point{X: at + width, Y: middle + matrixRow/2}},
+						x.platform.label()+", "+p.title, strings.TrimSuffix(cell.text+"; "+cell.more, "; "))
+				}
 			}
 			y -= matrixRow
 			line(y, rule)

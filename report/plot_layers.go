@@ -107,6 +107,9 @@ func drawBlock(c draw.Canvas, s sharing.Sharing, b sharing.Block, r vg.Rectangle
 	c.Fill(in.Path())
 	c.SetLineStyle(draw.LineStyle{Color: edge, Width: vg.Points(0.7)})
 	c.Stroke(in.Path())
+	for _, l := range b.Layers {
+		tell(c, in, "layer "+s.Layers[l].Sign, value(float64(s.Layers[l].Size), "bytes")+" in "+count(len(s.Layers[l].Images), "image", "images"))
+	}
 
 	var size int64
 	for _, l := range b.Layers {

@@ -137,6 +137,7 @@ func drawBar(d draw.Canvas, b bar, middle, half vg.Length, x func(float64) vg.Le
 	d.SetLineStyle(draw.LineStyle{Color: l.Edge, Width: vg.Points(0.7)})
 	d.Stroke(r.Path())
 	end := x(s.Median)
+	tell(d, r, b.platform.label()+", "+b.name, medianAndInterval(s, "bytes"))
 	label := result.FormatValue(s.Median, "bytes")
 	if s.HasInterval() {
 		drawInterval(d, x(s.Low), x(s.High), middle)

@@ -83,6 +83,7 @@ func (m *model) drawMany(whole draw.Canvas, list []*platform) {
 		d.StrokeLines(draw.LineStyle{Color: q.look.Edge, Width: vg.Points(1), Dashes: q.look.Dash}, line)
 		for i := range x {
 			q.look.Mark.draw(d, at(x[i], y[i]), vg.Points(2.4), q.inner(), q.look.Edge)
+			tell(d, around(at(x[i], y[i]), vg.Points(3)), q.label()+", "+count(int(x[i]), "instance", "instances"), value(y[i], "bytes")+" of PSS together")
 		}
 		end := line[len(line)-1]
 		ends = append(ends, end)

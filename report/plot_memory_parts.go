@@ -115,6 +115,7 @@ func (m *model) drawParts(c draw.Canvas, machines []*platform) {
 			r := vg.Rectangle{Min: vg.Point{X: x(sum), Y: low}, Max: vg.Point{X: x(sum + size), Y: low + partBar}}
 			sum += size
 			fillBox(d, r, s.fill)
+			tell(d, r, q.label()+", "+s.name, value(size, "bytes"))
 			if label := result.FormatValue(size, "bytes"); inside.Width(label) < r.Max.X-r.Min.X-vg.Points(3) {
 				in := inside
 				if lightness(s.fill) > 140 {

@@ -67,6 +67,7 @@ func drawPhases(c draw.Canvas, l timeline, top vg.Length) {
 		corners := []vg.Point{{X: from, Y: low}, {X: to, Y: low}, {X: to, Y: high}, {X: from, Y: high}, {X: from, Y: low}}
 		c.FillPolygon(fill, corners)
 		c.StrokeLines(draw.LineStyle{Color: look.Edge, Width: vg.Points(0.6)}, corners)
+		tell(c, vg.Rectangle{Min: corners[0], Max: corners[2]}, l.Platform.label()+", "+p.Name, value(p.Took, "ns")+", "+share(p.Took, l.Total))
 		middle := vg.Point{X: (from + to) / 2, Y: (low + high) / 2}
 		first, second := text(8, false, ink, draw.XCenter, draw.YBottom), text(7, false, ink, draw.XCenter, draw.YTop)
 		took := result.FormatValue(p.Took, "ns")

@@ -152,7 +152,7 @@ func (s startups) draw(c draw.Canvas) {
 	}
 	for i, f := range s.figures {
 		if s.curves {
-			drawECDF(d, f, x, y)
+			drawECDF(d, f, s.unit, x, y)
 		}
 		drawRow(d, f, rowCentre(i), s.unit, x, y)
 	}
@@ -166,7 +166,7 @@ func rowCentre(i int) float64 { return -zoneGap - rowPitch*(float64(i)+0.5) }
 
 // drawECDF draws a step at each value, from nothing at the smallest to all at
 // the largest.
-func drawECDF(d draw.Canvas, f figureOf, x, y func(float64) vg.Length) {
+func drawECDF(d draw.Canvas, f figureOf, unit string, x, y func(float64) vg.Length) {
 	sorted := slices.Sorted(slices.Values(f.Summary.Values))
 	const seen = 0.02 * vg.Millimeter
 	var path vg.Path
@@ -195,6 +195,10 @@ func drawECDF(d draw.Canvas, f figureOf, x, y func(float64) vg.Length) {
 	}
 	d.SetLineDash(nil, 0)
 	l.Mark.draw(d, vg.Point{X: x(f.Summary.Median), Y: y(0.5)}, vg.Points(3), f.Platform.inner(), l.Edge)
+	for _, share := range []float64{0.25, 0.5, 0.75, 1} {
+		v := sorted[int(math.Ceil(share*float64(len(sorted))))-1]
+		tell(d, around(vg.Point{X: x(v), Y: y(share)}, vg.Points(4)), fmt.Sprintf("%s, %.0f%% of the starts", f.Platform.label(), 100*share), "in "+value(v, unit)+" or less")
+	}
 }
 
 // inner is what marks are filled with: those of an emulated platform are
@@ -222,6 +226,7 @@ func drawRow(d draw.Canvas, f figureOf, centre float64, unit string, x, y func(f
 				fill = white
 			}
 			l.Mark.draw(d, at, vg.Points(1.5), fill, l.Edge)
+			tell(d, around(at, vg.Points(2)), f.Platform.label(), fmt.Sprintf("%s, start %d of %d", value(v, unit), i+1, s.N))
 		}
 	}
 	base := y(centre - 0.32*rowPitch)
@@ -229,6 +234,7 @@ func drawRow(d draw.Canvas, f figureOf, centre float64, unit string, x, y func(f
 		drawInterval(d, x(s.Low), x(s.High), base)
 	}
 	l.Mark.draw(d, vg.Point{X: x(s.Median), Y: base}, vg.Points(2.6), f.Platform.inner(), l.Edge)
+	tell(d, around(vg.Point{X: x(s.Median), Y: base}, vg.Points(4)), f.Platform.label()+", median", medianAndInterval(s, unit))
 	at := vg.Point{X: d.Max.X + 2*vg.Millimeter, Y: y(centre) + vg.Points(1)}
 	median := text(9, true, ink, draw.XLeft, draw.YBottom)
 	figure := result.FormatValue(s.Median, unit)

@@ -116,6 +116,11 @@ func (m *model) foundFigure() *figure {
 			plotArea := c
 			plotArea.Min.Y += axisRoom
 			p.Draw(plotArea)
+			data := p.DataCanvas(plotArea)
+			for _, s := range shares {
+				at := vg.Point{X: data.X(p.X.Norm(float64(s.Percent))), Y: data.Y(p.Y.Norm(float64(s.Found) / float64(s.Trials)))}
+				tell(c, around(at, vg.Points(5)), fmt.Sprintf("%d%% injected", s.Percent), fmt.Sprintf("found in %d of %d trials", s.Found, s.Trials))
+			}
 			axisTitle(c, bottom, "Injected delay, in percent of a container's start")
 			return nil
 		},

@@ -266,12 +266,14 @@ func drawSurface(c draw.Canvas, list []*surfaceOf) {
 		l := x.platform.look
 		d.StrokeLine2(draw.LineStyle{Color: l.Edge, Width: vg.Points(1.4)}, at(float64(x.least)), y, at(float64(x.most)), y)
 		l.Mark.draw(d, vg.Point{X: at(x.calls.Median), Y: y}, vg.Points(3.2), x.platform.inner(), l.Edge)
+		tell(d, around(vg.Point{X: at(x.calls.Median), Y: y}, vg.Points(5)), x.platform.label()+", made", x.span())
 		end := at(float64(x.most))
 		number := text(8, false, ink, draw.XLeft, yMiddle)
 		onWhite(d, number, vg.Point{X: end + vg.Points(6), Y: y}, x.span())
 		if x.table > 0 && !x.ownKernel {
 			v := float64(x.table - x.filtered)
 			square.draw(d, vg.Point{X: at(v), Y: y}, vg.Points(3), nil, l.Edge)
+			tell(d, around(vg.Point{X: at(v), Y: y}, vg.Points(4)), x.platform.label()+", let through", fmt.Sprint(v))
 			onWhite(d, number, vg.Point{X: at(v) + vg.Points(6), Y: y}, fmt.Sprint(v))
 		}
 	}
