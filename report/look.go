@@ -25,6 +25,9 @@ const (
 	triangle
 	diamond
 	wedge
+	cross
+	star
+	hourglass
 )
 
 // Paul Tol's high-contrast palette (https://personal.sron.nl/~pault/):
@@ -45,14 +48,15 @@ var (
 
 // Of several platforms of a kind, those after the first have another tone of its
 // colour: of Paul Tol's medium-contrast palette, which has a light and a dark
-// one of each. Their marks are those that no kind begins with.
+// one of each. Their marks are those that no kind begins with. So eight more of a kind
+// are told apart by mark and tone.
 var (
 	tones = map[string][]color.NRGBA{
 		"process":   {{0x66, 0x99, 0xCC, 0xff}, {0x00, 0x44, 0x88, 0xff}},
 		"container": {{0xEE, 0x99, 0xAA, 0xff}, {0x99, 0x44, 0x55, 0xff}},
 		"vm":        {{0x99, 0x77, 0x00, 0xff}, {0xEE, 0xCC, 0x66, 0xff}},
 	}
-	otherMarks = []mark{diamond, wedge}
+	otherMarks = []mark{wedge, cross, star, hourglass}
 )
 
 // lookOf gives the look of the i-th platform of a kind. Several of a kind share
@@ -73,7 +77,7 @@ func lookOf(kind string, i int) look {
 		l.Dash = dash(float64(1+i), 1.5)
 		l.Mark = otherMarks[(i-1)%len(otherMarks)]
 		if t := tones[kind]; t != nil {
-			l.Fill = t[(i-1)%len(t)]
+			l.Fill = t[(i-1+(i-1)/len(otherMarks))%len(t)]
 		}
 	}
 	l.Edge = darker(l.Fill)
@@ -125,6 +129,8 @@ func (k mark) path(at vg.Point, r vg.Length) vg.Path {
 	}
 	corners, start, size := 4, math.Pi/4, vg.Length(1.25)
 	switch k {
+	case cross, star, hourglass:
+		return outline(at, r, outlines[k])
 	case triangle:
 		corners, start, size = 3, math.Pi/2, 1.45
 	case wedge:
@@ -136,6 +142,39 @@ func (k mark) path(at vg.Point, r vg.Length) vg.Path {
 	for i := range corners {
 		sin, cos := math.Sincos(start + 2*math.Pi*float64(i)/float64(corners))
 		pt := vg.Point{X: at.X + size*r*vg.Length(cos), Y: at.Y + size*r*vg.Length(sin)}
+		if i == 0 {
+			p.Move(pt)
+		} else {
+			p.Line(pt)
+		}
+	}
+	p.Close()
+	return p
+}
+
+// outlines are the corners of marks that are no regular polygons, for a radius of 1.
+var outlines = map[mark][]vg.Point{
+	cross:     {{X: -.45, Y: -1.3}, {X: .45, Y: -1.3}, {X: .45, Y: -.45}, {X: 1.3, Y: -.45}, {X: 1.3, Y: .45}, {X: .45, Y: .45}, {X: .45, Y: 1.3}, {X: -.45, Y: 1.3}, {X: -.45, Y: .45}, {X: -1.3, Y: .45}, {X: -1.3, Y: -.45}, {X: -.45, Y: -.45}},
+	star:      rays(5, 1.5, 0.62),
+	hourglass: {{X: -1.1, Y: -1.2}, {X: 1.1, Y: -1.2}, {X: .25, Y: 0}, {X: 1.1, Y: 1.2}, {X: -1.1, Y: 1.2}, {X: -.25, Y: 0}},
+}
+
+// rays are the corners of a star with n rays, of which one goes up.
+func rays(n int, outer, inner vg.Length) (corners []vg.Point) {
+	for i := range 2 * n {
+		r := outer
+		if i%2 == 1 {
+			r = inner
+		}
+		sin, cos := math.Sincos(math.Pi/2 + math.Pi*float64(i)/float64(n))
+		corners = append(corners, vg.Point{X: r * vg.Length(cos), Y: r * vg.Length(sin)})
+	}
+	return corners
+}
+
+func outline(at vg.Point, r vg.Length, corners []vg.Point) (p vg.Path) {
+	for i, c := range corners {
+		pt := vg.Point{X: at.X + r*c.X, Y: at.Y + r*c.Y}
 		if i == 0 {
 			p.Move(pt)
 		} else {
