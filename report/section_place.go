@@ -23,6 +23,9 @@ func (m *model) placeSection() section {
 		add(m.nothing("identity"))
 		return s
 	}
+	if f := m.namespacesFigure(told); f != nil {
+		add(f)
+	}
 	add(paragraph{"Findings.", ""}, points(m.placeWords(told)))
 	// More columns than four and the host do not fit on a page.
 	for group := range slices.Chunk(told, 4) {
