@@ -22,7 +22,7 @@ import (
 var plotNames = []string{
 	"startup", "phases", "startup-running", "startup-together", "startup-size", "startup-cold", "vm-matrix",
 	"memory", "memory-parts", "memory-many", "vm-memory", "layers", "selftest", "isolation", "isolation-2", "ablation", "ablation-2", "ablation-3", "ablation-4",
-	"surface", "interference", "namespaces",
+	"surface", "interference", "namespaces", "sizes",
 }
 
 // plotWidth is the width of the text on an A4 page of the PDF: a plot is drawn

@@ -22,7 +22,7 @@ func (m *model) portabilitySection() section {
 		return s
 	}
 	add(paragraph{"Findings.", ""}, points(m.portabilityWords(img)))
-	add(m.carryTable(img))
+	add(m.sizesFigure(img), m.carryTable(img))
 	shared := m.sharing()
 	if len(shared.Layers) > 0 {
 		add(layersFigure(shared), m.layerTable(shared))
