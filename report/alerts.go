@@ -62,7 +62,7 @@ func (m *model) alerts() []string {
 	}
 	out = append(out, m.resumedAlert()...)
 	if m.run.Folded() {
-		add("This run is large. All values count; of what else the samples hold (phases, order, errors), that of the first 10%s000 of each kind is shown.", nbsp)
+		add("This run is large. All its values count. Of what else the samples hold (phases, what ran before, errors), the report has that of the first %s of each kind.", grouped(result.KeepWhole))
 	}
 	out = append(out, m.failedSamples()...)
 	out = append(out, m.disturbedAlert()...)

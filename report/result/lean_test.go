@@ -3,7 +3,6 @@ package result
 import (
 	"encoding/json"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -65,7 +64,7 @@ func TestLean(t *testing.T) {
 	}
 	ofA := 0
 	for _, s := range lean.Samples {
-		if s.Key() == a {
+		if s.Key() == a && s.Error == "" {
 			ofA++
 		}
 	}
@@ -84,7 +83,55 @@ func TestLean(t *testing.T) {
 	}
 }
 
-// FuzzLean: what the lean reader takes from a line is what the whole one does.
+// TestLeanPredecessor: what ran before a sample is known only if it is whole itself.
+func TestLeanPredecessor(t *testing.T) {
+	var journal strings.Builder
+	journal.WriteString(header)
+	enc := json.NewEncoder(&journal)
+	for i := range KeepWhole + 20 {
+		for _, p := range []string{"a", "b", "c"} {
+			if p != "b" || i%2 == 0 {
+				enc.Encode(Record{Sample: &Sample{Experiment: "startup", Platform: p, Round: i, Values: map[string]float64{"x_ns": float64(i)}}})
+			}
+		}
+	}
+	run, _, err := read(strings.NewReader(journal.String()), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var last string
+	for i, s := range run.Samples {
+		if i > 0 && !run.gaps[i] && s.Platform == "b" && last != "a" {
+			t.Errorf("sample %d, of b, follows %s", i, last)
+		}
+		last = s.Platform
+	}
+	if n := len(run.gaps); n != 10 {
+		t.Errorf("%d gaps: %v", n, run.gaps)
+	}
+}
+
+// TestLeanRich: samples that hold more than values are all whole, and so are the first that
+// failed, however late.
+func TestLeanRich(t *testing.T) {
+	var journal strings.Builder
+	journal.WriteString(header)
+	enc := json.NewEncoder(&journal)
+	for i := range KeepWhole + 10 {
+		enc.Encode(Record{Sample: &Sample{Experiment: "startup", Platform: "a", Round: i, Values: map[string]float64{"x_ns": 1}}})
+	}
+	enc.Encode(Record{Sample: &Sample{Experiment: "startup", Platform: "a", Values: map[string]float64{"x_ns": 1}, Each: map[string][]float64{"x_ns": {1, 2}}}})
+	enc.Encode(Record{Sample: &Sample{Experiment: "startup", Platform: "a", Error: "late"}})
+	run, _, err := read(strings.NewReader(journal.String()), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(run.Samples); n != KeepWhole+2 || run.Samples[n-2].Each == nil || run.Samples[n-1].Error != "late" {
+		t.Errorf("%d samples", n)
+	}
+}
+
+// FuzzLean: what the lean reader takes is JSON, and it takes from it what the whole one does.
 func FuzzLean(f *testing.F) {
 	for _, s := range exampleRun().Samples {
 		line, err := json.Marshal(Record{Sample: &s})
@@ -93,25 +140,26 @@ func FuzzLean(f *testing.F) {
 		}
 		f.Add(line)
 	}
+	for _, number := range []string{"-0", "0.5e-7", "01", "1.", "1e", "-", "1234567890123456", "9007199254740993", "1e999", "2E+2", "-12.25"} {
+		f.Add([]byte(`{"sample":{"experiment":"startup","platform":"a","at_ns":` + number + `,"values":{"a":` + number + `},"phases":[{"name":"p","ns":1,"error_ns":2}]}}`))
+		f.Add([]byte(`{"sample":{"platform":"a","n":8,"values":{"a":` + number + `,"b":1},"error":"e","fault":"harness"}}`))
+	}
 	f.Fuzz(func(t *testing.T, line []byte) {
 		var rec Record
 		var l leanSample
-		plain := l.read(line) // of what is damaged too
-		if !json.Valid(line) || json.Unmarshal(line, &rec) != nil || !plain {
+		if !l.read(line) {
 			return
 		}
-		s := rec.Sample
-		if s == nil {
-			t.Fatalf("%q holds no sample", line)
+		if err := json.Unmarshal(line, &rec); err != nil || rec.Sample == nil {
+			t.Fatalf("%q: %v, and the lean reader takes it", line, err)
 		}
-		k, _ := l.key(map[string]Key{}, nil)
-		got := Sample{Experiment: k.Experiment, Platform: k.Platform, Series: k.Series, N: k.N, Values: map[string]float64{}}
+		s := rec.Sample
+		got := Sample{Experiment: string(l.experiment), Platform: string(l.platform), Series: string(l.series), N: l.n, Values: map[string]float64{}}
 		for _, v := range l.values {
 			got.Values[string(v.name)] = v.value
 		}
 		want := Sample{Experiment: s.Experiment, Platform: s.Platform, Series: s.Series, N: s.N, Values: s.Values}
-		same := cmp.Diff(want, got, cmpopts.EquateEmpty(), cmp.Comparer(func(a, b float64) bool { return a == b || math.IsNaN(a) && math.IsNaN(b) })) == ""
-		if !same || l.warmup != s.Warmup || l.failed != (s.Error != "") || l.disturbed != (s.Disturbed != "") {
+		if d := cmp.Diff(want, got, cmpopts.EquateEmpty()); d != "" || s.rich() || l.warmup != s.Warmup || l.failed != (s.Error != "") || l.disturbed != (s.Disturbed != "") {
 			t.Errorf("%q: %+v is read as %+v, %+v", line, want, got, l)
 		}
 	})

@@ -16,12 +16,12 @@ const shuffles = 1999
 // NaN when there are not two groups of at least two values. A machine that ends
 // may leave the host with memory to give back and caches that are cold, and who
 // comes next would pay for it; the random order spreads that over all, and
-// here it shows.
+// here it shows. Of a lean run, the samples are tested that are whole.
 func (r *Run) Preceded(k Key, value string) (p float64) {
 	groups := map[Key][]float64{}
 	for i := 1; i < len(r.Samples); i++ {
 		s := &r.Samples[i]
-		if v, ok := s.Values[value]; ok && s.Key() == k && !s.Warmup && s.Error == "" {
+		if v, ok := s.Values[value]; ok && !r.gaps[i] && s.Key() == k && !s.Warmup && s.Error == "" {
 			before := r.Samples[i-1].Key()
 			groups[before] = append(groups[before], v)
 		}

@@ -28,7 +28,10 @@ type Run struct {
 	// while writing it. The line is left out.
 	Truncated bool
 
-	columns map[Key]*column // of a lean run, for the keys of which not all samples are in Samples
+	// Of a lean run: what is kept for the keys of which not all samples are in Samples, and
+	// which of those in Samples do not follow the one before them.
+	columns map[Key]*column
+	gaps    map[int]bool
 }
 
 // maxLine bounds a line of the journal: the largest are some 10 KiB.
@@ -37,9 +40,10 @@ const maxLine = 16 << 20
 // Read reads the journal in the folder dir.
 func Read(dir string) (*Run, error) { return readDir(dir, false) }
 
-// ReadLean reads it for a report, which needs all values and not all else: of more than
-// [KeepWhole] samples of one key, those after that are counted ([Run.Folded]) and their
-// values are kept, but they are not in Samples.
+// ReadLean reads it for a report, which needs all values and not all else. Of a large
+// journal (above 64 MiB) only the first [KeepWhole] samples of each key are in Samples, as many
+// failed ones, and those that hold more than values and phases. Of the others the values are
+// kept ([Run.ValuesOf]), and they are counted ([Run.Count], [Run.Folded]): 8 bytes for each value.
 func ReadLean(dir string) (*Run, error) { return readDir(dir, true) }
 
 func readDir(dir string, lean bool) (*Run, error) {
@@ -52,6 +56,13 @@ func readDir(dir string, lean bool) (*Run, error) {
 		return nil, fmt.Errorf("reading the journal: %w", err)
 	}
 	defer f.Close()
+	if lean {
+		st, err := f.Stat()
+		if err != nil {
+			return nil, fmt.Errorf("reading the journal: %w", err)
+		}
+		lean = st.Size() > leanFrom
+	}
 	run, _, err := read(f, lean)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
@@ -85,7 +96,7 @@ func read(r io.Reader, leanly bool) (run *Run, whole int64, err error) {
 		counted := false
 		if l != nil && n > 1 {
 			var folded bool
-			if folded, counted = l.fold(line); folded {
+			if folded, counted = l.line(line); folded {
 				whole += int64(len(line)) + 1
 				continue
 			}
@@ -105,7 +116,9 @@ func read(r io.Reader, leanly bool) (run *Run, whole int64, err error) {
 		}
 		whole += int64(len(line)) + 1
 	}
-	run.dropShort()
+	if l != nil {
+		l.end()
+	}
 	run.sortPlatforms()
 	return run, whole, nil
 }

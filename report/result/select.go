@@ -34,7 +34,10 @@ func (r *Run) Values(experiment, platform, value string) []float64 {
 // there are none. They are not to be changed.
 func (r *Run) ValuesOf(k Key, value string) []float64 {
 	if c := r.columns[k]; c != nil {
-		return c.values[value]
+		if s := c.of(value); s != nil {
+			return s.values
+		}
+		return nil
 	}
 	var values []float64
 	for i := range r.Samples {
@@ -53,7 +56,10 @@ func (r *Run) ValuesOf(k Key, value string) []float64 {
 // others than bench used the host enough to change them.
 func (r *Run) DisturbedOf(k Key, value string) int {
 	if c := r.columns[k]; c != nil {
-		return c.disturbed[value]
+		if s := c.of(value); s != nil {
+			return s.disturbed
+		}
+		return 0
 	}
 	n := 0
 	for i := range r.Samples {
