@@ -92,7 +92,7 @@ func (m *model) document() *document {
 		return doc
 	}
 	for _, of := range []func() (section, bool){
-		always(m.startupSection), m.changesSection, m.matrixSection, m.applicationSection,
+		m.ratiosSection, always(m.startupSection), m.changesSection, m.matrixSection, m.applicationSection,
 		always(m.memorySection), m.memoryMoreSection, m.elasticSection,
 		m.wallsSection, m.viewsSection, m.privilegesSection, m.surfaceSection, m.functionsSection, m.interferenceSection, m.faultsSection,
 		always(m.placeSection), always(m.portabilitySection),

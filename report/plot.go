@@ -20,7 +20,7 @@ import (
 
 // plotNames are the plots' files, without their endings.
 var plotNames = []string{
-	"startup", "phases", "startup-running", "startup-together", "startup-size", "startup-cold", "vm-matrix",
+	"ratios", "startup", "phases", "startup-running", "startup-together", "startup-size", "startup-cold", "vm-matrix",
 	"memory", "memory-parts", "memory-many", "vm-memory", "layers", "selftest", "isolation", "isolation-2", "ablation", "ablation-2", "ablation-3", "ablation-4",
 	"surface", "interference", "namespaces", "sizes",
 }
