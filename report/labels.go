@@ -50,37 +50,78 @@ func place(labels []span, lo, hi, gap float64) ([]float64, bool) {
 	return left, true
 }
 
-// placeRows puts labels on as few lines as they need, and returns the line and
-// the left end of each. Neighbours go on different lines.
-func placeRows(labels []span, lo, hi, gap float64) (row []int, left []float64) {
-	row, left = make([]int, len(labels)), make([]float64, len(labels))
-	order := byCentre(labels)
-	for rows := 1; rows <= len(labels); rows++ {
-		fits := true
-		for r := range rows {
-			var some []span
-			var which []int
-			for k := r; k < len(order); k += rows {
-				some = append(some, labels[order[k]])
-				which = append(which, order[k])
-			}
-			at, ok := place(some, lo, hi, gap)
-			if !ok && len(some) == 1 {
-				at, ok = []float64{lo}, true // one that is too long alone sticks out
-			}
-			if !ok {
-				fits = false
-				break
-			}
-			for j, i := range which {
-				row[i], left[i] = r, at[j]
-			}
-		}
-		if fits {
-			break
+// A raised label stands at the top of a pole: in a row, counted from below.
+type raised struct {
+	pole, left float64
+	row        int
+}
+
+// raise puts names above the places that they name, each at the top of a pole that stands
+// there, so that no pole passes behind another name. Poles are at least apart from each
+// other; the same places have poles side by side.
+func raise(labels []span, apart, lo, hi, gap float64) []raised {
+	poles := make([]span, len(labels))
+	for i, l := range labels {
+		poles[i] = span{l.centre, apart}
+	}
+	if left, ok := place(poles, lo, hi, 0); ok {
+		for i := range poles {
+			poles[i].centre = left[i] + apart/2
 		}
 	}
-	return row, left
+	mirrored := make([]span, len(labels))
+	for i, l := range labels {
+		poles[i].width = l.width
+		mirrored[i] = span{lo + hi - poles[i].centre, l.width}
+	}
+	best, other := raiseFromLeft(poles, lo, hi, gap), raiseFromLeft(mirrored, lo, hi, gap)
+	if rowsOf(other) < rowsOf(best) {
+		for i, o := range other {
+			best[i] = raised{poles[i].centre, lo + hi - o.left - labels[i].width, o.row}
+		}
+	}
+	return best
+}
+
+// raiseFromLeft fills rows from below. A row takes, from left to right, the names that have
+// room between the poles of those that come above it. If it has room for none, as for
+// names of half the width, the first stands in it nevertheless.
+func raiseFromLeft(labels []span, lo, hi, gap float64) []raised {
+	all := make([]raised, len(labels))
+	above := byCentre(labels)
+	for row := 0; len(above) > 0; row++ {
+		var next []int
+		from := lo
+		for k, i := range above {
+			l, to := labels[i], hi
+			if k+1 < len(above) {
+				to = labels[above[k+1]].centre - gap/2
+			}
+			at := max(min(l.centre-l.width/2, to-l.width), from)
+			if at > l.centre || at+l.width < l.centre || at+l.width > to {
+				next = append(next, i)
+				from = max(from, l.centre+gap/2)
+				continue
+			}
+			all[i] = raised{l.centre, at, row}
+			from = at + l.width + gap
+		}
+		if len(next) == len(above) {
+			i := next[0]
+			all[i] = raised{labels[i].centre, max(lo, min(labels[i].centre-labels[i].width/2, hi-labels[i].width)), row}
+			next = next[1:]
+		}
+		above = next
+	}
+	return all
+}
+
+// rowsOf is how many rows there are.
+func rowsOf(all []raised) (n int) {
+	for _, r := range all {
+		n = max(n, r.row+1)
+	}
+	return n
 }
 
 // byCentre are the indices of labels in the order of their centres.

@@ -6,7 +6,7 @@ import (
 )
 
 // Names above curves with medians that are close, equal, at the edge, or too
-// many for one line never cover each other and stay in their range.
+// many for one line never cover each other nor another's pole, and stay in their range.
 func TestLabelsDoNotCollide(t *testing.T) {
 	for name, labels := range map[string][]span{
 		"close":     {{100, 60}, {101, 50}, {99, 70}},
@@ -19,19 +19,25 @@ func TestLabelsDoNotCollide(t *testing.T) {
 		"none":      {},
 	} {
 		t.Run(name, func(t *testing.T) {
-			const lo, hi, gap = 0, 300, 8
-			row, left := placeRows(labels, lo, hi, gap)
-			for i, a := range labels {
-				if left[i] < lo-1e-9 || left[i]+a.width > hi+1e-9 {
-					t.Errorf("label %d lies outside: %g to %g", i, left[i], left[i]+a.width)
+			const lo, hi, gap, apart = 0, 300, 8, 4
+			all := raise(labels, apart, lo, hi, gap)
+			for i, a := range all {
+				right := a.left + labels[i].width
+				if a.left < lo-1e-9 || right > hi+1e-9 {
+					t.Errorf("label %d lies outside: %g to %g", i, a.left, right)
 				}
-				for j := range i {
-					if row[i] != row[j] {
-						continue
+				if a.left > a.pole || right < a.pole {
+					t.Errorf("label %d does not stand over its pole", i)
+				}
+				for j, b := range all {
+					if b.row > a.row && a.left < b.pole && b.pole < right {
+						t.Errorf("the pole of label %d passes behind label %d", j, i)
 					}
-					apart := math.Max(left[i]-(left[j]+labels[j].width), left[j]-(left[i]+a.width))
-					if apart < gap-1e-9 {
-						t.Errorf("labels %d and %d are %g apart", j, i, apart)
+					if between := math.Max(a.left-(b.left+labels[j].width), b.left-right); i != j && a.row == b.row && between < gap-1e-9 {
+						t.Errorf("labels %d and %d are %g apart", j, i, between)
+					}
+					if i != j && math.Abs(a.pole-b.pole) < apart-1e-9 {
+						t.Errorf("the poles of labels %d and %d are at %g and %g", j, i, b.pole, a.pole)
 					}
 				}
 			}
@@ -40,8 +46,8 @@ func TestLabelsDoNotCollide(t *testing.T) {
 }
 
 func TestLabelsStayWhereThereIsRoom(t *testing.T) {
-	row, left := placeRows([]span{{50, 40}, {250, 40}}, 0, 300, 8)
-	if row[0] != 0 || row[1] != 0 || left[0] != 30 || left[1] != 230 {
-		t.Errorf("moved without need: %v %v", row, left)
+	got := raise([]span{{50, 40}, {250, 40}}, 4, 0, 300, 8)
+	if got[0] != (raised{50, 30, 0}) || got[1] != (raised{250, 230, 0}) {
+		t.Errorf("moved without need: %v", got)
 	}
 }

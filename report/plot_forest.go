@@ -129,7 +129,7 @@ func (f forest) panel(c draw.Canvas, ms measured, from, width vg.Length, lo, hi 
 	c.FillText(text(8.5, true, ink, draw.XLeft, draw.YBottom), vg.Point{X: from, Y: top + 4.6*vg.Millimeter}, ms.Title)
 	c.FillText(text(8, false, ink, draw.XLeft, draw.YBottom), vg.Point{X: from, Y: top + 1*vg.Millimeter}, base)
 	style := text(8, false, ink, draw.XCenter, draw.YTop)
-	for _, t := range thinned(logTicks(lo, hi, timesUnit), x, style) {
+	for _, t := range decadeTicks(logTicks(lo, hi, timesUnit), x, style) {
 		colour, length := rule, vg.Points(3.5)
 		if t.Label == "" {
 			colour, length = faint, vg.Points(2)
@@ -168,7 +168,7 @@ func (f forest) mark(c draw.Canvas, ms measured, p *platform, middle, from, widt
 	}
 	p.look.Mark.draw(c, at, vg.Points(2.6), p.inner(), p.look.Edge)
 	style := text(7.5, false, ink, draw.XLeft, yMiddle)
-	words := result.FormatRatio(r.Ratio) + "×"
+	words := result.FormatRatio(r.Ratio) + " (no interval)"
 	if i := r.FormatInterval(); i != "–" {
 		words = result.FormatRatio(r.Ratio) + " (" + i + ")"
 	}
@@ -179,35 +179,33 @@ func (f forest) mark(c draw.Canvas, ms measured, p *platform, middle, from, widt
 	onWhite(c, style, vg.Point{X: min(max(at.X-w/2, least), from+width-w), Y: middle - 2.1*vg.Millimeter}, words)
 }
 
-// thinned keeps of the labels of ticks those that have room: 1 goes first, then powers of
-// ten, then the others.
-func thinned(ticks []plot.Tick, x func(float64) vg.Length, style draw.TextStyle) []plot.Tick {
-	rank := func(v float64) int {
-		switch e := math.Log10(v); {
-		case v == 1:
-			return 0
-		case math.Abs(e-math.Round(e)) < 1e-9:
-			return 1
-		}
-		return 2
-	}
-	out := slices.Clone(ticks)
-	kept := map[int]bool{}
-	for r := range 3 {
-		for i, t := range ticks {
-			if t.Label == "" || rank(t.Value) != r {
-				continue
-			}
-			half := style.Width(t.Label)/2 + vg.Points(2)
-			room := true
-			for j := range kept {
-				room = room && math.Abs(float64(x(ticks[j].Value)-x(t.Value))) >= float64(half+style.Width(ticks[j].Label)/2)
-			}
-			if kept[i] = room; !room {
-				delete(kept, i)
-				out[i].Label = ""
+// decadeTicks labels powers of ten alone where there is no room for more, and of those every
+// second or third.
+func decadeTicks(ticks []plot.Tick, x func(float64) vg.Length, style draw.TextStyle) []plot.Tick {
+	fits := func(ticks []plot.Tick) bool {
+		right := vg.Length(math.Inf(-1))
+		for _, t := range ticks {
+			if half := style.Width(t.Label) / 2; t.Label != "" {
+				if x(t.Value)-half < right+vg.Points(2) {
+					return false
+				}
+				right = x(t.Value) + half
 			}
 		}
+		return true
 	}
-	return out
+	for every := 0; ; every++ {
+		out := slices.Clone(ticks)
+		for i, t := range out {
+			e := math.Log10(t.Value)
+			whole := math.Abs(e-math.Round(e)) < 1e-9
+			if t.Label = strings.TrimSuffix(t.Label, nbsp+"×"); every > 0 && (!whole || int(math.Round(e))%every != 0) {
+				t.Label = ""
+			}
+			out[i] = t
+		}
+		if fits(out) {
+			return out
+		}
+	}
 }

@@ -18,17 +18,21 @@ import (
 // be a smear.
 const stripMost = 30
 
+// thinnedFrom is the size of a sample from which the curve says that it leaves out steps.
+// What is left out is narrower than a printer's dot, in any sample.
+const thinnedFrom = 10_000
+
 // The y axis of the startup plot has two zones. From 0 to 1 it is the share of
 // starts; below 0 each platform has a row of its own.
 const (
-	shareHeight = 58 * vg.Millimeter // of the upper zone
-	rowHeight   = 11 * vg.Millimeter
+	shareHeight = 52 * vg.Millimeter // of the upper zone
+	rowHeight   = 9.5 * vg.Millimeter
 	zoneGap     = 0.06
 	rowPitch    = float64(rowHeight / shareHeight)
 
-	nameRow    = 5 * vg.Millimeter  // a row of names above
-	rightRoom  = 37 * vg.Millimeter // for the medians in figures
-	tickRoom   = 6 * vg.Millimeter  // below the axis, for its ticks
+	nameRow    = 4.6 * vg.Millimeter // a row of names above
+	rightRoom  = 37 * vg.Millimeter  // for the medians in figures
+	tickRoom   = 6 * vg.Millimeter   // below the axis, for its ticks
 	nameMargin = 2 * vg.Millimeter
 	shareRoom  = 15 * vg.Millimeter // left of the axis, for its title and percentages
 )
@@ -43,8 +47,7 @@ func (m *model) startupFigure(ms measured, name string, curves bool) *figure {
 		// Where the curves are across decides how many rows of names there are, and
 		// that how high the plot is.
 		_, _, d, x := s.axes(draw.Canvas{Rectangle: vg.Rectangle{Max: vg.Point{X: plotWidth, Y: plotWidth}}})
-		rows, _, _ := placeNames(d, s.figures, x)
-		s.top = vg.Length(1+slices.Max(rows))*nameRow + 5*vg.Millimeter + shareHeight
+		s.top = vg.Length(rowsOf(placeNames(d, s.figures, x)))*nameRow + 5*vg.Millimeter + shareHeight
 	}
 	var alt []string
 	points := false
@@ -57,6 +60,9 @@ func (m *model) startupFigure(ms measured, name string, curves bool) *figure {
 		caption += "Above: the share of starts that took no longer than the time below it (the empirical distribution, ECDF). Below: "
 	} else {
 		caption += "Of each: "
+	}
+	if curves && slices.ContainsFunc(s.figures, func(f figureOf) bool { return f.Summary.N > thinnedFrom }) {
+		caption = strings.TrimSuffix(caption, "Below: ") + "Of more than 10" + nbsp + "000 starts, a curve has only the steps that can be seen at this size. Below: "
 	}
 	if points {
 		caption += "every start, the first of the run lowest and the last highest, and "
@@ -220,7 +226,7 @@ func drawRow(d draw.Canvas, f figureOf, centre float64, unit string, x, y func(f
 			if s.N > 1 {
 				rise = float64(i)/float64(s.N-1) - 0.5
 			}
-			at := vg.Point{X: x(v), Y: y(centre + rowPitch*(0.14+0.46*rise))}
+			at := vg.Point{X: x(v), Y: y(centre + rowPitch*(0.15+0.46*rise))}
 			fill := l.Faint
 			if f.Platform.Emulated {
 				fill = white
@@ -261,20 +267,20 @@ func drawInterval(d draw.Canvas, low, high, at vg.Length) {
 const (
 	markRoom = 3.6 * vg.Millimeter
 	nameGap  = 8 // points between two
+	poleGap  = 4 // points between the lines down from two
 )
 
 func nameStyle() draw.TextStyle { return text(9, true, ink, draw.XLeft, draw.YBottom) }
 
 func nameWidth(f figureOf) vg.Length { return nameStyle().Width(f.Platform.label()) + markRoom }
 
-// placeNames finds a place for each name: its row from below, its left end in
-// points, and how wide it is.
-func placeNames(d draw.Canvas, figures []figureOf, x func(float64) vg.Length) (rows []int, left []float64, spans []span) {
+// placeNames finds a place for each name, in points.
+func placeNames(d draw.Canvas, figures []figureOf, x func(float64) vg.Length) []raised {
+	var names []span
 	for _, f := range figures {
-		spans = append(spans, span{x(slices.Max(f.Summary.Values)).Points(), nameWidth(f).Points()})
+		names = append(names, span{x(slices.Max(f.Summary.Values)).Points(), nameWidth(f).Points()})
 	}
-	rows, left = placeRows(spans, d.Min.X.Points(), (d.Max.X + rightRoom - nameMargin).Points(), nameGap)
-	return rows, left, spans
+	return raise(names, poleGap, (d.Min.X - shareRoom + nameMargin).Points(), (d.Max.X + rightRoom - nameMargin).Points(), nameGap)
 }
 
 // namesWidth is the width of the names at the left of the rows.
@@ -289,19 +295,15 @@ func namesWidth(figures []figureOf) vg.Length {
 // drawNames sets each platform's name above its curve, with a line down to
 // where the curve is complete.
 func drawNames(d draw.Canvas, figures []figureOf, x func(float64) vg.Length) {
-	rows, left, spans := placeNames(d, figures, x)
-	bottom := func(i int) vg.Length { return d.Max.Y + 4*vg.Millimeter + vg.Length(rows[i])*nameRow }
-	for i, f := range figures {
-		line := draw.LineStyle{Color: f.Platform.look.Edge, Width: vg.Points(0.6)}
-		end := vg.Length(left[i]+spans[i].width/2) * vg.Points(1)
-		d.StrokeLines(line, []vg.Point{{X: x(slices.Max(f.Summary.Values)), Y: d.Max.Y}, {X: end, Y: bottom(i) - vg.Points(1.5)}})
-	}
-	for i, f := range figures {
-		at := vg.Point{X: vg.Length(left[i]) * vg.Points(1), Y: bottom(i)}
-		// A white ground, where the line of a name further up passes.
-		d.FillPolygon(white, []vg.Point{{X: at.X - 1, Y: at.Y - 1}, {X: at.X + vg.Points(spans[i].width) + 1, Y: at.Y - 1},
-			{X: at.X + vg.Points(spans[i].width) + 1, Y: at.Y + 10}, {X: at.X - 1, Y: at.Y + 10}})
-		f.Platform.look.Mark.draw(d, vg.Point{X: at.X + vg.Points(3.5), Y: at.Y + vg.Points(3.4)}, vg.Points(2.8), f.Platform.inner(), f.Platform.look.Edge)
+	for i, r := range placeNames(d, figures, x) {
+		f := figures[i]
+		look, width, pole := f.Platform.look, nameWidth(f), vg.Points(r.pole)
+		at := vg.Point{X: vg.Points(r.left), Y: d.Max.Y + 4*vg.Millimeter + vg.Length(r.row)*nameRow}
+		d.StrokeLines(draw.LineStyle{Color: look.Edge, Width: vg.Points(0.6)}, []vg.Point{{X: x(slices.Max(f.Summary.Values)), Y: d.Max.Y},
+			{X: pole, Y: d.Max.Y + 2.5*vg.Millimeter}, {X: pole, Y: at.Y - vg.Points(1.5)}})
+		// A white ground, should a pole pass here after all.
+		d.FillPolygon(white, []vg.Point{{X: at.X - 1, Y: at.Y - 1}, {X: at.X + width + 1, Y: at.Y - 1}, {X: at.X + width + 1, Y: at.Y + 10}, {X: at.X - 1, Y: at.Y + 10}})
+		look.Mark.draw(d, vg.Point{X: at.X + vg.Points(3.5), Y: at.Y + vg.Points(3.4)}, vg.Points(2.8), f.Platform.inner(), look.Edge)
 		at.X += markRoom
 		d.FillText(nameStyle(), at, f.Platform.label())
 	}
