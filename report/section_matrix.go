@@ -45,6 +45,7 @@ func (m *model) matrixSection() (s section, any bool) {
 	}
 	s = section{ID: "vm-matrix", Title: "The fastest way to boot a virtual machine"}
 	add := func(b ...block) { s.Blocks = append(s.Blocks, b...) }
+	detail := func(b ...block) { s.Details = append(s.Details, b...) }
 	add(paragraph{"Question.", "QEMU can be a PC of 1996 (pc), one of 2009 (q35), or no PC of any year (microvm). A kernel can be loaded as its distribution has it, compressed, so that it " +
 		"first unpacks itself (bzImage), or unpacked ahead (ELF, entered over PVH). And before it runs a firmware, a PC's BIOS (SeaBIOS) or one that can do nothing but start a " +
 		"kernel (qboot). Which combination boots fastest, and how much does it gain over what QEMU does when nothing is said?"})
@@ -57,13 +58,14 @@ func (m *model) matrixSection() (s section, any bool) {
 	if shows := m.matrixFindings(ms); len(shows) > 0 {
 		add(paragraph{"Findings.", ""}, points(shows))
 	}
-	add(m.figureTable([]measured{ms}, "Time to the first instruction, by machine type, kernel format and firmware"))
+	add(m.shortTable([]measured{ms}, "Time to the first instruction, by machine type, kernel format and firmware"))
+	detail(m.figureTable([]measured{ms}, "Time to the first instruction, by machine type, kernel format and firmware"))
 	shown := figures[:1:1]
 	if f := ms.figure(ms.Base); ms.Base != nil && f.Summary.N > 0 && f.Platform != shown[0].Platform {
 		shown = append(shown, f)
 	}
 	if lines := m.timelines(ms.Experiment, shown); len(lines) > 0 {
-		add(phaseTable("Where the time goes: the start nearest to the median, of the fastest machine and of QEMU's default", lines))
+		detail(phaseTable("Where the time goes: the start nearest to the median, of the fastest machine and of QEMU's default", lines))
 	}
 	add(paragraph{"How it was measured.", m.roundsText(ms.Experiment) + " The clock is that of the section before. All machines have the same kernel, image, memory and number of processors. " +
 		"Those whose name ends with \"default\" are as QEMU makes them when it is told no more than what to boot: with its default devices, CPU model and kernel parameters. All others have " +

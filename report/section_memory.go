@@ -11,6 +11,7 @@ import (
 func (m *model) memorySection() section {
 	s := section{ID: "memory", Title: "Memory"}
 	add := func(b ...block) { s.Blocks = append(s.Blocks, b...) }
+	detail := func(b ...block) { s.Details = append(s.Details, b...) }
 	add(paragraph{"Question.", "How much of the host's memory does one idle instance occupy, with everything that exists on its behalf?"})
 	list := m.of("memory")
 	if len(m.metric("pss_bytes").present()) == 0 {
@@ -26,11 +27,14 @@ func (m *model) memorySection() section {
 	if words := m.memoryWords(); len(words) > 0 {
 		add(paragraph{"Findings.", ""}, points(words))
 	}
-	add(m.figureTable(list, "Memory of one idle instance"))
-	add(m.differTable(m.metric("pss_bytes"), "Do they differ? PSS", len(m.metric("first_instruction_ns").pairs()) == 0)...)
-	add(m.tailTable(m.metric("pss_bytes"), "Beyond the median: PSS")...)
-	add(m.hostBlocks()...)
-	add(m.partBlocks()...)
+	add(m.shortTable(list, "Memory of one idle instance"))
+	detail(m.figureTable(list, "Memory of one idle instance"))
+	detail(m.differTable(m.metric("pss_bytes"), "Do they differ? PSS", len(m.metric("first_instruction_ns").pairs()) == 0)...)
+	detail(m.tailTable(m.metric("pss_bytes"), "Beyond the median: PSS")...)
+	detail(m.hostBlocks()...)
+	parts, tables := m.partBlocks()
+	add(parts...)
+	detail(tables...)
 	add(paragraph{"How it was measured.", m.roundsText("memory") + " After its first instruction the program says who it is and then idles for a second before its memory is " +
 		"read, so that what the start set off has ended. PSS, USS and RSS come from /proc/PID/smaps_rollup."})
 	add(paragraph{"Its error.", "Pages that other processes on the host map as well make PSS smaller and leave RSS as it is, so PSS depends on what else runs." + m.disturbedText(m.metric("pss_bytes")) +

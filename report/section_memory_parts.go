@@ -64,13 +64,14 @@ func (m *model) with(name string) []*platform {
 	})
 }
 
-// partBlocks take the memory of machines apart, if the journal does.
-func (m *model) partBlocks() []block {
+// partBlocks take the memory of machines apart, if the journal does: what is shown, and
+// its tables.
+func (m *model) partBlocks() (blocks, tables []block) {
 	machines := m.with("ram_pss_bytes")
 	if len(machines) == 0 {
-		return nil
+		return nil, nil
 	}
-	blocks := []block{
+	blocks = []block{
 		heading("What of a machine's memory is what"),
 		paragraph{"", "To the host a virtual machine is one process, QEMU, and the guest's RAM is memory of that process: the host gives a page of it when the guest touches it for " +
 			"the first time, and hears nothing when the guest frees it. Here the memory of that process is taken apart by its mappings (/proc/PID/smaps); where RAM lies in it, QEMU itself was asked. " +
@@ -79,15 +80,15 @@ func (m *model) partBlocks() []block {
 		points(m.partWords(machines)),
 	}
 	for group := range slices.Chunk(machines, 3) {
-		blocks = append(blocks, m.partTable("The PSS of QEMU, taken apart", group, qemuParts, "pss_bytes"))
+		tables = append(tables, m.partTable("The PSS of QEMU, taken apart", group, qemuParts, "pss_bytes"))
 	}
 	for group := range slices.Chunk(m.with("page_tables_bytes"), 4) {
-		blocks = append(blocks, m.partTable("Memory that PSS does not count", group, besideParts, ""))
+		tables = append(tables, m.partTable("Memory that PSS does not count", group, besideParts, ""))
 	}
 	for group := range slices.Chunk(m.with("guest_total_bytes"), 3) {
-		blocks = append(blocks, m.partTable("What the guest's kernel says of its RAM", group, guestParts, ""))
+		tables = append(tables, m.partTable("What the guest's kernel says of its RAM", group, guestParts, ""))
 	}
-	return blocks
+	return blocks, tables
 }
 
 // partTable has a row for each part and a column for each platform. With the name of a

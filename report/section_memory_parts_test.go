@@ -36,7 +36,8 @@ func TestPartWords(t *testing.T) {
 	run := synthetic{memory: 8, emulated: true}.run()
 	takeApart(run)
 	var b bytes.Buffer
-	writeMarkdown(&b, &document{Sections: []section{{Title: "Memory", Blocks: newModel(run).partBlocks()}}})
+	blocks, tables := newModel(run).partBlocks()
+	writeMarkdown(&b, &document{Sections: []section{{Title: "Memory", Blocks: append(blocks, tables...)}}})
 	golden(t, "memory-parts.md", b.Bytes())
 
 	for name, change := range map[string]struct {
@@ -70,8 +71,8 @@ func TestPartWords(t *testing.T) {
 		})
 	}
 	// A journal of an older bench has no parts, and gets no heading.
-	if got := newModel(synthetic{memory: 8}.run()).partBlocks(); got != nil {
-		t.Errorf("without parts: %v", got)
+	if blocks, tables := newModel(synthetic{memory: 8}.run()).partBlocks(); blocks != nil || tables != nil {
+		t.Errorf("without parts: %v %v", blocks, tables)
 	}
 }
 

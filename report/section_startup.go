@@ -19,6 +19,7 @@ func (m *model) startupSection() section {
 	ms := m.metric(name)
 	s := section{ID: "startup", Title: "Startup time"}
 	add := func(b ...block) { s.Blocks = append(s.Blocks, b...) }
+	detail := func(b ...block) { s.Details = append(s.Details, b...) }
 	add(paragraph{"Question.", "How long does it take from asking for a program to its first instruction, if the program starts as a plain process, " +
 		"in a container, or in a virtual machine that has to boot?"})
 	if len(ms.present()) == 0 {
@@ -39,26 +40,29 @@ func (m *model) startupSection() section {
 	if len(shows) > 0 {
 		add(paragraph{"Findings.", ""}, shows)
 	}
-	add(m.figureTable([]measured{ms}, "Time to the first instruction"))
-	add(m.differTable(ms, "Do they differ? Time to the first instruction", true)...)
-	add(m.tailTable(ms, "Beyond the median: time to the first instruction")...)
+	answered := m.metric("http_ns")
+	add(m.shortTable([]measured{ms, answered}, "Time to the first instruction, and to the first HTTP response"))
+	detail(m.figureTable([]measured{ms}, "Time to the first instruction"))
+	detail(m.differTable(ms, "Do they differ? Time to the first instruction", true)...)
+	detail(m.tailTable(ms, "Beyond the median: time to the first instruction")...)
 	lines := m.timelines("startup", ms.present())
 	if len(lines) > 0 {
-		add(m.phasesFigure(lines), phaseTable("Where the time goes: the start nearest to the median of each platform", lines))
+		add(m.phasesFigure(lines))
+		detail(phaseTable("Where the time goes: the start nearest to the median of each platform", lines))
 	}
-	if answered := m.metric("http_ns"); len(answered.present()) > 0 {
+	if len(answered.present()) > 0 {
 		add(paragraph{"The first answer.", "A program that runs is not one that can be reached. The second end of the same starts is the first HTTP response, over the instance's own network: " +
 			"loopback for the plain process, a veth or a tap into one bridge for containers and machines, and for a machine of an ordinary user a network that QEMU plays." + m.throughMachine() + " " +
 			"The client begins to ask when the first instruction has come, and asks again, over a new connection, after every refusal: after 0.1" + nbsp + "ms or a 200th of the time " +
 			"since the request, whichever is longer. " + m.unseen() + " Between the two ends lie the start of the Go runtime, the program's look at where it is, and the way of the packets."})
-		add(m.figureTable([]measured{answered}, "Time to the first HTTP response"))
-		add(m.differTable(answered, "Do they differ? Time to the first HTTP response", false)...)
+		detail(m.figureTable([]measured{answered}, "Time to the first HTTP response"))
+		detail(m.differTable(answered, "Do they differ? Time to the first HTTP response", false)...)
 	}
 	add(paragraph{"How it was measured.", m.roundsText("startup") + " The clock is the host's CLOCK_MONOTONIC for all platforms. It starts before the first " +
 		"system call that serves the instance. It stops when a line reaches the host that the program writes as its very first act, from an " +
 		"assembly entry point that runs before the Go runtime starts."})
 	if t := phaseMethod(lines); t != nil {
-		add(t)
+		detail(t)
 	}
 	add(paragraph{"Its error.", "The time that this line takes from the program to the host is inside every figure. " + m.delays() +
 		m.containerShareError() + " Work that is done once, ahead of all samples, is not in the figures but in the column \"prepared once\"." + m.disturbedText(ms)})
