@@ -153,13 +153,22 @@ func (ms measured) key(p *platform) result.Key {
 	return result.Key{Experiment: ms.Experiment, Platform: p.Name, Series: ms.Series, N: ms.N}
 }
 
-// examine gives what is odd about the values of a metric on a platform.
+// examine gives what is odd about the values of a metric on a platform. It is found once:
+// the tests take their time.
 func (m *model) examine(ms measured, f figureOf) []result.Warning {
+	name := fmt.Sprintf("%v/%s", ms.key(f.Platform), ms.Value)
+	if w, ok := m.examined[name]; ok {
+		return w
+	}
 	w := result.Examine(f.Summary.Values)
 	w = append(w, m.run.PrecededWarning(ms.key(f.Platform), ms.Value)...)
 	if n := m.run.DisturbedOf(ms.key(f.Platform), ms.Value); n > 0 {
 		w = append(w, result.Warning{Code: result.Unquiet, Text: fmt.Sprintf("%d of %d samples were taken while other programs disturbed the host; they count like all others", n, f.Summary.N)})
 	}
+	if m.examined == nil {
+		m.examined = map[string][]result.Warning{}
+	}
+	m.examined[name] = w
 	return w
 }
 

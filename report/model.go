@@ -19,6 +19,7 @@ type model struct {
 	families        map[string][]comparison // once computed; see family
 	walls           *walls                  // nil without probes
 	summaries       map[string]result.Summary
+	examined        map[string][]result.Warning // once found; see examine
 }
 
 // platform is one platform of the run and how it is drawn.

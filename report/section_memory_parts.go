@@ -136,11 +136,11 @@ func (m *model) ramSplit(p *platform) (used, free float64) {
 	return used, ram - used
 }
 
-// partWords tell of two machines at most: those of more differ little, and the tables
-// have them all.
+// partWords tell of one machine: the plot has those of all, and the tables have their
+// figures.
 func (m *model) partWords(machines []*platform) []string {
 	var out, thp []string
-	for _, p := range machines[:min(len(machines), 2)] {
+	for _, p := range machines[:1] {
 		v := func(name string) float64 {
 			median, _ := m.memoryMedian(p, name)
 			return median

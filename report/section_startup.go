@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math"
@@ -27,20 +28,15 @@ func (m *model) startupSection() section {
 		return s
 	}
 	add(m.startupFigure(ms, "startup", true))
-	var shows points
-	if len(ms.present()) <= many {
-		shows = m.spread(ms)
-	}
-	shows = append(shows, m.comparisons(ms, "took %s times as long as")...)
+	found := append(m.groupWords(ms, tookTime), m.oddWords(ms)...)
 	for _, f := range ms.present() {
 		if text := m.containerShare(f); text != "" {
-			shows = append(shows, text)
+			found = append(found, text)
 		}
 	}
-	if len(shows) > 0 {
-		add(paragraph{"Findings.", ""}, shows)
-	}
 	answered := m.metric("http_ns")
+	found = append(found, m.answerWords(ms, answered)...)
+	add(paragraph{"Findings.", ""}, points(found))
 	add(m.shortTable([]measured{ms, answered}, "Time to the first instruction, and to the first HTTP response"))
 	detail(m.figureTable([]measured{ms}, "Time to the first instruction"))
 	detail(m.differTable(ms, "Do they differ? Time to the first instruction", true)...)
@@ -48,84 +44,100 @@ func (m *model) startupSection() section {
 	lines := m.timelines("startup", ms.present())
 	if len(lines) > 0 {
 		add(m.phasesFigure(lines))
+		if words := phaseWords(lines); len(words) > 0 {
+			add(points(words))
+		}
 		detail(phaseTable("Where the time goes: the start nearest to the median of each platform", lines))
 	}
+	how := m.roundsText("startup") + " The clock is the host's CLOCK_MONOTONIC for all platforms. It starts before the first " +
+		"system call that serves the instance, and stops when a line reaches the host that the program writes as its very first act, from an " +
+		"assembly entry point that runs before the Go runtime starts."
 	if len(answered.present()) > 0 {
-		add(paragraph{"The first answer.", "A program that runs is not one that can be reached. The second end of the same starts is the first HTTP response, over the instance's own network: " +
-			"loopback for the plain process, a veth or a tap into one bridge for containers and machines, and for a machine of an ordinary user a network that QEMU plays." + m.throughMachine() + " " +
-			"The client begins to ask when the first instruction has come, and asks again, over a new connection, after every refusal: after 0.1" + nbsp + "ms or a 200th of the time " +
-			"since the request, whichever is longer. " + m.unseen() + " Between the two ends lie the start of the Go runtime, the program's look at where it is, and the way of the packets."})
+		how += " The first HTTP response is a second end of the same starts. It comes over the instance's own network: loopback for the plain process, a veth or a tap on one bridge for containers and machines, " +
+			"and a network that QEMU plays for machines of an ordinary user." + m.throughMachine() + " The client begins to ask when the first instruction has come. After a refusal it asks again, over a new connection, after 0.1" + nbsp +
+			"ms or a 200th of the time since the request, whichever is longer."
 		detail(m.figureTable([]measured{answered}, "Time to the first HTTP response"))
 		detail(m.differTable(answered, "Do they differ? Time to the first HTTP response", false)...)
 	}
-	add(paragraph{"How it was measured.", m.roundsText("startup") + " The clock is the host's CLOCK_MONOTONIC for all platforms. It starts before the first " +
-		"system call that serves the instance. It stops when a line reaches the host that the program writes as its very first act, from an " +
-		"assembly entry point that runs before the Go runtime starts."})
+	add(paragraph{"How it was measured.", how})
 	if t := phaseMethod(lines); t != nil {
 		detail(t)
 	}
-	add(paragraph{"Its error.", "The time that this line takes from the program to the host is inside every figure. " + m.delays() +
-		m.containerShareError() + " Work that is done once, ahead of all samples, is not in the figures but in the column \"prepared once\"." + m.disturbedText(ms)})
-	add(paragraph{"What others measured.", "The two ends of the clock decide the number, so these are for the order of magnitude only. " +
-		"Agache et al. (Firecracker, NSDI 2020; 1 virtual CPU, 256 MB, n" + nbsp + "=" + nbsp + "500) ran from the launch to the exit of the machine monitor: median 160.9" + nbsp + "ms for " +
-		"Firecracker, 243.5" + nbsp + "ms for QEMU's pc with SeaBIOS, 582.0" + nbsp + "ms for QEMU's microvm; by Firecracker's own timer the same machine took 110" + nbsp + "ms. " +
-		"Garzarella (2019), from exec to the first instruction in user space on QEMU's q35, SeaBIOS and a bzImage: 191.7" + nbsp + "ms. Manco et al. (LightVM, SOSP 2017): " +
-		"2.3" + nbsp + "ms to create and boot a minimal virtual machine, about 1" + nbsp + "ms for fork and exec. The README of crun: 100 runs of /bin/true in 1.69" + nbsp + "s with crun, " +
-		"in 3.34" + nbsp + "s with runc. All of these used hardware virtualization or none."})
+	add(paragraph{"Its error.", "The time that the line takes from the program to the host is inside every figure. " + m.delays() + m.unseen() +
+		m.containerShareError() + " Work that is done once, ahead of all samples, is not in the figures; the full table has it as \"prepared once\"." + m.disturbedText(ms)})
+	add(paragraph{"What others measured.", "The two ends of the clock decide the number, so compare orders of magnitude only. All of these used hardware virtualization or none. " +
+		agache + ", 1 virtual CPU, 256" + nbsp + "MB, n" + nbsp + "=" + nbsp + "500, from the launch to the exit of the machine monitor: median 160.9" + nbsp + "ms for " +
+		"Firecracker, 243.5" + nbsp + "ms for QEMU's pc with SeaBIOS, 582.0" + nbsp + "ms for its microvm. By Firecracker's own timer its machine took 110" + nbsp + "ms. " +
+		idlab + ", from the request to the first HTTP answer: 188" + nbsp + "ms for runc, 567" + nbsp + "ms for gVisor, 1068" + nbsp + "ms for Kata Containers on QEMU. " +
+		manco + ": 2.3" + nbsp + "ms to create and boot a minimal virtual machine, about 1" + nbsp + "ms for fork and exec. " +
+		crunReadme + ": 100 runs of /bin/true in 1.69" + nbsp + "s with crun, in 3.34" + nbsp + "s with runc."})
+	s.Ask = m.startupAsk(ms, lines)
 	return s
 }
 
-// spread describes each platform's sample in a sentence that is true of any
-// sample, also of equal values.
-func (m *model) spread(ms measured) []string {
+// answerWords hold the first answer against the first instruction, of the same starts.
+func (m *model) answerWords(ms, answered measured) []string {
+	var later []figureOf // by how much
+	for _, f := range answered.present() {
+		if start := ms.figure(f.Platform).Summary; start.N > 0 {
+			later = append(later, figureOf{Platform: f.Platform, Summary: result.Summary{Median: f.Summary.Median - start.Median}})
+		}
+	}
+	if len(later) == 0 {
+		return nil
+	}
+	slices.SortStableFunc(later, func(a, b figureOf) int { return cmp.Compare(a.Summary.Median, b.Summary.Median) })
+	first, last := later[0], later[len(later)-1]
+	text := fmt.Sprintf("A program that runs is not yet one that answers: the median of the first HTTP response is later than that of the first instruction by %s on %s", value(first.Summary.Median, "ns"), first.Platform.the())
+	if len(later) > 1 {
+		text += fmt.Sprintf(", up to %s on %s", value(last.Summary.Median, "ns"), last.Platform.the())
+	}
+	return []string{text + ". In between lie the start of the Go runtime, the program's look at where it is, and the way of the packets."}
+}
+
+// phaseWords name the longest phase of each typical start: of those with the same one
+// together.
+func phaseWords(lines []timeline) []string {
+	var longest []string
+	on := map[string][]*platform{}
+	shares := map[string][]float64{}
+	for _, l := range lines {
+		if len(l.Phases) < 2 || l.Total <= 0 {
+			continue
+		}
+		top := slices.MaxFunc(l.Phases, func(a, b phaseOf) int { return cmp.Compare(a.Took, b.Took) })
+		text := phaseText(l.Platform.Kind, top.Name)
+		if on[text] == nil {
+			longest = append(longest, text)
+		}
+		on[text] = append(on[text], l.Platform)
+		shares[text] = append(shares[text], top.Took/l.Total)
+	}
 	var out []string
-	for _, f := range ms.present() {
-		v, unit, s := f.Summary.Values, ms.unit(), f.Summary
-		name := begin(f.Platform.the())
-		if s.N == 1 {
-			out = append(out, fmt.Sprintf("%s started once, in %s.", name, value(s.Median, unit)))
-			continue
+	for _, text := range longest {
+		name, means, _ := strings.Cut(text, ": ")
+		if means != "" {
+			means = " (" + means + ")"
 		}
-		lo, hi := slices.Min(v), slices.Max(v)
-		if lo == hi {
-			out = append(out, fmt.Sprintf("%s took %s in each of %d starts.", name, value(lo, unit), s.N))
-			continue
+		low, high := share(slices.Min(shares[text]), 1), share(slices.Max(shares[text]), 1)
+		if low != high {
+			low += " to " + high
 		}
-		text := fmt.Sprintf("%s took %s in the median of %d starts; the fastest took %s, the slowest %s", name, value(s.Median, unit), s.N,
-			value(lo, unit), value(hi, unit))
-		if s.Median > 0 && hi >= 2*s.Median {
-			text += fmt.Sprintf(" (%s times the median)", result.FormatRatio(hi/s.Median))
-		}
-		out = append(out, text+".")
+		out = append(out, fmt.Sprintf("\"%s\"%s is the longest phase on %s: %s of the start.", name, means, labels(on[text]), low))
 	}
 	return out
 }
 
-// comparisons tell how the platforms stand to the plain process, and virtual
-// machines, and what combines both, to the first container. How has a place for the
-// ratio.
-func (m *model) comparisons(ms measured, how string) []string {
-	var out []string
-	few := len(ms.present()) <= many
-	for _, c := range m.family(ms) {
-		if math.IsNaN(c.Ratio.Ratio) || c.B.Platform == ms.Base && !few {
-			continue
-		}
-		text := begin(fmt.Sprintf("%s "+how+" %s", c.A.Platform.the(), ratio(c.Ratio), c.B.Platform.the()))
-		switch direction, mark := directionOf(c.Ratio); {
-		case mark == undecided && direction == 0:
-			text += "; this ratio has no 95% interval"
-		case mark == undecided:
-			text += ": its interval holds 1, so these samples show no difference"
-			if !math.IsNaN(c.Detectable) && !math.IsInf(c.Detectable, 1) {
-				text += ", and would have shown one of " + c.detectable() + " in 80% of such runs"
-			}
-		case slices.Min(c.A.Summary.Values) > slices.Max(c.B.Summary.Values):
-			text += "; the two samples do not overlap"
-		}
-		out = append(out, text+".")
+// startupAsk are questions that this run lets a student answer.
+func (m *model) startupAsk(ms measured, lines []timeline) []string {
+	ask := []string{"A plain process is started by fork and exec alone. What does a container do besides, and which of its phases would you give up to start faster? What would be lost?"}
+	if slices.ContainsFunc(lines, func(l timeline) bool { return l.has("kernel") }) {
+		ask = append(ask, "Which phases does a virtual machine have that a container has not? Which of them go away when it is restored from a saved state, and why?")
 	}
-	return out
+	if len(m.kind("nested")) > 0 && ms.first("nested") != nil {
+		ask = append(ask, "A cloud runs containers in a virtual machine. When does its user wait for the machine, and when for the container only?")
+	}
+	return append(ask, "Where does the clock start and stop here? Name another end for it, and say which platforms it would favour.")
 }
 
 // nothing stands where an experiment has no values.
@@ -246,33 +258,42 @@ func (ms measured) warningNotes() []string {
 	return texts
 }
 
-// delays tells how long a line is under way from each platform, as measured
-// apart from the starts.
+// delays tells how long a line is under way, as measured apart from the starts.
 func (m *model) delays() string {
-	var parts []string
-	for _, p := range m.platforms {
-		if v := m.run.Values("identity", p.Name, "delay_ns"); len(v) > 0 {
-			parts = append(parts, value(v[0], "ns")+" from "+p.label())
-		}
-	}
-	if len(parts) == 0 {
+	pipes, machines := m.ranged("identity", "delay_ns", func(p *platform) bool { return p.Kind != "vm" && p.Kind != "nested" }),
+		m.ranged("identity", "delay_ns", func(p *platform) bool { return p.Kind == "vm" || p.Kind == "nested" })
+	switch {
+	case pipes == "" && machines == "":
 		return "This run did not measure it separately, so differences of the order of 0.1" + nbsp + "ms between platforms should not be given a meaning."
+	case machines == "":
+		return "Measured apart from the starts, it is " + pipes + " through a pipe (the median of a few lines)."
+	case pipes == "":
+		return "Measured apart from the starts, it is " + machines + " from a machine (half of what a message there and back takes)."
 	}
-	return "Measured apart from the starts, it is " + list(parts) + " (through a pipe the median of a few lines; from a machine half of what a message there and back takes)."
+	return "Measured apart from the starts, it is " + pipes + " through a pipe (the median of a few lines), and " + machines + " from a machine (half of what a message there and back takes)."
 }
 
 // unseen tells how much earlier the responses could have come.
 func (m *model) unseen() string {
-	var parts []string
+	text := m.ranged("startup", "http_unseen_ns", func(*platform) bool { return true })
+	if text == "" {
+		return ""
+	}
+	return " A response could have come earlier than it was seen, by at most the time since the last try that failed: " + text + " in the median."
+}
+
+// ranged is the range of the medians of a value over some platforms, "" without any.
+func (m *model) ranged(experiment, name string, of func(*platform) bool) string {
+	low, high := math.Inf(1), math.Inf(-1)
 	for _, p := range m.platforms {
-		if v := m.run.Values("startup", p.Name, "http_unseen_ns"); len(v) > 0 {
-			parts = append(parts, value(result.Summarize(v).Median, "ns")+" for "+p.label())
+		if s := m.summary(metric{Experiment: experiment, Value: name}, p); s.N > 0 && of(p) {
+			low, high = min(low, s.Median), max(high, s.Median)
 		}
 	}
-	if len(parts) == 0 {
-		return "This run did not record how much earlier a response could have come."
+	if low > high {
+		return ""
 	}
-	return "So a response could have come earlier, unseen, by at most " + list(parts) + " (the time since the last try that failed began, in the median)."
+	return valueSpan(low, high, "ns")
 }
 
 // phaseMeans explains the phases of a start, by kind of platform.
