@@ -112,7 +112,7 @@ func (m *model) cell(kind string, measured func(*platform) string) []string {
 		return texts
 	}
 	for i, text := range texts {
-		who := together(of[text])
+		who := labels(of[text])
 		if n := len(of[text]); n > 1 && n == len(platforms) {
 			who = "All"
 			if !slices.ContainsFunc(platforms, func(p *platform) bool { return !p.Emulated }) {
@@ -122,26 +122,6 @@ func (m *model) cell(kind string, measured func(*platform) string) []string {
 		texts[i] = who + ": " + text
 	}
 	return texts
-}
-
-// together names several platforms, and says once that they are emulated if all are.
-func together(list []*platform) string {
-	var names, labels []string
-	emulated := 0
-	for _, p := range list {
-		names, labels = append(names, clip(p.Name, 40)), append(labels, p.label())
-		if p.Emulated {
-			emulated++
-		}
-	}
-	switch {
-	case len(list) < 2 || emulated < len(list):
-		return strings.Join(labels, ", ")
-	case len(list) == 2:
-		return strings.Join(names, ", ") + " (both emulated)"
-	default:
-		return strings.Join(names, ", ") + " (all emulated)"
-	}
 }
 
 // leftOut names the platforms that a row leaves out, below the table.

@@ -28,6 +28,7 @@ const (
 	cross
 	star
 	hourglass
+	leftward
 )
 
 // Paul Tol's high-contrast palette (https://personal.sron.nl/~pault/):
@@ -56,7 +57,7 @@ var (
 		"container": {{0xEE, 0x99, 0xAA, 0xff}, {0x99, 0x44, 0x55, 0xff}},
 		"vm":        {{0x99, 0x77, 0x00, 0xff}, {0xEE, 0xCC, 0x66, 0xff}},
 	}
-	otherMarks = []mark{wedge, cross, star, hourglass}
+	otherMarks = []mark{wedge, cross, star, hourglass, leftward}
 )
 
 // lookOf gives the look of the i-th platform of a kind. Several of a kind share
@@ -77,7 +78,7 @@ func lookOf(kind string, i int) look {
 		l.Dash = dash(float64(1+i), 1.5)
 		l.Mark = otherMarks[(i-1)%len(otherMarks)]
 		if t := tones[kind]; t != nil {
-			l.Fill = t[(i-1+(i-1)/len(otherMarks))%len(t)]
+			l.Fill = t[(i-1)%len(t)] // there are two, and an odd number of marks
 		}
 	}
 	l.Edge = darker(l.Fill)
@@ -129,7 +130,7 @@ func (k mark) path(at vg.Point, r vg.Length) vg.Path {
 	}
 	corners, start, size := 4, math.Pi/4, vg.Length(1.25)
 	switch k {
-	case cross, star, hourglass:
+	case cross, star, hourglass, leftward:
 		return outline(at, r, outlines[k])
 	case triangle:
 		corners, start, size = 3, math.Pi/2, 1.45
@@ -156,6 +157,7 @@ func (k mark) path(at vg.Point, r vg.Length) vg.Path {
 var outlines = map[mark][]vg.Point{
 	cross:     {{X: -.45, Y: -1.3}, {X: .45, Y: -1.3}, {X: .45, Y: -.45}, {X: 1.3, Y: -.45}, {X: 1.3, Y: .45}, {X: .45, Y: .45}, {X: .45, Y: 1.3}, {X: -.45, Y: 1.3}, {X: -.45, Y: .45}, {X: -1.3, Y: .45}, {X: -1.3, Y: -.45}, {X: -.45, Y: -.45}},
 	star:      rays(5, 1.5, 0.62),
+	leftward:  {{X: -1.45, Y: 0}, {X: 0.75, Y: -1.25}, {X: 0.75, Y: 1.25}},
 	hourglass: {{X: -1.1, Y: -1.2}, {X: 1.1, Y: -1.2}, {X: .25, Y: 0}, {X: 1.1, Y: 1.2}, {X: -1.1, Y: 1.2}, {X: -.25, Y: 0}},
 }
 

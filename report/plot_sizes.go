@@ -84,20 +84,6 @@ func (m *model) sizedRows(img *result.StoredImage) (rows []sized) {
 	return rows
 }
 
-// labels names platforms: what is emulated is said once if all are.
-func labels(of []*platform) string {
-	var names, plain []string
-	all := true
-	for _, p := range of {
-		names, plain = append(names, p.label()), append(plain, clip(p.Name, 40))
-		all = all && p.Emulated
-	}
-	if all && len(of) > 1 {
-		return list(plain) + " (all emulated)"
-	}
-	return list(names)
-}
-
 // headingRows are as many rows as a heading needs lines.
 func headingRows(text string, p *platform) (rows []sized) {
 	line := ""

@@ -19,7 +19,7 @@ func TestSizesPlot(t *testing.T) {
 	run.Platforms = append(run.Platforms, twin, old, away)
 	m := newModel(run)
 	alt := m.sizesFigure(m.image()).Alt
-	for _, want := range []string{"compressed, to send 2.25", "process: no file besides", "vm-q35 and vm-pc (all emulated): 46.2\u00a0MiB besides the image; guest kernel 42.5",
+	for _, want := range []string{"compressed, to send 2.25", "process: no file besides", "vm-q35 and vm-pc, both emulated: 46.2\u00a0MiB besides the image; guest kernel 42.5",
 		"vm-old (emulated): what it needs besides was not recorded", "podman: unavailable"} {
 		if !strings.Contains(alt, want) {
 			t.Errorf("no %q in %q", want, alt)
