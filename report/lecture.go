@@ -61,6 +61,16 @@ var lectureSays = map[string][2]string{
 	"Portability":          {"High", "Lower (include OS, more dependencies: hypervisor type, underlying HW, ..)"},
 }
 
+// lectureSections are the IDs of the sections that say more of a row.
+var lectureSections = map[string]string{
+	"Virtualization":       "place",
+	"Guest OS":             "place",
+	"Isolation & security": "isolation",
+	"Resource usage":       "memory",
+	"Startup time":         "startup",
+	"Portability":          "portability",
+}
+
 func (m *model) lectureTable() lectureTable {
 	row := func(criterion string, measured func(*platform) string, v verdict) lectureRow {
 		says := lectureSays[criterion]

@@ -1,9 +1,6 @@
 package report
 
-import (
-	"strconv"
-	"strings"
-)
+import "strconv"
 
 // The table of contents stands on the second page, or on the first below the
 // warnings where there is no lecture's table. Its length is known from
@@ -75,16 +72,27 @@ func (s *setter) contentsEntry(p contentsItem, y, h float64) {
 	number := strconv.Itoa(p.page)
 	right := s.left + textWidth
 	s.font(style{}, size, ink)
-	const numberWidth = 8.0
+	const numberWidth, gap = 8.0, 2.0
 	s.textRight(number, right, y)
-	dot := s.pdf.GetStringWidth(". ")
-	s.font(style{bold: p.level == 0}, size, ink)
-	title := s.wrap(plain(p.title, style{bold: p.level == 0}), size, textWidth-indent-numberWidth-dot)[0]
+	title := s.wrap(plain(p.title, style{bold: p.level == 0}), size, textWidth-indent-numberWidth-gap)[0]
 	s.line(title, s.left+indent, y, size, ink)
-	s.font(style{}, size, grey)
-	// The dots of all lines stand below each other: they are counted from the right.
-	if n := int((textWidth - indent - title.width - numberWidth) / dot); n > 0 {
-		s.textRight(strings.Repeat(". ", n), right-numberWidth+dot, y)
-	}
+	s.leaders(right-numberWidth, s.left+indent+title.width+gap, y)
 	s.pdf.Link(s.left, y-0.7*h, textWidth, h, p.link)
+}
+
+// leaders is a line of dots. It is drawn, since whoever copies the page or has it read
+// aloud wants no dots. It begins at the right, so that the dots of all lines stand below
+// each other.
+func (s *setter) leaders(from, to, y float64) {
+	if to > from {
+		return
+	}
+	const apart, size = 1.6, 0.3
+	s.pdf.SetLineCapStyle("round")
+	s.pdf.SetDrawColor(int(grey.R), int(grey.G), int(grey.B))
+	s.pdf.SetLineWidth(size)
+	s.pdf.SetDashPattern([]float64{0, apart}, 0)
+	s.pdf.Line(from, y, to, y)
+	s.pdf.SetLineCapStyle("butt")
+	s.pdf.SetDashPattern(nil, 0)
 }

@@ -1,6 +1,9 @@
 package report
 
-import "image/color"
+import (
+	"image/color"
+	"slices"
+)
 
 // The first page: what was measured, on what, what to beware of, and the
 // lecture's table.
@@ -28,8 +31,9 @@ func (s *setter) firstPage() {
 		s.place("lecture", "The lecture's table, measured", 0)
 	}
 	s.y += 7
-	s.font(style{bold: true}, 20, ink)
+	s.font(style{bold: true}, 18, ink)
 	s.pdf.Text(s.left, s.y, d.Title)
+	s.studentName(s.pdf.GetStringWidth(d.Title))
 	s.y += 2.5
 	s.text(plain(d.Subtitle, style{}), s.left, textWidth, bodySize, grey)
 	s.text(plain(d.Host, style{}), s.left, textWidth, bodySize, grey)
@@ -39,12 +43,25 @@ func (s *setter) firstPage() {
 	s.lecture(l)
 }
 
+// studentName is a line for who hands the report in, where it asks questions.
+func (s *setter) studentName(titleWidth float64) {
+	const width, gap = 36.0, 4.0
+	asks := slices.ContainsFunc(s.doc.Sections, func(sec section) bool { return len(sec.Ask) > 0 })
+	if !asks || titleWidth > textWidth-width-gap {
+		return
+	}
+	right := s.left + textWidth
+	s.hline(right-width, right, s.y, penLines, 0.15)
+	s.font(style{}, noteSize, grey)
+	s.pdf.Text(right-width, s.y+3.2, "Name")
+}
+
 // The sizes in which the first page is set: the largest in which all of it is on one
 // page. Below the smallest nobody reads.
 const (
 	firstMost  = 9.0
 	firstLeast = 7.0
-	firstStep  = 0.25
+	firstStep  = 0.125
 )
 
 // firstLine is the height of a line there, which is tighter than elsewhere: the lines
@@ -197,7 +214,7 @@ func (s *setter) setColumns(t lectureTable, size, share float64) lectureLines {
 			}
 			return [2][]line{s.wrap(plain("Lecture: "+c.Lecture, style{italic: true}), size, width), measured}
 		}
-		l := lectureRowLines{name: s.wrap(plain(r.Criterion, style{bold: true}), size, criterionWidth-2*cellPad), container: cell(r.Container, 1), vm: cell(r.VM, 2)}
+		l := lectureRowLines{name: s.wrap(plain(r.Criterion, style{bold: true, link: "#" + lectureSections[r.Criterion]}), size, criterionWidth-2*cellPad), container: cell(r.Container, 1), vm: cell(r.VM, 2)}
 		judge := append(plain(string(r.Verdict.Mark)+". ", style{bold: true, colour: markColours[r.Verdict.Mark]}), plain(r.Verdict.Text, style{})...)
 		l.verdict = s.wrap(judge, size, rest-2*cellPad)
 		lecture := max(len(l.container[0]), len(l.vm[0]))

@@ -184,9 +184,9 @@ func tool(t *testing.T, name string) string {
 	return path
 }
 
-func pdf(t *testing.T, run *result.Run) string {
+func pdf(t *testing.T, run *result.Run, paper Paper) string {
 	t.Helper()
-	data, err := renderPDF(newModel(run).document(), A4)
+	data, err := renderPDF(newModel(run).document(), paper)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,7 +212,7 @@ func TestPDFText(t *testing.T) {
 		"many-platforms":        {"container,-seccomp", "vm-q35,bzimage (emulated)", "nested (emulated)"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			out, err := exec.Command(pdftotext, "-layout", pdf(t, all[name]), "-").Output()
+			out, err := exec.Command(pdftotext, "-layout", pdf(t, all[name], A4), "-").Output()
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -234,8 +234,10 @@ func TestPDFValid(t *testing.T) {
 	all := runs()
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		t.Run(name, func(t *testing.T) {
-			if out, err := exec.Command(qpdf, "--check", pdf(t, all[name])).CombinedOutput(); err != nil {
-				t.Errorf("qpdf --check: %v\n%s", err, out)
+			for _, paper := range []Paper{A4, Letter} {
+				if out, err := exec.Command(qpdf, "--check", pdf(t, all[name], paper)).CombinedOutput(); err != nil {
+					t.Errorf("qpdf --check, %s: %v\n%s", paper, err, out)
+				}
 			}
 		})
 	}
