@@ -51,9 +51,9 @@ type setter struct {
 	bottom float64
 	links  map[string]int // what fpdf calls the places that links lead to, by ID
 	items  []contentsItem // what the table of contents lists
-	// A figure for which the page had no room: it comes at the top of the next
-	// one, and what follows it in the text fills this one.
-	pending *figure
+	// Figures for which the page had no room: they come at the top of the next
+	// ones, in their order, and what follows them in the text fills this one.
+	pending []*figure
 }
 
 // renderPDF sets the document. All dates in it are those of the run, so that
@@ -96,9 +96,26 @@ func renderPDF(d *document, paper Paper) ([]byte, error) {
 func (s *setter) newPage() {
 	s.pdf.AddPage()
 	s.y = pageTop
-	if f := s.pending; f != nil {
-		s.pending = nil
+	for len(s.pending) > 0 && (s.y == pageTop || s.y+s.least(s.pending[0]) <= s.bottom) {
+		f := s.pending[0]
+		s.pending = s.pending[1:]
 		s.figure(f)
+	}
+}
+
+// flush sets the figures that wait: what comes next is not theirs.
+func (s *setter) flush() {
+	for len(s.pending) > 0 {
+		s.newPage()
+	}
+}
+
+// whole begins a new page for what would fit on it and does not fit on this one,
+// unless that leaves much white.
+func (s *setter) whole(height float64) {
+	const white = 65.0
+	if left := s.bottom - s.y; left < height && left < white && height < s.bottom-pageTop {
+		s.newPage()
 	}
 }
 
@@ -140,12 +157,8 @@ func (s *setter) fill(x, y, w, h float64, c color.NRGBA) {
 }
 
 func (s *setter) section(sec section) {
-	// A heading stays with the first blocks below it, or with much of them.
-	need := 16.0
-	for _, b := range sec.Blocks[:min(2, len(sec.Blocks))] {
-		need += min(s.least(b), 60)
-	}
-	s.room(need)
+	// The title of a section does not stand near the end of a page.
+	s.room(max(16+s.begin(sec.Blocks), 60))
 	if s.y > pageTop {
 		s.y += 4
 	}
@@ -159,14 +172,8 @@ func (s *setter) section(sec section) {
 	for i, b := range sec.Blocks {
 		switch b := b.(type) {
 		case heading:
-			if s.pending != nil {
-				s.newPage() // the figure belongs to what ends here
-			}
-			next := 0.0
-			if i+1 < len(sec.Blocks) {
-				next = s.least(sec.Blocks[i+1])
-			}
-			s.room(10 + next)
+			s.flush()
+			s.room(10 + s.begin(sec.Blocks[i+1:]))
 			s.y += 2
 			s.place("", string(b), 1)
 			s.y += 4.5
@@ -178,29 +185,50 @@ func (s *setter) section(sec section) {
 		case paragraph:
 			if b.Text == "" && i+1 < len(sec.Blocks) {
 				// It leads the next block in.
-				s.room(lineHeight(bodySize) + s.least(sec.Blocks[i+1]))
+				s.room(lineHeight(bodySize) + s.begin(sec.Blocks[i+1:i+2]))
 			}
 			s.paragraph(b)
 		case points:
 			s.points(b)
 		case *table:
 			// A figure does not come between the rows of a table.
-			if s.pending != nil && s.y+s.measureTable(b).height() > s.bottom {
-				s.newPage()
+			if height := s.measureTable(b).height(); s.y+height > s.bottom {
+				s.flush()
+				s.whole(height)
 			}
 			s.table(b)
 		case *figure:
-			if left := s.bottom - s.y; left < s.least(b) && left > 30 && s.pending == nil {
-				s.pending = b
+			if len(s.pending) == waiting {
+				s.newPage() // or they come too far from their text
+			}
+			if left := s.bottom - s.y; len(s.pending) > 0 || left < s.least(b) && left > 30 {
+				s.pending = append(s.pending, b)
 				continue
 			}
 			s.figure(b)
 		}
 	}
-	if s.pending != nil {
-		s.newPage()
-	}
+	s.flush()
 	s.ask(sec.Ask)
+}
+
+// waiting is how many figures wait for a page at most.
+const waiting = 2
+
+// begin is the height of the first blocks that a heading stays with: something to
+// read, and as much of a figure as lets the heading stand where the figure waits.
+func (s *setter) begin(blocks []block) (height float64) {
+	const enough, figureEnough = 20, 30
+	for _, b := range blocks {
+		h := s.least(b)
+		if _, ok := b.(*figure); ok {
+			h = min(h, figureEnough)
+		}
+		if height += h; height > enough {
+			break
+		}
+	}
+	return height
 }
 
 // least is the height that a block needs to begin on a page.

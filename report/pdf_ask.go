@@ -36,10 +36,7 @@ func (s *setter) ask(questions []string) {
 		return
 	}
 	s.y += 2
-	// A little white is better than a box in two pieces, much of it is not.
-	if left := s.bottom - s.y; left < total && left < 50 {
-		s.newPage()
-	}
+	s.whole(total)
 	for from := 0; from < len(set); {
 		to, height := from, askTitle+askPad
 		for to < len(set) && s.y+height+askHeight(set[to]) <= s.bottom {

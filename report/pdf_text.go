@@ -94,8 +94,7 @@ func (s *setter) wrap(pieces []piece, size, width float64) []line {
 		if n := len(now.pieces); n > 0 && now.pieces[n-1].style == st {
 			now.pieces[n-1].text += gap + text
 		} else {
-			if n > 0 && st.link != "" {
-				// A link does not begin with a space: it would be underlined.
+			if n > 0 && now.pieces[n-1].link == "" { // a link's space would be underlined
 				now.pieces[n-1].text += gap
 				gap = ""
 			}
