@@ -19,8 +19,11 @@ type noting interface{ note(figured) }
 // tell says which figure a place of the plot that is being drawn stands for.
 // Most canvases have no use for it.
 func tell(d draw.Canvas, at vg.Rectangle, name, value string) {
-	if c, ok := d.Canvas.(noting); ok {
+	switch c := d.Canvas.(type) {
+	case noting:
 		c.note(figured{at, name, value})
+	case draw.Canvas: // of which this is a part
+		tell(c, at, name, value)
 	}
 }
 
