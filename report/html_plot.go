@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strings"
 
+	"gonum.org/v1/plot/font"
+	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/vgsvg"
 )
 
@@ -16,13 +18,34 @@ type inlinePlot struct {
 	Values []figured
 }
 
-// notingSVG draws as SVG and takes note of the figures.
+// notingSVG draws as SVG, and takes note of the figures and of the widths of texts.
 type notingSVG struct {
 	*vgsvg.Canvas
 	figures []figured
+	widths  []vg.Length
 }
 
 func (c *notingSVG) note(f figured) { c.figures = append(c.figures, f) }
+
+func (c *notingSVG) FillString(f font.Face, at vg.Point, s string) {
+	c.widths = append(c.widths, f.Width(s))
+	c.Canvas.FillString(f, at, s)
+}
+
+// fitTexts gives each text the width that it has in the font of the plots, so
+// that it fits where the reader's machine has another.
+func (c *notingSVG) fitTexts(svg string) string {
+	before, after, _ := strings.Cut(svg, "<text ")
+	var b strings.Builder
+	b.WriteString(before)
+	for i, text := range strings.Split(after, "<text ") {
+		if i < len(c.widths) {
+			fmt.Fprintf(&b, "<text textLength=\"%.1f\" lengthAdjust=\"spacingAndGlyphs\" ", c.widths[i].Points())
+		}
+		b.WriteString(text)
+	}
+	return b.String()
+}
 
 // plotStyles are the styles of all plots of a page. Drawing writes each in full
 // at every line and letter; the page has it once, as a class.
@@ -63,7 +86,7 @@ func inline(f *figure, styles *plotStyles) (inlinePlot, error) {
 	body = body[strings.Index(body, "<svg"):]
 	body = strings.TrimSpace(body[strings.IndexByte(body, '>')+1:])
 	body = strings.TrimSpace(strings.TrimSuffix(body, "</svg>"))
-	body = svgFonts(body)
+	body = c.fitTexts(svgFonts(body))
 	body = styleAttribute.ReplaceAllStringFunc(body, func(s string) string {
 		return ` class="` + styles.of(styleAttribute.FindStringSubmatch(s)[1]) + `"`
 	})
@@ -73,11 +96,24 @@ func inline(f *figure, styles *plotStyles) (inlinePlot, error) {
 	fmt.Fprintf(&b, "\n<title id=\"plot-%s-title\">%s</title>\n<desc id=\"plot-%s-desc\">%s</desc>\n", f.Name, template.HTMLEscapeString(plainOf(f.Caption)), f.Name, template.HTMLEscapeString(f.Alt))
 	fmt.Fprintf(&b, "<g aria-hidden=\"true\">%s</g>\n", body)
 	for _, v := range c.figures {
+		v.Rectangle = reachable(v.Rectangle)
 		fmt.Fprintf(&b, "<rect class=\"value\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" role=\"img\" aria-label=\"%s\"><title>%[5]s</title></rect>\n",
 			v.Min.X.Points(), h-v.Max.Y.Points(), (v.Max.X - v.Min.X).Points(), (v.Max.Y - v.Min.Y).Points(), template.HTMLEscapeString(v.Name+": "+v.Value))
 	}
 	b.WriteString("</svg>")
 	return inlinePlot{template.HTML(b.String()), c.figures}, nil
+}
+
+// reachable is a place that is large enough to be pointed at.
+func reachable(r vg.Rectangle) vg.Rectangle {
+	const least = 6 // points
+	if grow := (least - (r.Max.X - r.Min.X)) / 2; grow > 0 {
+		r.Min.X, r.Max.X = r.Min.X-grow, r.Max.X+grow
+	}
+	if grow := (least - (r.Max.Y - r.Min.Y)) / 2; grow > 0 {
+		r.Min.Y, r.Max.Y = r.Min.Y-grow, r.Max.Y+grow
+	}
+	return r
 }
 
 // plainOf is a text without its markup.

@@ -167,6 +167,7 @@ func (f forest) mark(c draw.Canvas, ms measured, p *platform, middle, from, widt
 		drawInterval(c, x(r.Low), x(r.High), at.Y)
 	}
 	p.look.Mark.draw(c, at, vg.Points(2.6), p.inner(), p.look.Edge)
+	tell(c, around(at, vg.Points(4)), p.label()+", "+ms.Title, ratio(*r)+" times "+f.m.base.the())
 	style := text(7.5, false, ink, draw.XLeft, yMiddle)
 	words := result.FormatRatio(r.Ratio) + " (no interval)"
 	if i := r.FormatInterval(); i != "–" {

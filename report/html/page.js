@@ -73,6 +73,7 @@
 		let name = '';
 		const names = shown.map(text => name = text || name);
 		heads.forEach((head, i) => {
+			if (!head.textContent) return; // the names of the rows
 			const button = make('button', { type: 'button', textContent: head.textContent });
 			head.replaceChildren(button);
 			button.addEventListener('click', () => {
