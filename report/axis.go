@@ -111,3 +111,15 @@ func byteStep(most float64) float64 {
 	}
 	return step
 }
+
+// timeStep is the distance of the ticks of a linear axis of time from 0, of which there are
+// eight at most.
+func timeStep(most float64) float64 {
+	for step := 1.0; ; step *= 10 {
+		for _, f := range []float64{1, 2, 5} {
+			if most/(f*step) < 8 {
+				return f * step
+			}
+		}
+	}
+}

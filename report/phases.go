@@ -25,7 +25,7 @@ func (m *model) timelines(experiment string, figures []figureOf) []timeline {
 	var out []timeline
 	for _, f := range figures {
 		s := m.median(experiment, "first_instruction_ns", f)
-		if s == nil || len(s.Phases) == 0 {
+		if s == nil || len(s.Phases) == 0 || !(s.Values["first_instruction_ns"] > 0) {
 			continue
 		}
 		l := timeline{Platform: f.Platform, Total: s.Values["first_instruction_ns"]}

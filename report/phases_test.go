@@ -50,3 +50,22 @@ func TestUntraced(t *testing.T) {
 		}
 	}
 }
+
+// TestLanes: every phase that the report can explain has somebody who works in it.
+func TestLanes(t *testing.T) {
+	for kind, phases := range phaseMeans {
+		for phase := range phases {
+			if laneOf(kind, phase) == "other" {
+				t.Errorf("%s: nobody works in %q", kind, phase)
+			}
+		}
+	}
+	for _, tt := range []struct{ kind, phase, want string }{
+		{"process", "exec", "host"}, {"container", "network", "new process"}, {"vm", "network", "guest's PID 1"},
+		{"container", "engine", "engine"}, {"nested", "engine", "guest's PID 1"}, {"vm", "soup", "other"},
+	} {
+		if got := laneOf(tt.kind, tt.phase); got != tt.want {
+			t.Errorf("%s: %q is of %q, not %q", tt.kind, tt.phase, got, tt.want)
+		}
+	}
+}

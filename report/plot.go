@@ -20,9 +20,9 @@ import (
 
 // plotNames are the plots' files, without their endings.
 var plotNames = []string{
-	"ratios", "startup", "phases", "startup-running", "startup-together", "startup-size", "startup-cold", "vm-matrix",
+	"ratios", "startup", "phases", "phases-2", "phases-3", "startup-running", "startup-together", "startup-size", "startup-cold", "vm-matrix",
 	"memory", "memory-parts", "memory-many", "vm-memory", "layers", "selftest", "isolation", "isolation-2", "ablation", "ablation-2", "ablation-3", "ablation-4",
-	"surface", "interference", "namespaces", "sizes",
+	"surface", "interference", "namespaces", "sizes", "order",
 }
 
 // plotWidth is the width of the text on an A4 page of the PDF: a plot is drawn

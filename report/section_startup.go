@@ -43,7 +43,7 @@ func (m *model) startupSection() section {
 	detail(m.tailTable(ms, "Beyond the median: time to the first instruction")...)
 	lines := m.timelines("startup", ms.present())
 	if len(lines) > 0 {
-		add(m.phasesFigure(lines))
+		add(m.phasesFigures(lines)...)
 		if words := phaseWords(lines); len(words) > 0 {
 			add(points(words))
 		}
