@@ -1,0 +1,47 @@
+package report
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"vmctr/report/result/isolation"
+)
+
+// TestAblationRows: attempts share a row only if each wall does the same against them,
+// and there are two pages at most, whatever the run.
+func TestAblationRows(t *testing.T) {
+	w := newModel(wallsRun("rrrr", "bbbr", "bbri", "bbbi", false)).walls
+	groups := w.ablatedRows()
+	var got []string
+	for _, rows := range groups {
+		for _, r := range rows[1:] {
+			got = append(got, fmt.Sprintf("%d %v", len(r.titles), r.open))
+		}
+	}
+	// The first is opened by a wall, the last is reached with all walls up.
+	if want := []string{"1 false", "2 false", "1 true"}; !slices.Equal(got, want) {
+		t.Errorf("rows %v, want %v", got, want)
+	}
+	var many [][]ablated
+	for range 12 {
+		many = append(many, make([]ablated, 13))
+	}
+	for _, n := range []int{0, 1, 6, 12} {
+		rows := 0
+		pages := pagesOf(many[:n])
+		for _, p := range pages {
+			rows += len(p)
+		}
+		if len(pages) > ablationPages || rows != n*13 {
+			t.Errorf("%d groups: %d rows on %d pages", n, rows, len(pages))
+		}
+	}
+	m := newModel(wallsRun("rrrr", "bbbr", "bbri", "bbbi", false))
+	for _, f := range m.ablationFigures(m.walls) {
+		if !strings.Contains(f.Caption, "(#evidence)") || !strings.Contains(f.Alt, isolation.Mechanisms[0].Title+": 1 opened without it") {
+			t.Errorf("%s; %s", f.Caption, f.Alt)
+		}
+	}
+}
