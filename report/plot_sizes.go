@@ -172,7 +172,11 @@ func drawSizes(c draw.Canvas, rows []sized) {
 			label += fmt.Sprintf(", of the image: %s", result.FormatValue(float64(r.image), "bytes"))
 		}
 		onWhite(c, text(8, false, ink, draw.XLeft, yMiddle), vg.Point{X: all.Max.X + vg.Points(5), Y: middle}, label)
-		tell(d, all, r.name, label)
+		of := "the image"
+		if r.platform != nil {
+			of = r.platform.label()
+		}
+		tell(d, all, of+", "+r.name, label)
 	}
 	p.Draw(inner)
 }
