@@ -128,7 +128,7 @@ func drawInterference(c draw.Canvas, rows []aRow) {
 			onWhite(c, text(9, true, ink, draw.XLeft, yMiddle), vg.Point{X: c.Min.X, Y: at[i] + (r.height()+interferedName)/2}, r.platform.label())
 		}
 	}
-	c.FillText(text(9, false, ink, draw.XCenter, draw.YBottom), vg.Point{X: (c.Min.X + interferedLeft + c.Max.X) / 2, Y: c.Min.Y + 0.5*vg.Millimeter}, "throughput beside the neighbour ÷ alone")
+	c.FillText(text(9, false, ink, draw.XCenter, draw.YBottom), vg.Point{X: (c.Min.X + interferedLeft + c.Max.X) / 2, Y: c.Min.Y + 0.5*vg.Millimeter}, "throughput beside the neighbour ÷ alone (from 0)")
 }
 
 // rowOffset parts the marks of a row: the first lies above.

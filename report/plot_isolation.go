@@ -305,7 +305,7 @@ func drawMatrix(c draw.Canvas, subjects []*walled, parts [][]property) {
 	y := c.Max.Y
 	for i, x := range subjects {
 		at := left + vg.Length(i)*width + 1*vg.Millimeter
-		x.platform.look.Mark.draw(c, vg.Point{X: at + 1.2*vg.Millimeter, Y: y - 3.3*vg.Millimeter}, 1.2*vg.Millimeter, x.platform.look.Fill, x.platform.look.Edge)
+		x.platform.look.Mark.draw(c, vg.Point{X: at + 1.2*vg.Millimeter, Y: y - 3.3*vg.Millimeter}, 1.2*vg.Millimeter, x.platform.inner(), x.platform.look.Edge)
 		name := text(8.5, true, ink, draw.XLeft, yMiddle)
 		c.FillText(name, vg.Point{X: at + 3.4*vg.Millimeter, Y: y - 3.3*vg.Millimeter}, fitText(name, x.platform.Name, width-5*vg.Millimeter))
 		small := text(6.5, false, grey, draw.XLeft, yMiddle)

@@ -85,7 +85,7 @@ func drawMemory(c draw.Canvas, bars []bar) {
 		}
 	}
 	const right, top = 40 * vg.Millimeter, 3 * vg.Millimeter // room for the figure of the longest bar
-	p, c, d, x := byteAxis(c, most, len(bars), names, right, top, "memory on the host")
+	p, c, d, x := byteAxis(c, most, len(bars), names, right, top, "memory on the host (from 0)")
 	y := func(v float64) vg.Length { return d.Y(p.Y.Norm(v)) }
 	for i, b := range bars {
 		middle := y(-float64(i) - 0.5)

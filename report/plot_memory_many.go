@@ -55,9 +55,10 @@ func (m *model) drawMany(whole draw.Canvas, list []*platform) {
 	p.X.Tick.Marker = plot.ConstantTicks(ticks)
 	p.Y.Tick.Marker = plot.ConstantTicks(logByteTicks(p.Y.Min, p.Y.Max))
 	const right = 46 * vg.Millimeter // for the names
-	c := draw.Crop(whole, 1*vg.Millimeter, -right, axisRoom, -3*vg.Millimeter)
+	c := draw.Crop(whole, 1*vg.Millimeter, -right, axisRoom, -6*vg.Millimeter)
 	d := p.DataCanvas(c)
-	axisTitle(d, whole.Min.Y, "instances side by side")
+	axisTitle(d, whole.Min.Y, "instances side by side (log scale)")
+	whole.FillText(text(9, false, ink, draw.XLeft, draw.YTop), vg.Point{X: whole.Min.X + 1*vg.Millimeter, Y: whole.Max.Y}, "PSS of all of them (log scale)")
 	at := func(n, bytes float64) vg.Point {
 		return vg.Point{X: d.X(p.X.Norm(n)), Y: d.Y(p.Y.Norm(min(max(bytes, p.Y.Min), p.Y.Max)))}
 	}

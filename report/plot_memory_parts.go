@@ -100,7 +100,7 @@ func (m *model) drawParts(c draw.Canvas, machines []*platform) {
 		most = max(most, sum)
 	}
 	const right, above = 20 * vg.Millimeter, 1 * vg.Millimeter // room for the whole of the longest bar
-	p, c, d, x := byteAxis(c, most, len(machines), nil, right, above, "memory of QEMU on the host (PSS)")
+	p, c, d, x := byteAxis(c, most, len(machines), nil, right, above, "memory of QEMU on the host (PSS, from 0)")
 	inside := text(8, true, white, draw.XCenter, yMiddle)
 	for i, q := range machines {
 		top := d.Y(p.Y.Norm(-float64(i)))

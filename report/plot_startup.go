@@ -154,7 +154,7 @@ func (s startups) draw(c draw.Canvas) {
 		d.StrokeLine2(draw.LineStyle{Color: ink, Width: vg.Points(0.6)}, d.Min.X, y(0), d.Max.X, y(0))
 		share := text(9, false, ink, draw.XCenter, draw.YBottom)
 		share.Rotation = math.Pi / 2
-		c.FillText(share, vg.Point{X: d.Min.X - 12*vg.Millimeter, Y: y(0.5)}, "share of starts")
+		c.FillText(share, vg.Point{X: d.Min.X - 12*vg.Millimeter, Y: y(0.5)}, "share of starts (from 0)")
 	}
 	for i, f := range s.figures {
 		if s.curves {

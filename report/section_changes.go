@@ -159,7 +159,7 @@ func (m *model) runningBlocks() []block {
 	}
 	blocks := []block{heading("With instances running already"), curves{
 		name: runningExperiment, caption: "Startup of one more instance, against the number of those of the same platform that run already and idle.",
-		what: "Median startup", xTitle: "instances that run already", yTitle: "time to the first instruction of one more (log scale)", unit: "ns", list: list,
+		what: "Median startup", xTitle: "instances that run already (log scale)", yTitle: "time to the first instruction of one more (log scale)", unit: "ns", list: list,
 	}.figure()}
 	if len(found) > 0 {
 		blocks = append(blocks, paragraph{"Findings.", ""}, found)
@@ -206,7 +206,7 @@ func (m *model) togetherBlocks() []block {
 	if len(relative) > 0 {
 		blocks = append(blocks, curves{
 			name: togetherExperiment, caption: fmt.Sprintf("Time until the last of several instances that are asked for at the same moment has come to its first instruction, as a multiple of one alone. Dashed: if one start kept one CPU busy and the %s were shared without any loss, and if they started one after the other.", count(cpus, "CPU", "CPUs")),
-			what: "Multiple of one alone", xTitle: "instances started at the same moment", yTitle: "until the last one's first instruction, as a multiple of one alone (log scale)", unit: timesUnit, list: relative,
+			what: "Multiple of one alone", xTitle: "instances started at the same moment (log scale)", yTitle: "until the last one's first instruction, as a multiple of one alone (log scale)", unit: timesUnit, list: relative,
 			guides: []guide{{"one after the other", func(n float64) float64 { return n }}, {"perfect sharing", shared}},
 		}.figure())
 	}
@@ -259,7 +259,7 @@ func (m *model) sizeBlocks() []block {
 	}
 	blocks := []block{heading("With a larger image"), curves{
 		name: sizeExperiment, caption: "Startup from the image with one more layer, of data that the program does not read.",
-		what: "Median startup", xTitle: "data in the layer more, MiB", yTitle: "time to the first instruction (log scale)", unit: "ns", list: list,
+		what: "Median startup", xTitle: "data in the layer more, MiB (log scale)", yTitle: "time to the first instruction (log scale)", unit: "ns", list: list,
 	}.figure()}
 	if len(found) > 0 {
 		blocks = append(blocks, paragraph{"Findings.", ""}, found)

@@ -132,7 +132,7 @@ func TestJudgeIsolation(t *testing.T) {
 	}
 }
 
-func TestSurface(t *testing.T) {
+func surfaceRun() *result.Run {
 	run := synthetic{startup: 1, emulated: true}.run()
 	add := func(platform string, calls ...string) {
 		s := &isolation.Surface{Calls: map[string]int{}, Threads: map[string]int{"main": 1}, Requests: 50}
@@ -147,7 +147,11 @@ func TestSurface(t *testing.T) {
 	run.Samples = append(run.Samples, result.Sample{Experiment: "views", Platform: "container", Privileges: []isolation.Privileges{{Calls: []isolation.Call{
 		{Number: 0, Class: isolation.Served}, {Number: 1, Class: isolation.Filtered}, {Number: 2, Class: isolation.NotInKernel}, {Number: 3, Class: isolation.Denied},
 	}}}})
-	s, any := newModel(run).surfaceSection()
+	return run
+}
+
+func TestSurface(t *testing.T) {
+	s, any := newModel(surfaceRun()).surfaceSection()
 	if !any {
 		t.Fatal("there is no section")
 	}

@@ -115,13 +115,15 @@ func (m *model) foundFigure() *figure {
 			bottom := c.Min.Y
 			plotArea := c
 			plotArea.Min.Y += axisRoom
+			plotArea.Max.Y -= 6 * vg.Millimeter // for the title of the vertical axis
 			p.Draw(plotArea)
 			data := p.DataCanvas(plotArea)
 			for _, s := range shares {
 				at := vg.Point{X: data.X(p.X.Norm(float64(s.Percent))), Y: data.Y(p.Y.Norm(float64(s.Found) / float64(s.Trials)))}
 				tell(c, around(at, vg.Points(5)), fmt.Sprintf("%d%% injected", s.Percent), fmt.Sprintf("found in %d of %d trials", s.Found, s.Trials))
 			}
-			axisTitle(c, bottom, "Injected delay, in percent of a container's start")
+			axisTitle(c, bottom, "injected delay, in percent of a container's start (log scale)")
+			c.FillText(text(9, false, ink, draw.XLeft, draw.YTop), vg.Point{X: c.Min.X + 1*vg.Millimeter, Y: c.Max.Y}, "share of trials in which it was found (from 0)")
 			return nil
 		},
 	}

@@ -254,7 +254,7 @@ func drawSurface(c draw.Canvas, list []*surfaceOf) {
 	p.Y.Tick.Marker = plot.ConstantTicks(nil)
 	inner := draw.Crop(c, surfaceName, -10*vg.Millimeter, axisRoom, -surfaceHead/2)
 	d := p.DataCanvas(inner)
-	axisTitle(d, c.Min.Y, "different system calls of the host's kernel")
+	axisTitle(d, c.Min.Y, "different system calls of the host's kernel (from 0)")
 	at := func(v float64) vg.Length { return d.X(p.X.Norm(v)) }
 	for _, t := range ticks[1:] {
 		d.StrokeLine2(draw.LineStyle{Color: rule, Width: vg.Points(0.5)}, at(t.Value), d.Min.Y, at(t.Value), d.Max.Y)
