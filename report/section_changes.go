@@ -21,14 +21,16 @@ const (
 // samples has none.
 func (m *model) changesSection() (s section, any bool) {
 	s = section{ID: "startup-changes", Title: "How startup changes"}
-	for _, part := range [][]block{m.runningBlocks(), m.togetherBlocks(), m.sizeBlocks(), m.coldBlocks()} {
-		s.Blocks = append(s.Blocks, part...)
+	for _, of := range []func() (blocks, tables []block){m.runningBlocks, m.togetherBlocks, m.sizeBlocks, m.coldBlocks} {
+		blocks, tables := of()
+		s.Blocks, s.Details = append(s.Blocks, blocks...), append(s.Details, tables...)
 	}
 	if len(s.Blocks) == 0 {
 		return s, false
 	}
 	s.Blocks = append([]block{paragraph{"Question.", "A start on an idle host with warm caches is one case. How does the time to the first instruction change with what runs already, with what starts at the same moment, with the size of the image, and with cold caches?"}}, s.Blocks...)
 	s.Blocks = append(s.Blocks, m.changesMethod()...)
+	s.Ask = m.changesAsk()
 	return s, true
 }
 
@@ -70,19 +72,54 @@ func (m *model) ratioAt(c curve, p curvePoint) result.Ratio {
 	return result.Compare(p.summary.Values, c.first().summary.Values, m.run.Header.Seed)
 }
 
-// changed says what a ratio shows: "2.1 (1.8 to 2.4) times as long as with none".
-func changed(r result.Ratio, as string) string {
-	if math.IsNaN(r.Ratio) {
-		return ""
+// A finding is what a ratio shows of a platform, and with what: "with 100".
+type finding struct {
+	platform *platform
+	ratio    result.Ratio
+	with     string
+}
+
+// sides say it once of all findings with the same outcome: in the words for more and for
+// less, or of what no more can be said.
+func sides(list []finding, of, more, less string) (p points) {
+	var above, below, same []string
+	var few []*platform
+	low, high := math.Inf(1), math.Inf(-1)
+	for _, f := range list {
+		text := strings.TrimSuffix(fmt.Sprintf("%s %s times %s", f.platform.the(), ratio(f.ratio), f.with), " ")
+		switch direction, mark := directionOf(f.ratio); {
+		case math.IsNaN(f.ratio.Ratio):
+		case mark == undecided && direction == 0:
+			few = append(few, f.platform)
+			low, high = min(low, f.ratio.Ratio), max(high, f.ratio.Ratio)
+		case mark == undecided:
+			same = append(same, text)
+		case direction > 0:
+			above = append(above, text)
+		default:
+			below = append(below, text)
+		}
 	}
-	text := fmt.Sprintf("%s times as long as %s", ratio(r), as)
-	switch direction, mark := directionOf(r); {
-	case mark == undecided && direction == 0:
-		text += ", a ratio that has no 95% interval"
-	case mark == undecided:
-		text += "; its interval holds 1, so these samples show no difference"
+	for _, side := range []struct {
+		words string
+		list  []string
+	}{{more, above}, {less, below}, {of + ", no difference shown, since the interval of the ratio holds 1", same}} {
+		if len(side.list) > 0 {
+			p = append(p, side.words+": "+strings.Join(side.list, "; ")+".")
+		}
 	}
-	return text
+	if len(few) > 0 {
+		p = append(p, fmt.Sprintf("%s, not certain, since there are too few samples for an interval: %s times, on %s.", of, ratioSpan(low, high), labels(few)))
+	}
+	return p
+}
+
+// findings are the block of some points, none if there are none.
+func findings(p points) []block {
+	if len(p) == 0 {
+		return nil
+	}
+	return []block{paragraph{"Findings.", ""}, p}
 }
 
 // numberTable has a row for each platform and number.
@@ -140,43 +177,37 @@ func (m *model) outOfReach(experiment string) []block {
 	return []block{paragraph{"Not reached.", ""}, list}
 }
 
-func (m *model) runningBlocks() []block {
+func (m *model) runningBlocks() (blocks, tables []block) {
 	list := m.curvesOf(runningExperiment, "", "first_instruction_ns")
 	if len(list) == 0 {
-		return nil
+		return nil, nil
 	}
-	var found points
+	var found []finding
 	for _, c := range list {
-		last := c.last()
-		if last.n == 0 || c.first().n != 0 {
-			continue
+		if last := c.last(); last.n > 0 && c.first().n == 0 {
+			found = append(found, finding{c.platform, m.ratioAt(c, last), "with " + grouped(last.n)})
 		}
-		text := fmt.Sprintf("%s: with %s running, one more took %s in the median", begin(c.platform.the()), grouped(last.n), value(last.summary.Median, "ns"))
-		if r := changed(m.ratioAt(c, last), "with none"); r != "" {
-			text += ", " + r
-		}
-		found = append(found, text+".")
 	}
-	blocks := []block{heading("With instances running already"), curves{
+	blocks = []block{heading("With instances running already"), curves{
 		name: runningExperiment, caption: "Startup of one more instance, against the number of those of the same platform that run already and idle.",
 		what: "Median startup", xTitle: "instances that run already (log scale)", yTitle: "time to the first instruction of one more (log scale)", unit: "ns", list: list,
 	}.figure()}
-	if len(found) > 0 {
-		blocks = append(blocks, paragraph{"Findings.", ""}, found)
-	}
-	blocks = append(blocks, m.numberTable("Startup of one more instance", "Running", "none", list, "ns"))
-	return append(blocks, m.outOfReach(runningExperiment)...)
+	blocks = append(blocks, findings(sides(found, "With others running", "Longer than with none running", "Shorter than with none running"))...)
+	return append(blocks, m.outOfReach(runningExperiment)...), []block{m.numberTable("Startup of one more instance", "Running", "none", list, "ns")}
 }
 
-func (m *model) togetherBlocks() []block {
+func (m *model) togetherBlocks() (blocks, tables []block) {
 	list := m.curvesOf(togetherExperiment, "", "makespan_ns")
 	if len(list) == 0 {
-		return nil
+		return nil, nil
 	}
 	cpus := max(m.run.Header.Host.CPUs, 1)
 	shared := func(n float64) float64 { return max(1, n/float64(cpus)) }
+	most := &table{Caption: "With the most at once", Columns: []column{{Title: "Platform", Wide: 1}, {Title: "At once", Right: true}, {Title: "First after", Right: true}, {Title: "Last after", Right: true},
+		{Title: "Times one alone", Right: true}, {Title: "Shared without loss", Right: true}}}
+	emulated := false
 	var relative []curve
-	var found points
+	var found []finding
 	for _, c := range list {
 		if c.first().n != 1 || c.first().summary.Median <= 0 {
 			continue
@@ -197,12 +228,13 @@ func (m *model) togetherBlocks() []block {
 		if last := c.last(); last.n > 1 {
 			r := m.ratioAt(c, last)
 			first := result.Summarize(m.run.ValuesOf(result.Key{Experiment: togetherExperiment, Platform: c.platform.Name, N: last.n}, "fastest_ns"))
-			text := fmt.Sprintf("%s: of %d started at once the first was there after %s and the last after %s, %s times as long as one alone; with the CPUs shared perfectly it would be %s times",
-				begin(c.platform.the()), last.n, value(first.Median, "ns"), value(last.summary.Median, "ns"), ratio(r), result.FormatRatio(shared(float64(last.n))))
-			found = append(found, text+".")
+			perfect := shared(float64(last.n))
+			found = append(found, finding{c.platform, result.Ratio{Ratio: r.Ratio / perfect, Low: r.Low / perfect, High: r.High / perfect}, fmt.Sprintf("with %d", last.n)})
+			most.Rows = append(most.Rows, []string{c.platform.label(), fmt.Sprint(last.n), value(first.Median, "ns"), value(last.summary.Median, "ns"), ratio(r), result.FormatRatio(perfect)})
+			emulated = emulated || c.platform.Emulated
 		}
 	}
-	blocks := []block{heading("With others at the same moment")}
+	blocks = []block{heading("With others at the same moment")}
 	if len(relative) > 0 {
 		blocks = append(blocks, curves{
 			name: togetherExperiment, caption: fmt.Sprintf("Time until the last of several instances that are asked for at the same moment has come to its first instruction, as a multiple of one alone. Dashed: if one start kept one CPU busy and the %s were shared without any loss, and if they started one after the other.", count(cpus, "CPU", "CPUs")),
@@ -210,66 +242,64 @@ func (m *model) togetherBlocks() []block {
 			guides: []guide{{"one after the other", func(n float64) float64 { return n }}, {"perfect sharing", shared}},
 		}.figure())
 	}
-	if len(found) > 0 {
-		blocks = append(blocks, paragraph{"Findings.", ""}, found)
+	blocks = append(blocks, findings(sides(found, "At the same moment, against sharing without loss", "Slower than if the CPUs were shared without loss", "Faster than if each start kept a CPU busy all the time"))...)
+	if emulated {
+		most.Notes = append(most.Notes, emulatedNote)
 	}
-	blocks = append(blocks, m.numberTable("Until the last one's first instruction", "At once", "one", list, "ns"))
+	if len(most.Rows) > 0 {
+		blocks = append(blocks, most)
+	}
 	if skew := m.skew(list); skew != "" {
 		blocks = append(blocks, paragraph{"The same moment.", skew})
 	}
-	return append(blocks, m.outOfReach(togetherExperiment)...)
+	return append(blocks, m.outOfReach(togetherExperiment)...), []block{m.numberTable("Until the last one's first instruction", "At once", "one", list, "ns")}
 }
 
 // skew tells how simultaneous the starts were.
 func (m *model) skew(all []curve) string {
-	var parts []string
+	low, high := math.Inf(1), math.Inf(-1)
 	for _, c := range all {
 		last := c.last().n
 		if s := result.Summarize(m.run.ValuesOf(result.Key{Experiment: togetherExperiment, Platform: c.platform.Name, N: last}, "skew_ns")); s.N > 0 && last > 1 {
-			parts = append(parts, fmt.Sprintf("%s for %d of %s", value(s.Median, "ns"), last, c.platform.label()))
+			low, high = min(low, s.Median), max(high, s.Median)
 		}
 	}
-	if len(parts) == 0 {
+	if low > high {
 		return ""
 	}
-	return "One thread for each instance waits for a signal and then asks for it; all times count from the signal. The threads share the CPUs with what they start, so the last one asked later than the first, in the median by " + list(parts) + ". That is part of the times."
+	return "One thread for each instance waits for a signal and then asks for it; all times count from the signal. The threads share the CPUs with what they start, so the last one asked later than the first: with the most at once by " +
+		valueSpan(low, high, "ns") + " in the median. That is part of the times."
 }
 
-func (m *model) sizeBlocks() []block {
+func (m *model) sizeBlocks() (blocks, tables []block) {
 	list := m.curvesOf(sizeExperiment, "data", "first_instruction_ns")
 	if len(list) == 0 {
-		return nil
+		return nil, nil
 	}
-	var found points
+	var data, files []finding
 	for _, c := range list {
 		if last := c.last(); last.n > 0 && c.first().n == 0 {
-			text := fmt.Sprintf("%s: with %s"+nbsp+"MiB more in the image, a start took %s in the median", begin(c.platform.the()), grouped(last.n), value(last.summary.Median, "ns"))
-			if r := changed(m.ratioAt(c, last), "without"); r != "" {
-				text += ", " + r
-			}
-			found = append(found, text+".")
+			data = append(data, finding{c.platform, m.ratioAt(c, last), "with " + grouped(last.n) + nbsp + "MiB"})
 		}
 	}
 	for _, c := range m.curvesOf(sizeExperiment, "files", "first_instruction_ns") {
 		base := m.run.ValuesOf(result.Key{Experiment: sizeExperiment, Platform: c.platform.Name, Series: "data"}, "first_instruction_ns")
 		last := c.last()
-		if text := changed(result.Compare(last.summary.Values, base, m.run.Header.Seed), "without"); text != "" {
-			found = append(found, fmt.Sprintf("%s: with %s small files more, a start took %s, %s.", begin(c.platform.the()), grouped(last.n), value(last.summary.Median, "ns"), text))
-		}
+		files = append(files, finding{c.platform, result.Compare(last.summary.Values, base, m.run.Header.Seed), "with " + grouped(last.n)})
 	}
-	blocks := []block{heading("With a larger image"), curves{
+	found := slices.Concat(sides(data, "With more data", "Longer with more data in the image", "Shorter with more data in the image"), sides(files, "With more small files", "Longer with more small files in it", "Shorter with more small files in it"))
+	blocks = []block{heading("With a larger image"), curves{
 		name: sizeExperiment, caption: "Startup from the image with one more layer, of data that the program does not read.",
 		what: "Median startup", xTitle: "data in the layer more, MiB (log scale)", yTitle: "time to the first instruction (log scale)", unit: "ns", list: list,
 	}.figure()}
-	if len(found) > 0 {
-		blocks = append(blocks, paragraph{"Findings.", ""}, found)
-	}
+	blocks = append(blocks, findings(found)...)
 	blocks = append(blocks, paragraph{"Why.", "A container's overlay joins the folders of layers that are unpacked already, whatever is in them. A machine has a small image in its initramfs, which firmware and kernel " +
 		"copy and unpack in each boot; one of more than 16" + nbsp + "MiB it has on read-only disks, of which it reads what it needs. So it is the small images whose size a machine's start can depend on."})
+	tables = []block{m.numberTable("Startup from an image with more data in it", "MiB more", "none", list, "ns")}
 	if t := m.preparedTable(); t != nil {
-		blocks = append(blocks, t)
+		tables = append(tables, t)
 	}
-	return append(blocks, m.outOfReach(sizeExperiment)...)
+	return append(blocks, m.outOfReach(sizeExperiment)...), tables
 }
 
 // preparedTable is what is paid once for an image.
@@ -306,9 +336,9 @@ func (m *model) preparedTable() *table {
 	return t
 }
 
-func (m *model) coldBlocks() []block {
+func (m *model) coldBlocks() (blocks, tables []block) {
 	ms := measured{metric: metric{coldExperiment, "first_instruction_ns", "Startup with cold caches", "Startup"}}
-	var found points
+	var found []finding
 	for _, p := range m.platforms {
 		values := map[string][]float64{}
 		for _, series := range []string{"warm", "cold"} {
@@ -317,30 +347,25 @@ func (m *model) coldBlocks() []block {
 			q.Name += ", " + series
 			ms.Figures = append(ms.Figures, figureOf{Platform: &q, Summary: result.Summarize(values[series])})
 		}
-		if text := changed(result.Compare(values["cold"], values["warm"], m.run.Header.Seed), "with warm ones"); text != "" {
-			found = append(found, fmt.Sprintf("%s: with cold caches a start took %s in the median, %s.", begin(p.the()), value(result.Summarize(values["cold"]).Median, "ns"), text))
-		}
+		found = append(found, finding{p, result.Compare(values["cold"], values["warm"], m.run.Header.Seed), ""})
 	}
 	out := m.outOfReach(coldExperiment)
 	if len(ms.present()) == 0 {
 		if len(out) == 0 {
-			return nil
+			return nil, nil
 		}
-		return append([]block{heading("With cold caches")}, out...)
+		return append([]block{heading("With cold caches")}, out...), nil
 	}
 	plot := m.startupFigure(ms, coldExperiment, false)
 	plot.Caption = "Warm page caches against cold ones. " + plot.Caption
-	blocks := []block{heading("With cold caches"), plot}
-	if len(found) > 0 {
-		blocks = append(blocks, paragraph{"Findings.", ""}, found)
-	}
+	blocks = append([]block{heading("With cold caches"), plot}, findings(sides(found, "With cold caches", "Longer with cold caches than with warm ones", "Shorter with cold caches than with warm ones"))...)
 	stays := "What a device caches itself stays warm"
 	if v := m.run.Header.Host.Virtualization; v != "" {
 		stays += ", and so does what the host of this virtual machine (" + v + ") has in memory of its disk: so this cold start may be warmer than one after power-on"
 	}
 	blocks = append(blocks, paragraph{"What is cold.", "Before each cold start all is written to the disk (sync), and the kernel is told to forget what it has of files, names and inodes (drop_caches, 3); the clock starts after that. " +
 		"Pages that a running process maps stay, such as those of bench itself. " + stays + "."})
-	return append(blocks, out...)
+	return append(blocks, out...), []block{m.figureTable([]measured{{metric: ms.metric, Figures: ms.present()}}, "Startup with warm and with cold caches")}
 }
 
 // changesMethod is how all of it was measured.
@@ -350,10 +375,26 @@ func (m *model) changesMethod() []block {
 		alike = " Machines that differ from vm-q35 only in how they boot, and a container in a machine, were left out: it stands for them."
 	}
 	return []block{
-		paragraph{"How it was measured.", fmt.Sprintf("The clock, its start and its end are those of \"Startup time\". In every round all platforms and all numbers came in a new random order (seed %d), so that a drift of the host falls on all alike, and "+
-			"the case that others are compared with (none running, one alone, no more data, warm) was measured in the same rounds. Instances that run already were started anew for each visit of a round, as many at once as there are CPUs, and idled for a second before the measured starts; "+
+		paragraph{"How it was measured.", fmt.Sprintf("The clock, its start and its end are those of [Startup time](#startup). In every round all platforms and all numbers came in a new random order (seed %d), so that a drift of the host falls on all alike, and "+
+			"the case that others are compared with (none running, one alone, no more data, warm) was measured in the same rounds. Instances that run already were started anew for each visit of a round, and idled for a second before the measured starts; "+
 			"of one visit there are up to three. Cold and warm starts both follow a start of the same platform that is not counted.", m.run.Header.Seed) + alike},
-		paragraph{"Its error.", "Starts of one visit share the instances that run, so they are less independent than the intervals take them for. bench itself has a thread and some open files for each instance that runs; what these cost its own calls is in the figures too. Ratios are of medians; the p-values of many of them were not computed. " +
-			"The number that a host can hold was not looked for: a level was left out before it would have used more than three quarters of the memory, tasks or files of bench, or too much of the run's time."},
+		paragraph{"Its error.", "Starts of one visit share the instances that run, so they are less independent than the intervals take them for. bench itself has a thread and some open files for each instance that runs; what these cost its own calls is in the figures too. Ratios are of medians; of so many, one in twenty may show a difference by chance. " +
+			"How many a host can hold was not looked for: a level was left out before it would have used more than three quarters of the memory, tasks or files of bench, or too much of the run's time."},
+		paragraph{"What others measured.", manco + " ran up to 8000 guests on one host: with Xen's own tools the time of a start grew with the number that ran, with theirs it hardly did."},
 	}
+}
+
+// changesAsk are questions that this run lets a student answer.
+func (m *model) changesAsk() (ask []string) {
+	for _, q := range []struct{ experiment, text string }{
+		{runningExperiment, "A service adds instances while its load grows. For which platforms does it matter how many run already, and what in the host's kernel could grow with their number?"},
+		{togetherExperiment, "After a power cut all instances of a host start at the same moment. Which platform suffers most, and which resource do the starts compete for?"},
+		{sizeExperiment, "Would you make an image smaller to start faster, or for another reason? What do the figures say?"},
+		{coldExperiment, "Which of the cold and the warm start does a user of your service see, and how often?"},
+	} {
+		if len(m.run.Keys(q.experiment)) > 0 {
+			ask = append(ask, q.text)
+		}
+	}
+	return ask
 }

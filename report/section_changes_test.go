@@ -59,20 +59,21 @@ func TestChanges(t *testing.T) {
 		t.Fatal("there is no section")
 	}
 	var b bytes.Buffer
-	writeMarkdown(&b, &document{Sections: []section{s}})
+	writeMarkdown(&b, &document{Sections: []section{s, {Blocks: s.Details}}})
 	text := strings.ReplaceAll(b.String(), nbsp, " ")
 	for _, want := range []string{
-		"The container: with 1,000 running, one more took 16.0 ms in the median, 2.67 (2.61 to 2.72) times as long as with none.",
-		"vm-q35 (emulated): with 8 running, one more took 2.00 s in the median, 1.00 (0.993 to 1.01) times as long as with none; its interval holds 1, so these samples show no difference.",
+		"- Longer than with none running: the container 2.67 (2.61 to 2.72) times with 1,000.",
+		"- With others running, no difference shown, since the interval of the ratio holds 1: vm-q35 (emulated) 1.00 (0.993 to 1.01) times with 8.",
 		"| container | 0 | 7 |",
 		"|  | 1,000 | 7 |",
 		"- vm-q35: 16 instances are too many here: why. Nor was there room or time for 32, 64.",
-		"The container: of 4 started at once the first was there after 12.0 ms and the last after 24.0 ms, 4.00 (3.92 to 4.08) times as long as one alone; with the CPUs shared perfectly it would be 2.00 times.",
-		"in the median by 50.0 µs for 4 of container.",
-		"The container: with 256 MiB more in the image, a start took 6.00 ms in the median, 1.00 (",
-		"The container: with 1,000 small files more, a start took 6.00 ms, 1.00 times as long as without, a ratio that has no 95% interval.",
+		"- Slower than if the CPUs were shared without loss: the container 2.00 (1.96 to 2.04) times with 4.",
+		"| container | 4 | 12.0 ms | 24.0 ms | 4.00 (3.92 to 4.08) | 2.00 |",
+		"with the most at once by 50.0 µs in the median.",
+		"holds 1: the container 1.00 (0.968 to 1.02) times with 256 MiB.",
+		"- With more small files, not certain, since there are too few samples for an interval: 1.00 times, on container.",
 		"| 256 MiB more | container | 30.0 ms | 2.00 ms |",
-		"The container: with cold caches a start took 12.0 ms in the median, 2.00 (",
+		"- Longer with cold caches than with warm ones: the container 2.00 (",
 		"the host of this virtual machine (KVM)",
 		emulatedNote,
 	} {

@@ -67,10 +67,26 @@ func (m *model) matrixSection() (s section, any bool) {
 	if lines := m.timelines(ms.Experiment, shown); len(lines) > 0 {
 		detail(phaseTable("Where the time goes: the start nearest to the median, of the fastest machine and of QEMU's default", lines))
 	}
-	add(paragraph{"How it was measured.", m.roundsText(ms.Experiment) + " The clock is that of the section before. All machines have the same kernel, image, memory and number of processors. " +
+	add(paragraph{"How it was measured.", m.roundsText(ms.Experiment) + " The clock is that of [Startup time](#startup). All machines have the same kernel, image, memory and number of processors. " +
 		"Those whose name ends with \"default\" are as QEMU makes them when it is told no more than what to boot: with its default devices, CPU model and kernel parameters. All others have " +
-		"no device that is not used here, and a CPU model and kernel parameters that were chosen to boot fast. A combination that this host does not have, or that does not boot, stands in the table without a figure."})
+		"no device that is not used here, and a CPU model and kernel parameters that were chosen to boot fast."})
+	add(paragraph{"Its error.", "It is that of [Startup time](#startup): " + m.matrixDelay() + "A combination that this host does not have, or that does not boot, stands in the table without a figure. One kernel and one version of QEMU were tried; with others the order can be another." + m.disturbedText(ms)})
+	add(paragraph{"What others measured.", garzarella + ", on q35 with hardware virtualization, from exec to the first instruction in user space: SeaBIOS with a bzImage 191.7" + nbsp + "ms, SeaBIOS with an ELF kernel over PVH 139.5" + nbsp + "ms, qboot with a bzImage 184.6" + nbsp + "ms, qboot with PVH 133.8" + nbsp + "ms. " +
+		agache + ": pc with qboot 213.9" + nbsp + "ms, pc with SeaBIOS 243.5" + nbsp + "ms, microvm 582.0" + nbsp + "ms from launch to exit. So a simpler machine is not always a faster one."})
+	s.Ask = []string{
+		"Which of the three choices (machine type, kernel format, firmware) changes the time most here? Compare two machines that differ in that one alone.",
+		"What does a machine that was chosen to boot fast give up? Name a use for which you would take QEMU's default nevertheless.",
+	}
 	return s, true
+}
+
+// matrixDelay is how far off a machine's figure is for the way of its line, "" if no machine's
+// was measured.
+func (m *model) matrixDelay() string {
+	if text := m.ranged("identity", "delay_ns", func(p *platform) bool { return p.Kind == "vm" }); text != "" {
+		return "the line that stops the clock is under way for " + text + " from a machine of the other sections. "
+	}
+	return "the time for which the line that stops the clock is under way, which was not measured for these machines. "
 }
 
 // matrixFindings say which machine is fastest, what cannot be told from it, and what
