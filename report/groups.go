@@ -141,7 +141,28 @@ var (
 // groupWords say what each group took, and how it stands to what it is compared with. What
 // samples cannot tell is said of all together at the end.
 func (m *model) groupWords(ms measured, w wording) []string {
-	var out, same, few []string
+	out, unsure := m.groupLines(ms, w)
+	return append(out, unsure.words()...)
+}
+
+// doubts are the pairs of platforms whose ratio shows nothing: since it holds 1, or since it
+// has no interval.
+type doubts struct{ same, few []string }
+
+func (d doubts) words() (out []string) {
+	if len(d.same) > 0 {
+		out = append(out, "No difference was shown, since the interval of the ratio holds 1, between "+strings.Join(d.same, "; between ")+".")
+	}
+	switch {
+	case len(d.few) > many:
+		out = append(out, fmt.Sprintf("Of %d of these ratios there are too few samples to give an interval: they show no difference for certain.", len(d.few)))
+	case len(d.few) > 0:
+		out = append(out, "Too few samples to give an interval, and so no difference for certain: "+strings.Join(d.few, "; ")+".")
+	}
+	return out
+}
+
+func (m *model) groupLines(ms measured, w wording) (out []string, unsure doubts) {
 	for _, g := range m.groups(ms) {
 		first, last := g.figures[0], g.figures[len(g.figures)-1]
 		var text string
@@ -166,16 +187,23 @@ func (m *model) groupWords(ms measured, w wording) []string {
 				pair := c.A.Platform.the() + " and " + c.B.Platform.the()
 				switch direction, mark := directionOf(c.Ratio); {
 				case mark == undecided && direction == 0:
-					few = append(few, pair)
+					unsure.few = append(unsure.few, pair)
 				case mark == undecided && !math.IsNaN(c.Detectable) && !math.IsInf(c.Detectable, 1):
-					same = append(same, pair+" (one of "+c.detectable()+" would have been found in 80% of such runs)")
+					unsure.same = append(unsure.same, pair+" (one of "+c.detectable()+" would have been found in 80% of such runs)")
 				case mark == undecided:
-					same = append(same, pair)
+					unsure.same = append(unsure.same, pair)
 				}
 			}
 			size := ratioSpan(low, high)
 			if len(against) == 1 {
 				size = ratio(against[0].Ratio)
+			}
+			if len(against) < len(g.figures) { // the platform that they are compared with is one of the group
+				var of []*platform
+				for _, c := range against {
+					of = append(of, c.A.Platform)
+				}
+				size = labels(of) + " " + size
 			}
 			times = append(times, fmt.Sprintf("%s %s %s", size, w.times, against[0].B.Platform.the()))
 		}
@@ -184,16 +212,7 @@ func (m *model) groupWords(ms measured, w wording) []string {
 		}
 		out = append(out, text+".")
 	}
-	if len(same) > 0 {
-		out = append(out, "No difference was shown, since the interval of the ratio holds 1, between "+strings.Join(same, "; between ")+".")
-	}
-	switch {
-	case len(few) > many:
-		out = append(out, fmt.Sprintf("Of %d of these ratios there are too few samples to give an interval: they show no difference for certain.", len(few)))
-	case len(few) > 0:
-		out = append(out, "There are too few samples to give an interval to the ratio of "+strings.Join(few, "; of ")+": it shows no difference for certain.")
-	}
-	return out
+	return out, unsure
 }
 
 // against are the comparisons of a group's figures, those with one platform together.

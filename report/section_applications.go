@@ -2,7 +2,9 @@ package report
 
 import (
 	"fmt"
+	"math"
 	"slices"
+	"strings"
 
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
@@ -20,15 +22,9 @@ var answers = map[string]string{
 	"postgres": "the row of SELECT 1, to a client that logs in first",
 }
 
-// anApplication is one application with its figure on each platform.
-type anApplication struct {
-	name    string
-	figures []figureOf
-	base    *platform // what they are compared with: the first of containers
-}
-
-// applications are those of the run that have a figure.
-func (m *model) applications() []anApplication {
+// applications are those of the run that have a figure, each as a metric whose series is
+// its name, and which is compared with that of the first container.
+func (m *model) applications() []measured {
 	var names []string
 	for _, k := range m.run.Keys(applications) {
 		if !slices.Contains(names, k.Series) {
@@ -36,57 +32,75 @@ func (m *model) applications() []anApplication {
 		}
 	}
 	slices.Sort(names)
-	var list []anApplication
+	var all []measured
 	for _, name := range names {
-		a := anApplication{name: clip(clean(name), 20)}
-		values := func(p *platform) []float64 {
-			return m.run.ValuesOf(result.Key{Experiment: applications, Platform: p.Name, Series: name}, "answer_ns")
-		}
+		a := measured{metric: metric{applications, "answer_ns", "Time until the first right answer", "Answer"}, Series: name}
 		for _, p := range m.platforms {
-			f := figureOf{Platform: p, Summary: result.Summarize(values(p))}
+			f := figureOf{Platform: p, Summary: m.answer(a, p, a.Value)}
 			if f.Summary.N == 0 {
 				continue
 			}
-			if a.base == nil && p.Kind == "container" {
-				a.base = p
-			} else if a.base != nil {
-				r := result.Compare(values(p), values(a.base), m.run.Header.Seed)
+			if a.Base == nil && p.Kind == "container" {
+				a.Base = p
+			} else if a.Base != nil {
+				r := result.Compare(f.Summary.Values, a.figure(a.Base).Summary.Values, m.run.Header.Seed)
 				f.Ratio = &r
 			}
-			a.figures = append(a.figures, f)
+			a.Figures = append(a.Figures, f)
 		}
-		if len(a.figures) > 0 {
-			list = append(list, a)
+		if len(a.Figures) > 0 {
+			all = append(all, a)
 		}
 	}
-	return list
+	return all
 }
+
+// answer is the summary of a value of an application on a platform.
+func (m *model) answer(a measured, p *platform, value string) result.Summary {
+	return result.Summarize(m.run.ValuesOf(a.key(p), value))
+}
+
+// called is an application's name in a text.
+func called(a measured) string { return clip(clean(a.Series), 20) }
 
 // applicationSection answers: how long until a program that people really run answers?
 // A run that did not ask has no such section.
 func (m *model) applicationSection() (s section, any bool) {
-	list := m.applications()
-	if !m.asked(applications) && len(list) == 0 {
+	all := m.applications()
+	if !m.asked(applications) && len(all) == 0 {
 		return s, false
 	}
 	s = section{ID: "applications", Title: "Real applications"}
 	add := func(b ...block) { s.Blocks = append(s.Blocks, b...) }
 	add(paragraph{"Question.", "Nobody starts a container or a machine for its first instruction. How long is it until a program that people run in them gives its first answer, and what part of that is the platform's?"})
 	missing := m.applicationsMissing()
-	if len(list) == 0 {
+	if len(all) == 0 {
 		add(m.nothing(applications))
 		if len(missing) > 0 {
 			add(points(missing))
 		}
 		return s, true
 	}
-	add(applicationFigure(list))
-	add(paragraph{"Findings.", ""}, points(append(m.applicationWords(list), missing...)))
-	add(m.applicationTable(list))
-	how := m.roundsText(applications) + " The images are built from Debian's packages, the same for all platforms; that of PostgreSQL has an empty database in it, so that none is made in the start. What is waited for is"
-	for i, a := range list {
-		if what := answers[a.name]; what != "" {
-			how += fmt.Sprintf("%s of %s %s", map[bool]string{true: ";"}[i > 0], a.name, what)
+	add(applicationFigure(all), paragraph{"Findings.", ""})
+	var unsure doubts
+	for _, a := range all {
+		lines, of := m.groupLines(a, answered)
+		add(paragraph{called(a) + ".", strings.Join(lines, " ")})
+		for _, pair := range of.same {
+			unsure.same = append(unsure.same, pair+" with "+called(a))
+		}
+		for _, pair := range of.few {
+			unsure.few = append(unsure.few, pair+" with "+called(a))
+		}
+	}
+	if rest := slices.Concat(unsure.words(), m.platformShares(all), missing); len(rest) > 0 {
+		add(points(rest))
+	}
+	add(m.applicationTable(all))
+	how := m.roundsText(applications) + " The images are built from Debian's packages, the same for all platforms; that of PostgreSQL has an empty database in it, so that none is made in the start. What is waited for:"
+	for i, a := range all {
+		if what := answers[a.Series]; what != "" {
+			how += fmt.Sprintf("%s of %s %s", map[bool]string{true: ";"}[i > 0], called(a), what)
 		}
 	}
 	how += ". A client on the host asks over the instance's own network from the moment at which the instance is asked for, with a new connection each time, until the answer is right."
@@ -94,9 +108,35 @@ func (m *model) applicationSection() (s section, any bool) {
 		how += " An instance may have " + value(limit, "bytes") + " of memory (a machine has them as RAM): PostgreSQL wants more than the program of the other sections."
 	}
 	add(paragraph{"How it was measured.", how})
-	add(paragraph{"Its error.", "The application may have been able to answer since the last try began that failed; the table has the median of that time, by which a figure is at most too large. The client's tries take time from a start on a host " +
+	add(paragraph{"Its error.", "The application may have been able to answer since the last try began that failed; the full table has the median of that time, by which a figure is at most too large (" + m.unseenAnswers(all) + "). The client's tries take time from a start on a host " +
 		"with few processors, on all platforms. The files of the images are in the host's page cache."})
+	add(paragraph{"What others measured.", idlab + ", until an HTTP answer reaches the host, n" + nbsp + "=" + nbsp + "100: 188" + nbsp + "ms for runc, 567" + nbsp + "ms for gVisor, 755" + nbsp + "ms for Kata Containers on Cloud Hypervisor and 1068" + nbsp + "ms on QEMU. " +
+		felter + " looked at what comes after the start: MySQL in Docker stayed within 2% of the rate of the bare host, and KVM lost over 40%."})
+	s.Ask = []string{
+		"Which part of the time until the answer is the platform's, and which the application's? For which application would a faster platform help a user most?",
+		"A service gets one request a minute. Would you start an instance for each request? On which platform, and what would its users notice?",
+	}
+	s.Details = []block{m.applicationDetails(all)}
 	return s, true
+}
+
+// answered is how the time until an answer is spoken of.
+var answered = wording{"answered after", "", "times as long as", "the fastest first"}
+
+// unseenAnswers is the range of the time in which an answer could have come unseen.
+func (m *model) unseenAnswers(all []measured) string {
+	low, high := math.Inf(1), math.Inf(-1)
+	for _, a := range all {
+		for _, f := range a.Figures {
+			if s := m.answer(a, f.Platform, "answer_unseen_ns"); s.N > 0 {
+				low, high = min(low, s.Median), max(high, s.Median)
+			}
+		}
+	}
+	if low > high {
+		return "not recorded"
+	}
+	return valueSpan(low, high, "ns")
 }
 
 func (m *model) applicationLimit() float64 {
@@ -119,14 +159,14 @@ func (m *model) applicationsMissing() (list []string) {
 }
 
 // applicationFigure shows every start of each application on each platform.
-func applicationFigure(list []anApplication) *figure {
+func applicationFigure(all []measured) *figure {
 	s := startups{unit: "ns", top: 2 * vg.Millimeter, until: "the first right answer"}
 	var alt string
 	intervals, emulated := false, false
-	for _, a := range list {
-		for _, f := range a.figures {
+	for _, a := range all {
+		for _, f := range a.Figures {
 			named := *f.Platform
-			named.Name = a.name + ", " + f.Platform.Name
+			named.Name = called(a) + ", " + f.Platform.Name
 			f.Platform = &named
 			s.figures = append(s.figures, f)
 			alt += "; " + named.label() + " " + medianAndInterval(f.Summary, "ns")
@@ -151,36 +191,18 @@ func applicationFigure(list []anApplication) *figure {
 	}
 }
 
-// applicationWords compare each application's platforms, and say what part of the time
-// the platform itself has.
-func (m *model) applicationWords(apps []anApplication) (out []string) {
-	for _, a := range apps {
-		text := ""
-		for _, f := range a.figures {
-			switch {
-			case text == "":
-				text = fmt.Sprintf("%s answers after %s in %s", begin(a.name), value(f.Summary.Median, "ns"), f.Platform.the())
-			default:
-				text += fmt.Sprintf(", after %s in %s", value(f.Summary.Median, "ns"), f.Platform.the())
-			}
-			if f.Ratio != nil && a.base != nil {
-				text += fmt.Sprintf(" (%s times %s)", ratio(*f.Ratio), a.base.the())
-			}
-		}
-		out = append(out, text+".")
-	}
+// platformShares say what part of the time the platform itself has.
+func (m *model) platformShares(all []measured) []string {
 	var shares []string
 	for _, p := range m.platforms {
 		start := m.metric("first_instruction_ns").figure(p).Summary
 		if start.N == 0 {
 			continue
 		}
-		low, high := 2.0, -1.0
-		for _, a := range apps {
-			for _, f := range a.figures {
-				if f.Platform == p && f.Summary.Median > 0 {
-					low, high = min(low, start.Median/f.Summary.Median), max(high, start.Median/f.Summary.Median)
-				}
+		low, high := math.Inf(1), math.Inf(-1)
+		for _, a := range all {
+			if f := a.figure(p); f.Summary.N > 0 && f.Summary.Median > 0 {
+				low, high = min(low, start.Median/f.Summary.Median), max(high, start.Median/f.Summary.Median)
 			}
 		}
 		switch {
@@ -191,33 +213,60 @@ func (m *model) applicationWords(apps []anApplication) (out []string) {
 			shares = append(shares, fmt.Sprintf("%s to %s in %s", share(low, 1), share(high, 1), p.the()))
 		}
 	}
-	if len(shares) > 0 {
-		out = append(out, "The platform's own start, until the first instruction of any program (the section on startup), is of that time "+list(shares)+": the rest is the application's.")
+	if len(shares) == 0 {
+		return nil
 	}
-	return out
+	return []string{"The platform's own start, until the first instruction of any program (the section on startup), is of that time " + list(shares) + ": the rest is the application's."}
 }
 
-func (m *model) applicationTable(list []anApplication) *table {
-	t := &table{
-		Caption: "Time until the first right answer",
-		Columns: []column{{Title: "Application"}, {Title: "Platform", Wide: 1}, {Title: "Median", Right: true}, {Title: "95% interval", Right: true}, {Title: "Ratio", Right: true}, {Title: "Unseen", Right: true}, {Title: "n", Right: true}},
-		Notes:   []string{"Ratio: of the median to that of the first container, with its 95% interval. Unseen: the median of the time in which the answer could have come without being seen."},
+// applicationTable has a row for each platform and a column for each application.
+func (m *model) applicationTable(all []measured) *table {
+	t := &table{Caption: "Time until the first right answer: median, and the ratio to the first container", Columns: []column{{Title: "Platform", Wide: 1}}}
+	for _, a := range all {
+		t.Columns = append(t.Columns, column{Title: called(a), Right: true}, column{Title: "ratio", Right: true})
 	}
 	emulated := false
-	for _, a := range list {
-		name := a.name
-		for _, f := range a.figures {
-			r := "–"
-			if f.Platform == a.base {
-				r = "1"
-			} else if f.Ratio != nil {
-				r = ratio(*f.Ratio)
+	for _, p := range m.platforms {
+		row, any := []string{p.label()}, false
+		for _, a := range all {
+			f := a.figure(p)
+			switch {
+			case f.Summary.N == 0:
+				row = append(row, "–", "–")
+				continue
+			case f.Ratio != nil:
+				row = append(row, value(f.Summary.Median, "ns"), ratio(*f.Ratio))
+			default:
+				row = append(row, value(f.Summary.Median, "ns"), map[bool]string{true: "1", false: "–"}[p == a.Base])
 			}
+			any = true
+		}
+		if any {
+			t.Rows = append(t.Rows, row)
+			emulated = emulated || p.Emulated
+		}
+	}
+	if emulated {
+		t.Notes = append(t.Notes, emulatedNote)
+	}
+	return t
+}
+
+func (m *model) applicationDetails(all []measured) *table {
+	t := &table{
+		Caption: "Time until the first right answer",
+		Columns: []column{{Title: "Application"}, {Title: "Platform", Wide: 1}, {Title: "n", Right: true}, {Title: "Median", Right: true}, {Title: "95% interval", Right: true}, {Title: "Unseen", Right: true}},
+		Notes:   []string{"Unseen: the median of the time in which the answer could have come without being seen."},
+	}
+	emulated := false
+	for _, a := range all {
+		name := called(a)
+		for _, f := range a.Figures {
 			unseen := "–"
-			if s := result.Summarize(m.run.ValuesOf(result.Key{Experiment: applications, Platform: f.Platform.Name, Series: a.name}, "answer_unseen_ns")); s.N > 0 {
+			if s := m.answer(a, f.Platform, "answer_unseen_ns"); s.N > 0 {
 				unseen = value(s.Median, "ns")
 			}
-			t.Rows = append(t.Rows, []string{name, f.Platform.label(), value(f.Summary.Median, "ns"), interval(f.Summary, "ns"), r, unseen, fmt.Sprint(f.Summary.N)})
+			t.Rows = append(t.Rows, []string{name, f.Platform.label(), fmt.Sprint(f.Summary.N), value(f.Summary.Median, "ns"), interval(f.Summary, "ns"), unseen})
 			name, emulated = "", emulated || f.Platform.Emulated
 		}
 	}

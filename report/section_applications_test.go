@@ -36,12 +36,12 @@ func TestApplicationSection(t *testing.T) {
 		t.Fatal("no section")
 	}
 	var b bytes.Buffer
-	writeMarkdown(&b, &document{Sections: []section{s}})
+	writeMarkdown(&b, &document{Sections: []section{s, {Blocks: s.Details}}})
 	text := strings.ReplaceAll(b.String(), nbsp, " ")
 	for _, want := range []string{
-		"redis answers after 20.6 ms in the container, after 4.12 s in vm-q35 (emulated) (200 (194 to 206) times the container).",
+		"**redis.** The container answered after 20.6 ms (20.0 to 21.2 ms, n = 7). vm-q35 (emulated) answered after 4.12 s (4.00 to 4.24 s, n = 7): 200 (194 to 206) times as long as the container.",
 		"postgres is not measured: its image cannot be built: no network.",
-		"512 MiB of memory", "of redis PONG, to the command PING", "| redis | container | 20.6 ms |", emulatedNote,
+		"512 MiB of memory", "of redis PONG, to the command PING", "| redis | container | 7 | 20.6 ms |", "| vm-q35 (emulated) | 4.33 s | 105", emulatedNote,
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in:\n%s", want, text)
