@@ -95,7 +95,7 @@ func (m *model) document() *document {
 		m.ratiosSection, always(m.startupSection), m.changesSection, m.matrixSection, m.applicationSection,
 		always(m.memorySection), m.memoryMoreSection, m.elasticSection,
 		m.wallsSection, m.viewsSection, m.privilegesSection, m.surfaceSection, m.functionsSection, m.interferenceSection, m.faultsSection,
-		always(m.placeSection), always(m.portabilitySection),
+		always(m.placeSection), always(m.portabilitySection), always(m.usesSection),
 	} {
 		if s, any := of(); any {
 			doc.Sections = append(doc.Sections, s)
