@@ -12,9 +12,8 @@ import (
 
 // appendix is what a reader needs to check the rest, or to do it again.
 func (m *model) appendix() []section {
-	method := section{ID: "method", Title: "Appendix: how to check this", Blocks: []block{
-		heading("Method"),
-		paragraph{"", "The middle of a sample is its median: times on a real host have a floor and a long tail, and a mean moves with every accident in the tail. The interval is a 95% " +
+	method := section{ID: "method", Title: "Appendix: method", Blocks: []block{
+		paragraph{"Statistics.", "The middle of a sample is its median: times on a real host have a floor and a long tail, and a mean moves with every accident in the tail. The interval is a 95% " +
 			"confidence interval of the median that assumes nothing about the shape of the distribution: it runs between two of the values themselves, chosen by the binomial " +
 			"distribution, and needs six values. A ratio is one of two medians; its 95% interval comes from drawing both samples anew 5" + nbsp + "000 times (percentile bootstrap) with " +
 			"the seed of the run; above 10" + nbsp + "000 values it is computed from order statistics (Price and Bonett, 2002). If the interval of a ratio holds 1, no difference was shown. " +
@@ -23,26 +22,52 @@ func (m *model) appendix() []section {
 			"Outliers, more than one group, a drift over the run and an influence of what ran before are flagged, and nothing is removed. Warm-ups and failed samples are not counted, and stay in the journal."},
 	}}
 	method.Blocks = append(method.Blocks, m.methodBlocks()...)
-	method.Blocks = append(method.Blocks,
-		heading("How to reproduce"),
-		paragraph{"", fmt.Sprintf("Measure again, in the same random order: `%s`. Make this report again from the journal (%s), on any machine and without root: `bench report` and the folder's name.",
-			m.command(), result.FileName)},
-	)
-	add := func(b ...block) { method.Blocks = append(method.Blocks, b...) }
-	if blocks := m.troubles(); len(blocks) > 0 {
-		add(heading("What failed or is missing, and why"))
-		add(blocks...)
+	return append([]section{method, m.reproduceSection(), m.missingSection(), m.environmentSection()}, m.lastSections()...)
+}
+
+// lastSections are those that are looked up and not read.
+func (m *model) lastSections() (list []section) {
+	if blocks := m.privilegeAppendix(); len(blocks) > 0 {
+		list = append(list, section{ID: "calls", Title: "Appendix: system calls and settings, by name", Blocks: blocks})
 	}
+	return append(list, glossarySection())
+}
+
+// reproduceSection says how to measure the same again, and how to make this report again.
+func (m *model) reproduceSection() section {
+	h := m.run.Header
+	s := section{ID: "reproduce", Title: "Appendix: how to reproduce", Blocks: []block{
+		paragraph{"Measure again.", fmt.Sprintf("`%s`. The seed gives the same random order. This run was made by bench %s%s; another version may measure another way, and its report says which it is.",
+			m.command(), cmpOr(clean(h.Version), "of unknown version"), m.withRoot())},
+		paragraph{"Set it beside this run.", "`bench compare` and the folders of both runs: what changed, by how much, and how surely. What the seed does not give is the same times: those are the host's, and differ from run to run by as much as the intervals say, or more if the host was in another state."},
+		paragraph{"Make this report again.", fmt.Sprintf("`bench report` and the folder of the run, on any computer and without root. All is in the journal, %s, and the same version makes the same bytes of it. `bench report --format csv` gives every single value, `--format json` every figure with its statistics.", result.FileName)},
+	}}
+	if d := clean(h.Image.Digest); d != "" {
+		s.Blocks = append(s.Blocks, paragraph{"The same image?", fmt.Sprintf("What was started is %s with the digest `%s`. If another run has the same digest, it has started the same bytes.", cmpOr(clean(h.Image.Name), "an image"), d)})
+	}
+	s.Blocks = append(s.Blocks, paragraph{"The same computer?", "The [environment](#environment) has what of the host can change figures. `bench doctor` says what a host can measure, and what is missing."})
+	return s
+}
+
+// withRoot says whether the run had root.
+func (m *model) withRoot() string {
+	if m.run.Header.Host.Root {
+		return " with root"
+	}
+	return " without root"
+}
+
+// environmentSection is what was measured, and on what.
+func (m *model) environmentSection() section {
+	s := section{ID: "environment", Title: "Appendix: platforms and environment"}
 	if t := m.platformTable(); t != nil {
-		add(heading("The platforms"), t)
+		s.Blocks = append(s.Blocks, heading("The platforms"), t)
 	}
-	add(m.privilegeAppendix()...)
-	add(heading("The environment"), m.environment())
+	s.Blocks = append(s.Blocks, heading("The environment"), m.environment())
 	if len(m.run.Header.Host.Mitigations) > 0 {
-		add(m.mitigations())
+		s.Blocks = append(s.Blocks, m.mitigations())
 	}
-	add(heading("Glossary"), glossary())
-	return []section{method}
+	return s
 }
 
 // command is the command line that measures the same again. It leaves out where
@@ -78,38 +103,6 @@ func (m *model) command() string {
 		args = append(args, "--seed", fmt.Sprint(h.Seed))
 	}
 	return strings.Join(args, " ")
-}
-
-// troubles are the platforms that are not ready, and the samples that failed.
-func (m *model) troubles() []block {
-	var out []block
-	out = append(out, m.statusTable()...)
-	t := &table{Caption: "Samples that failed", Columns: []column{{Title: "Platform"}, {Title: "Experiment"}, {Title: "Round", Right: true}, {Title: "Fault"}, {Title: "Error", Wide: 1}}}
-	// The same error a hundred times says no more than once.
-	const most = 8
-	left := 0
-	for _, e := range m.allExperiments() {
-		for _, p := range m.subjects(e) {
-			for i, s := range m.run.Failures(e, p.Name) {
-				if i >= most {
-					left++
-					continue
-				}
-				round := fmt.Sprint(s.Round)
-				if s.Warmup {
-					round = "warm-up"
-				}
-				t.Rows = append(t.Rows, []string{p.label(), e, round, cmpOr(string(s.Fault), "–"), clip(sentence(s.Error), 400)})
-			}
-		}
-	}
-	if left > 0 {
-		t.Notes = append(t.Notes, fmt.Sprintf("And %s more, which the journal has.", count(left, "failed sample", "failed samples")))
-	}
-	if len(t.Rows) > 0 {
-		out = append(out, t)
-	}
-	return out
 }
 
 func (m *model) platformTable() *table {
@@ -182,33 +175,4 @@ func (m *model) mitigations() *table {
 		t.Rows = append(t.Rows, []string{state, strings.Join(by[state], ", ")})
 	}
 	return t
-}
-
-func glossary() *table {
-	return &table{Columns: []column{{Title: "Term"}, {Title: "Meaning", Wide: 1}}, Rows: [][]string{
-		{"boot_id", "a random number that a kernel draws when it boots, and that so names one running kernel"},
-		{"bootstrap", "drawing from a sample again and again, to see how much a figure of it would differ from experiment to experiment"},
-		{"capability", "one of some forty parts of what root may do, which the kernel grants to a process one by one"},
-		{"cgroup", "control group: the kernel's account of, and limit on, what a group of processes uses"},
-		{"Cliff's delta", "how clearly one sample lies above another: 1 or -1 when they do not overlap, 0 when neither does"},
-		{"confidence interval", "a range that is computed so that in at least 95 of 100 such experiments it holds the true median"},
-		{"container", "processes of the host, set apart by namespaces, cgroups and a root file system of their own"},
-		{"emulated", "run by a program that imitates the processor, instead of on the processor"},
-		{"hypervisor", "software or firmware that creates and runs virtual machines"},
-		{"image", "the files that a container or a machine starts from, in layers, named by a digest: the SHA-256 of what is in it"},
-		{"instance", "one start of the program on one platform, with all that exists for it"},
-		{"journal", "the file of the run with every single measurement: " + result.FileName},
-		{"KVM, TCG", "two ways in which QEMU runs a machine: on the host's processor (KVM), or emulated (TCG)"},
-		{"median", "the middle of a sample when it is sorted: as many values lie below it as above it"},
-		{"n", "the number of values that count"},
-		{"namespace", "a kernel's separate view of one resource: processes, mounts, network, users and others"},
-		{"nested", "a container inside a virtual machine"},
-		{"outlier", "a value far from the others; it is flagged, and counts like all others"},
-		{"p95, p99", "percentiles: the values that 95 and 99 of 100 stay below"},
-		{"p-value", "how likely samples would differ at least as much if nothing but chance made them differ; the smaller, the surer the difference"},
-		{"PSS, USS, RSS", "three ways to count the memory of processes, by what is done with pages that several share: see Memory"},
-		{"QEMU", "the program that makes the virtual machines; q35 and microvm are types of machine that it can be"},
-		{"seccomp", "the kernel's filter of the system calls of a process"},
-		{"warm-up", "a first measurement that fills caches and is not counted"},
-	}}
 }

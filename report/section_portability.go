@@ -30,7 +30,7 @@ func (m *model) portabilitySection() section {
 	if len(shared.Images) > 1 {
 		add(m.sharingTable(shared))
 	}
-	add(paragraph{"How to read it.", "An image is a list of layers, each an archive of files that is named by the SHA-256 of its content, and a configuration that says which program to start. It holds user space only: " +
+	add(paragraph{"How to read it.", "An image, in the form on which the OCI has agreed, is a list of layers, each an archive of files that is named by the SHA-256 of its content, and a configuration that says which program to start. It holds user space only: " +
 		"no kernel and no drivers. Whoever has the digest of its manifest can tell whether any byte of it is another one. What it needs of where it runs is a Linux kernel and a processor that understands its instructions; " +
 		"the latter is why an image for several processors is several images under one name, and the layers without programs are the same in all of them."})
 	add(paragraph{"Not measured.", "This run was on one computer: that the image runs on another one, or under another hypervisor, is not shown by it. " +

@@ -25,7 +25,7 @@ func (m *model) privilegesSection() (s section, any bool) {
 		add(m.privilegeTable(group))
 	}
 	add(paragraph{"How to read it.", "Capabilities are the powers into which Linux divides those of root (capabilities(7)); in a user namespace they hold only for what belongs to that. A filtered system call is answered by a seccomp filter before the kernel looks at it; a refused one by the kernel, for lack of a privilege. " +
-		"What is served can still be harmless: the counts say how much of a kernel can be asked for something, and not how much of it is dangerous. In a machine everything may be allowed: it is the machine's kernel that allows it, and the host's is asked nothing."},
+		"What is served can still be harmless: the counts say how much of a kernel can be asked for something, and not how much of it is dangerous. In a machine everything may be allowed: it is the machine's kernel that allows it, and the host's is asked nothing. Security modules (AppArmor, SELinux) can forbid what all others allow; their label is in the full table, where there is one."},
 		paragraph{"How it was measured.", m.privilegeMethod(all)})
 	return s, true
 }
@@ -221,9 +221,6 @@ func (m *model) privilegeAppendix() (blocks []block) {
 	}
 	if t := m.knobTable(); t != nil {
 		blocks = append(blocks, t)
-	}
-	if len(blocks) > 0 {
-		blocks = append([]block{heading("System calls and settings, by name")}, blocks...)
 	}
 	return blocks
 }

@@ -152,21 +152,6 @@ func (m *model) nothing(experiment string) paragraph {
 	return paragraph{"Not measured.", text}
 }
 
-// statusTable says what became of the platforms where no figure does.
-func (m *model) statusTable() []block {
-	t := &table{Caption: "What became of the platforms", Columns: []column{{Title: "Platform"}, {Title: "State"}, {Title: "Why", Wide: 1}}}
-	for _, p := range m.everyone() {
-		if p.ready() {
-			continue
-		}
-		t.Rows = append(t.Rows, []string{p.label(), p.state(), clip(p.why(), 600)})
-	}
-	if len(t.Rows) == 0 {
-		return nil
-	}
-	return []block{t}
-}
-
 // figureTable is the figures of some metrics, a row for each platform.
 func (m *model) figureTable(list []measured, caption string) *table {
 	t, base := &table{Caption: caption}, list[0].Base
