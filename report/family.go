@@ -54,9 +54,13 @@ func (m *model) family(ms measured) []comparison {
 	var list []comparison
 	var p []float64
 	for _, pair := range pairs {
-		a, b := pair[0].Summary.Values, pair[1].Summary.Values
-		c := comparison{A: pair[0], B: pair[1], Ratio: result.Compare(a, b, m.run.Header.Seed),
-			Delta: result.CliffsDelta(a, b), Detectable: result.Detectable(a, b, len(pairs))}
+		a, b := pair[0].Summary.Sorted, pair[1].Summary.Sorted
+		c := comparison{A: pair[0], B: pair[1], Delta: result.CliffsDelta(a, b), Detectable: result.Detectable(a, b, len(pairs))}
+		if r := pair[0].Ratio; r != nil && pair[1].Platform == ms.Base {
+			c.Ratio = *r // which is known already
+		} else {
+			c.Ratio = result.Compare(a, b, m.run.Header.Seed)
+		}
 		c.P, c.Warnings = result.MannWhitney(a, b)
 		list, p = append(list, c), append(p, c.P)
 	}
@@ -181,7 +185,7 @@ func (m *model) tailTable(ms measured, caption string) []block {
 	for _, f := range ms.present() {
 		row := []string{f.Platform.label(), fmt.Sprint(f.Summary.N)}
 		for _, share := range []float64{0.95, 0.99} {
-			p := result.PercentileOf(f.Summary.Values, share)
+			p := result.PercentileOf(f.Summary.Sorted, share)
 			text := value(p.Value, unit)
 			if p.HasInterval() {
 				text += " (" + glueUnit(p.FormatInterval(unit)) + ")"
@@ -212,7 +216,7 @@ func (m *model) tailTable(ms measured, caption string) []block {
 			}
 			return "–"
 		}
-		t.Rows = append(t.Rows, append(row, fmt.Sprint(len(result.Outliers(f.Summary.Values))), disturbed, say(result.Bimodal, "several"), drift, say(result.Predecessor, "matters")))
+		t.Rows = append(t.Rows, append(row, fmt.Sprint(len(result.Outliers(f.Summary.Sorted))), disturbed, say(result.Bimodal, "several"), drift, say(result.Predecessor, "matters")))
 	}
 	if len(t.Rows) == 0 {
 		return nil

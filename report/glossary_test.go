@@ -7,25 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"vmctr/report/result"
 )
-
-// everyRun are the runs of all tests, so that together they have every section.
-func everyRun() map[string]*result.Run {
-	all := runs()
-	watched := synthetic{startup: 25, memory: 8}.run()
-	watched.Blocks = []result.Block{{Experiment: "startup", Pressure: map[string]float64{"cpu some": 0.1}, Steal: 0.004, Load: 0.5}}
-	watched.Header.Host.Virtualization = ""
-	for name, run := range map[string]*result.Run{
-		"watched":      watched,
-		"applications": applicationRun(), "changes": changesRun(), "memory-more": moreMemory(), "elastic": elasticRun(), "walls": wallsRun("rrrr", "bbbr", "bbri", "bbbi", true),
-		"views": seenRun(), "functions": tracedRun(), "interference": interferenceRun(), "faults": faultsRun(), "surface": surfaceRun(), "selftest": selftestRun(0.02),
-	} {
-		all[name] = run
-	}
-	return all
-}
 
 // prose is what a section says in words of its own: not what the cells of its tables have,
 // which is data.

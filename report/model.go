@@ -234,7 +234,7 @@ func (m *model) summary(mt metric, p *platform) result.Summary {
 
 // compare is the ratio of two platforms' medians, by the run's own seed.
 func (m *model) compare(mt metric, p, base *platform) result.Ratio {
-	return result.Compare(m.values(mt, p), m.values(mt, base), m.run.Header.Seed)
+	return result.Compare(m.summary(mt, p).Sorted, m.summary(mt, base).Sorted, m.run.Header.Seed)
 }
 
 // metric finds a metric by the name of its value.

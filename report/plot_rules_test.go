@@ -9,22 +9,7 @@ import (
 	"gonum.org/v1/plot/font"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/vgsvg"
-
-	"vmctr/report/result"
 )
-
-// everyRun are the synthetic runs that the tests of single sections have, besides those of
-// [runs]: together they have every plot.
-func everyRun() map[string]*result.Run {
-	all := runs()
-	for name, run := range map[string]*result.Run{
-		"walls": wallsRun("rrrr", "bbbr", "bbri", "bbbi", true), "interference": interferenceRun(), "functions": tracedRun(), "views": seenRun(), "applications": applicationRun(),
-		"vm-memory": elasticRun(), "more-memory": moreMemory(), "changes": changesRun(), "faults": faultsRun(), "surface": surfaceRun(), "selftest": selftestRun(0.01),
-	} {
-		all[name] = run
-	}
-	return all
-}
 
 // drawn is a canvas that notes what is filled, in which colour, beside the texts.
 type drawn struct {

@@ -16,7 +16,7 @@ func (m *model) appendix() []section {
 		paragraph{"Statistics.", "The middle of a sample is its median: times on a real host have a floor and a long tail, and a mean moves with every accident in the tail. The interval is a 95% " +
 			"confidence interval of the median that assumes nothing about the shape of the distribution: it runs between two of the values themselves, chosen by the binomial " +
 			"distribution, and needs six values. A ratio is one of two medians; its 95% interval comes from drawing both samples anew 5" + nbsp + "000 times (percentile bootstrap) with " +
-			"the seed of the run; above 10" + nbsp + "000 values it is computed from order statistics (Price and Bonett, 2002). If the interval of a ratio holds 1, no difference was shown. " +
+			"the seed of the run; above 1" + nbsp + "000 values it is computed from order statistics (Price and Bonett, 2002). If the interval of a ratio holds 1, no difference was shown. " +
 			"Whether two platforms differ is asked of the Mann-Whitney test, which compares ranks and assumes no shape; its p-values are corrected by Holm's method for the number of " +
 			"comparisons of one quantity, so that the chance of one false answer among them stays below 5%. What difference could have been found is computed after Noether (1987). " +
 			"Outliers, more than one group, a drift over the run and an influence of what ran before are flagged, and nothing is removed. Warm-ups and failed samples are not counted, and stay in the journal."},

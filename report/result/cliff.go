@@ -18,7 +18,7 @@ func CliffsDelta(a, b []float64) float64 {
 	if len(a) == 0 || len(b) == 0 || slices.ContainsFunc(a, math.IsNaN) || slices.ContainsFunc(b, math.IsNaN) {
 		return math.NaN()
 	}
-	return sortedDelta(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
+	return sortedDelta(inOrder(a), inOrder(b))
 }
 
 // sortedDelta is [CliffsDelta] of sorted samples.

@@ -118,14 +118,14 @@ func TestResampled(t *testing.T) {
 	}
 }
 
-// TestComparePercentileCovers: the bootstrap of a percentile, and beyond 10,000
+// TestComparePercentileCovers: the bootstrap of a percentile, and beyond 1,000
 // values the formula.
 func TestComparePercentileCovers(t *testing.T) {
 	const truth = 1.25
 	for _, tt := range []struct {
 		n, draws int
 		share    float64
-	}{{100, 150, 0.95}, {drawnMost + 1, 100, 0.5}, {drawnMost + 1, 100, 0.99}} {
+	}{{100, 150, 0.95}, {drawnMost + 1, 1000, 0.5}, {drawnMost + 1, 1000, 0.99}} {
 		rng := rand.New(rand.NewPCG(3, uint64(tt.n)))
 		covered := 0
 		for i := range tt.draws {

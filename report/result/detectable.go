@@ -31,7 +31,7 @@ func Detectable(values, base []float64, family int) float64 {
 	if len(values) == 0 || len(base) == 0 || slices.ContainsFunc(values, bad) || slices.ContainsFunc(base, bad) {
 		return math.NaN()
 	}
-	values, base = slices.Sorted(slices.Values(values)), slices.Sorted(slices.Values(base))
+	values, base = inOrder(values), inOrder(base)
 	own, middle := median(values), median(base)
 	if !(own > 0) || !(middle > 0) {
 		return math.NaN()

@@ -23,7 +23,7 @@ func Multimodal(values []float64) bool {
 	if n < 10 || slices.ContainsFunc(values, func(v float64) bool { return math.IsNaN(v) || math.IsInf(v, 0) }) {
 		return false
 	}
-	return dip(spreadTies(slices.Sorted(slices.Values(values))))*math.Sqrt(float64(n)) > largestDip(n)
+	return dip(spreadTies(inOrder(values)))*math.Sqrt(float64(n)) > largestDip(n)
 }
 
 // dips are the dips, times the square root of n, that 99 of 100 samples of the

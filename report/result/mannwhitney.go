@@ -82,7 +82,7 @@ type ranked struct {
 
 func rank(a, b []float64) ranked {
 	r := ranked{n1: len(a), n2: len(b)}
-	a, b = slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b))
+	a, b = inOrder(a), inOrder(b)
 	for i, j := 0, 0; i < len(a) || j < len(b); {
 		var v float64
 		switch {

@@ -22,14 +22,14 @@ func Outliers(values []float64) []int {
 	if len(values) < minSamples || slices.ContainsFunc(values, math.IsNaN) {
 		return nil
 	}
-	middle := median(slices.Sorted(slices.Values(values)))
+	middle := median(inOrder(values))
 	distances := make([]float64, len(values))
 	mean := 0.0
 	for i, v := range values {
 		distances[i] = math.Abs(v - middle)
 		mean += distances[i] / float64(len(values))
 	}
-	spread := median(slices.Sorted(slices.Values(distances))) / 0.6745
+	spread := median(inOrder(distances)) / 0.6745
 	if spread == 0 {
 		spread = 1.2533 * mean
 	}
@@ -47,10 +47,11 @@ func Outliers(values []float64) []int {
 // tests are read at 1%, since every figure of a report has them.
 func Examine(values []float64) []Warning {
 	var w []Warning
-	if n := len(Outliers(values)); n > 0 {
+	sorted := inOrder(values)
+	if n := len(Outliers(sorted)); n > 0 {
 		w = append(w, Warning{FarOff, fmt.Sprintf("%d of %d values lie far from the others (modified z-score above 3.5); they count like all others", n, len(values))})
 	}
-	if Multimodal(values) {
+	if Multimodal(sorted) {
 		w = append(w, Warning{Bimodal, "the values fall into more than one group (dip test, p < 0.01), which a median alone does not describe"})
 	}
 	if rho, p := Drifts(values); p < odd {

@@ -38,7 +38,7 @@ func PercentileOf(values []float64, share float64) Percentile {
 		p.Warnings = []Warning{{NotANumber, "a sample is not a number"}}
 		return p
 	}
-	sorted := slices.Sorted(slices.Values(values))
+	sorted := inOrder(values)
 	p.Value = quantile(sorted, share)
 	low, high, confidence := orderInterval(len(sorted), share)
 	if confidence == 0 {
