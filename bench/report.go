@@ -42,7 +42,11 @@ func (c *reportCommand) Run(s streams) error {
 	case c.Format == "":
 		return render(c.Dir, report.Paper(c.Paper), s)
 	}
-	run, err := result.Read(c.Dir)
+	read := result.ReadLean
+	if c.Format == "csv" || c.Format == "benchfmt" {
+		read = result.Stream
+	}
+	run, err := read(c.Dir)
 	if err != nil {
 		return err
 	}

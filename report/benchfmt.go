@@ -26,7 +26,7 @@ import (
 //	benchstat -col /platform -row .name -ignore /accelerator FILE
 //
 // Its intervals are the ones of [result.Summarize]; its p-values are not corrected
-// for their number.
+// for their number. A run that was read by [result.Stream] is enough.
 func Benchfmt(w io.Writer, run *result.Run) error {
 	out := benchfmt.NewWriter(w)
 	config := benchConfig(run)
@@ -34,7 +34,7 @@ func Benchfmt(w io.Writer, run *result.Run) error {
 	for _, p := range run.Platforms {
 		accelerators[p.Name] = p.Accelerator
 	}
-	for _, name := range valueNames(run) {
+	for _, name := range run.ValueNames() {
 		if result.Unit(name) == "" {
 			continue // a count: neither less nor more is better
 		}
@@ -44,8 +44,10 @@ func Benchfmt(w io.Writer, run *result.Run) error {
 			return fmt.Errorf("writing benchmark results: %w", err)
 		}
 	}
-	for i := range run.Samples {
-		s := &run.Samples[i]
+	for s, err := range run.Each() {
+		if err != nil {
+			return err
+		}
 		if s.Warmup || s.Error != "" || len(s.Values) == 0 {
 			continue
 		}
@@ -122,15 +124,4 @@ func benchConfig(run *result.Run) []benchfmt.Config {
 		}
 	}
 	return list
-}
-
-// valueNames are the names of all values of a run.
-func valueNames(run *result.Run) []string {
-	names := map[string]bool{}
-	for i := range run.Samples {
-		for name := range run.Samples[i].Values {
-			names[name] = true
-		}
-	}
-	return sortedKeys(names)
 }

@@ -20,7 +20,7 @@ var csvColumns = []string{"experiment", "platform", "emulated", "series", "n", "
 // warm-ups, failed and disturbed samples too, marked as such. A sample without a
 // value has a row with none, so that failures can be counted. Instance counts, from
 // 0, those that were started together; else it is empty. Phases and identities
-// are not values, and stay in the journal.
+// are not values, and stay in the journal. A run that was read by [result.Stream] is enough.
 func CSV(w io.Writer, run *result.Run) error {
 	out := csv.NewWriter(w)
 	if err := out.Write(csvColumns); err != nil {
@@ -30,8 +30,10 @@ func CSV(w io.Writer, run *result.Run) error {
 	for _, p := range run.Platforms {
 		emulated[p.Name] = p.Emulated
 	}
-	for i := range run.Samples {
-		s := &run.Samples[i]
+	for s, err := range run.Each() {
+		if err != nil {
+			return err
+		}
 		row := func(name, instance, value string) {
 			out.Write([]string{s.Experiment, s.Platform, strconv.FormatBool(emulated[s.Platform]), s.Series, strconv.Itoa(s.N), strconv.Itoa(s.Round), strconv.Itoa(s.Position),
 				strconv.FormatBool(s.Warmup), strconv.FormatInt(s.AtNs, 10), s.Disturbed, s.Outcome, string(s.Fault), s.Error, name, result.Unit(name), instance, value})

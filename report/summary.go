@@ -115,10 +115,10 @@ type (
 // [Schemas] has as "summary".
 func JSON(w io.Writer, run *result.Run) error {
 	m := newModel(run)
-	h := run.Header
+	h, all := run.Header, run.Count("", "")
 	s := summary{
 		Version: summaryVersion,
-		Run:     summaryRun{ID: h.ID, Time: h.Time, Bench: h.Version, Profile: h.Profile, Seed: h.Seed, Image: h.Image, Host: h.Host, Samples: len(run.Samples)},
+		Run:     summaryRun{ID: h.ID, Time: h.Time, Bench: h.Version, Profile: h.Profile, Seed: h.Seed, Image: h.Image, Host: h.Host, Samples: all.Warmups + all.Counted},
 		// null would be a case of its own for every reader.
 		Platforms: []result.Platform{}, Figures: []summaryFigure{}, Comparisons: []summaryCompared{}, Failures: []summaryFailure{}, Findings: []summaryFinding{}, Alerts: append([]string{}, m.alerts()...),
 	}
@@ -185,26 +185,19 @@ func (m *model) everything() []measured {
 	}
 	var list []measured
 	seen := map[quantity]int{}
-	values := map[quantity]map[string][]float64{} // by platform
-	for i := range m.run.Samples {
-		s := &m.run.Samples[i]
-		if s.Warmup || s.Error != "" {
-			continue
-		}
-		for _, name := range sortedKeys(s.Values) {
-			q := quantity{s.Experiment, s.Series, s.N, name}
-			if _, ok := seen[q]; !ok {
-				seen[q] = len(list)
-				values[q] = map[string][]float64{}
-				list = append(list, measured{metric: metric{Experiment: s.Experiment, Value: name}, Series: s.Series, N: s.N, Base: m.baseOf(s.Experiment)})
-			}
-			values[q][s.Platform] = append(values[q][s.Platform], s.Values[name])
+	values := m.run.AllValues()
+	for _, v := range values {
+		q := quantity{v.Experiment, v.Series, v.N, v.Name}
+		if _, ok := seen[q]; !ok {
+			seen[q] = len(list)
+			list = append(list, measured{metric: metric{Experiment: v.Experiment, Value: v.Name}, Series: v.Series, N: v.N, Base: m.baseOf(v.Experiment)})
 		}
 	}
-	for q, i := range seen {
-		for _, p := range m.everyone() {
-			if v := values[q][p.Name]; len(v) > 0 {
-				list[i].Figures = append(list[i].Figures, figureOf{Platform: p, Summary: result.Summarize(v)})
+	for _, p := range m.everyone() {
+		for _, v := range values {
+			if v.Platform == p.Name {
+				i := seen[quantity{v.Experiment, v.Series, v.N, v.Name}]
+				list[i].Figures = append(list[i].Figures, figureOf{Platform: p, Summary: result.Summarize(v.Values)})
 			}
 		}
 	}

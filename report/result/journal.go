@@ -102,7 +102,7 @@ func Open(dir string) (j *Journal, run *Run, cut int64, err error) {
 	if err := lock(f); err != nil {
 		return nil, nil, 0, err
 	}
-	run, whole, err := read(f, false)
+	run, whole, err := read(f, keepAll)
 	if err != nil {
 		return nil, nil, 0, fmt.Errorf("%s: %w", path, err)
 	}

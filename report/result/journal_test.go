@@ -496,7 +496,7 @@ func TestSchema1(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	run, _, err := read(bytes.NewReader(text), false)
+	run, _, err := read(bytes.NewReader(text), keepAll)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -510,7 +510,7 @@ func TestSchema1(t *testing.T) {
 		t.Errorf("it was read as %+v", run)
 	}
 	newer := strings.Replace(string(text), `"schema":1`, fmt.Sprintf(`"schema":%d`, Schema+1), 1)
-	if _, _, err := read(strings.NewReader(newer), false); err == nil || !strings.Contains(err.Error(), "use a newer bench") {
+	if _, _, err := read(strings.NewReader(newer), keepAll); err == nil || !strings.Contains(err.Error(), "use a newer bench") {
 		t.Errorf("of a later schema: error %v", err)
 	}
 }

@@ -19,6 +19,7 @@ const KeepWhole = 1000
 // are whole too.
 type column struct {
 	key           Key
+	names         bool     // of the values are all that is kept
 	series        []series // by name
 	whole, failed int      // how many are whole, and how many of the failed
 	folded        Counts   // of those that are not whole
@@ -49,12 +50,12 @@ func (c *column) add(l *leanSample) (folded bool) {
 	if l.failed {
 		quota = &c.failed
 	}
-	if folded = *quota >= KeepWhole && !l.rich; folded {
+	if folded = c.names || *quota >= KeepWhole && !l.rich; folded {
 		c.folded.add(l.warmup, l.failed, l.disturbed)
 	} else {
 		*quota++
 	}
-	if l.warmup || l.failed {
+	if (l.warmup || l.failed) && !c.names {
 		return folded
 	}
 	for i, v := range l.values {
@@ -64,6 +65,9 @@ func (c *column) add(l *leanSample) (folded bool) {
 			if i, ok = c.find(string(v.name)); !ok {
 				c.series = slices.Insert(c.series, i, series{name: string(v.name)})
 			}
+		}
+		if c.names {
+			continue
 		}
 		s := &c.series[i]
 		s.values = append(s.values, v.value)
@@ -77,15 +81,16 @@ func (c *column) add(l *leanSample) (folded bool) {
 // lean is a reader that folds: it counts a sample, and drops it.
 type lean struct {
 	run    *Run
+	names  bool // of the values are all that is kept
 	sample leanSample
 	known  map[string]*column // by the parts of their key
 	buffer []byte
 	gap    bool // the sample before was folded
 }
 
-func newLean(run *Run) *lean {
+func newLean(run *Run, names bool) *lean {
 	run.columns, run.gaps = map[Key]*column{}, map[int]bool{}
-	return &lean{run: run, known: map[string]*column{}}
+	return &lean{run: run, names: names, known: map[string]*column{}}
 }
 
 // line takes a line of the journal. If it is folded there is no more to be done; else the
@@ -121,7 +126,7 @@ func (l *lean) add() (folded bool) {
 	l.buffer = strconv.AppendInt(b, int64(s.n), 10)
 	c := l.known[string(l.buffer)]
 	if c == nil {
-		c = &column{key: Key{string(s.experiment), string(s.platform), string(s.series), s.n}}
+		c = &column{names: l.names, key: Key{string(s.experiment), string(s.platform), string(s.series), s.n}}
 		l.known[string(l.buffer)], l.run.columns[c.key] = c, c
 	}
 	folded = c.add(s)

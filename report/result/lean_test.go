@@ -37,11 +37,11 @@ func TestLean(t *testing.T) {
 		}
 		journal.Write(append(line, '\n'))
 	}
-	whole, n, err := read(strings.NewReader(journal.String()), false)
+	whole, n, err := read(strings.NewReader(journal.String()), keepAll)
 	if err != nil {
 		t.Fatal(err)
 	}
-	lean, m, err := read(strings.NewReader(journal.String()), true)
+	lean, m, err := read(strings.NewReader(journal.String()), keepSome)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,6 +62,16 @@ func TestLean(t *testing.T) {
 			t.Errorf("%v: %+v and %+v", k, want, got)
 		}
 	}
+	columns := func(r *Run) map[string][]float64 {
+		m := map[string][]float64{}
+		for _, c := range r.AllValues() {
+			m[fmt.Sprint(c.Key, c.Name)] = c.Values
+		}
+		return m
+	}
+	if d := cmp.Diff(columns(whole), columns(lean)); d != "" {
+		t.Error(d)
+	}
 	ofA := 0
 	for _, s := range lean.Samples {
 		if s.Key() == a && s.Error == "" {
@@ -76,7 +86,7 @@ func TestLean(t *testing.T) {
 	}
 	// A line that is damaged is named, in whichever part of it.
 	for _, damage := range []string{`{"sample":{"experiment":"startup","platform":"a","values":{"x_ns":1},"phases":[{]}}`, `{"sample":{"experiment":"startup"`} {
-		_, _, err := read(strings.NewReader(journal.String()+damage+"\n"), true)
+		_, _, err := read(strings.NewReader(journal.String()+damage+"\n"), keepSome)
 		if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("line %d:", many+2)) {
 			t.Errorf("%s: %v", damage, err)
 		}
@@ -95,7 +105,7 @@ func TestLeanPredecessor(t *testing.T) {
 			}
 		}
 	}
-	run, _, err := read(strings.NewReader(journal.String()), true)
+	run, _, err := read(strings.NewReader(journal.String()), keepSome)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +132,7 @@ func TestLeanRich(t *testing.T) {
 	}
 	enc.Encode(Record{Sample: &Sample{Experiment: "startup", Platform: "a", Values: map[string]float64{"x_ns": 1}, Each: map[string][]float64{"x_ns": {1, 2}}}})
 	enc.Encode(Record{Sample: &Sample{Experiment: "startup", Platform: "a", Error: "late"}})
-	run, _, err := read(strings.NewReader(journal.String()), true)
+	run, _, err := read(strings.NewReader(journal.String()), keepSome)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -32,21 +32,33 @@ type Run struct {
 	// which of those in Samples do not follow the one before them.
 	columns map[Key]*column
 	gaps    map[int]bool
+
+	path  string // of a stream
+	whole int64  // bytes of its lines that are whole
 }
 
 // maxLine bounds a line of the journal: the largest are some 10 KiB.
 const maxLine = 16 << 20
 
 // Read reads the journal in the folder dir.
-func Read(dir string) (*Run, error) { return readDir(dir, false) }
+func Read(dir string) (*Run, error) { return readDir(dir, keepAll) }
 
 // ReadLean reads it for a report, which needs all values and not all else. Of a large
 // journal (above 64 MiB) only the first [KeepWhole] samples of each key are in Samples, as many
 // failed ones, and those that hold more than values and phases. Of the others the values are
 // kept ([Run.ValuesOf]), and they are counted ([Run.Count], [Run.Folded]): 8 bytes for each value.
-func ReadLean(dir string) (*Run, error) { return readDir(dir, true) }
+func ReadLean(dir string) (*Run, error) { return readDir(dir, keepSome) }
 
-func readDir(dir string, lean bool) (*Run, error) {
+// keep is what a reader keeps of the samples.
+type keep int
+
+const (
+	keepAll   keep = iota
+	keepSome       // whole, and the values of all
+	keepNames      // of the values
+)
+
+func readDir(dir string, k keep) (*Run, error) {
 	path := filepath.Join(dir, FileName)
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -56,26 +68,31 @@ func readDir(dir string, lean bool) (*Run, error) {
 		return nil, fmt.Errorf("reading the journal: %w", err)
 	}
 	defer f.Close()
-	if lean {
+	if k == keepSome {
 		st, err := f.Stat()
 		if err != nil {
 			return nil, fmt.Errorf("reading the journal: %w", err)
 		}
-		lean = st.Size() > leanFrom
+		if st.Size() <= leanFrom {
+			k = keepAll
+		}
 	}
-	run, _, err := read(f, lean)
+	run, whole, err := read(f, k)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if k == keepNames {
+		run.path, run.whole = path, whole
 	}
 	return run, nil
 }
 
 // read also gives the length of the lines that are whole.
-func read(r io.Reader, leanly bool) (run *Run, whole int64, err error) {
+func read(r io.Reader, k keep) (run *Run, whole int64, err error) {
 	run = &Run{}
 	var l *lean
-	if leanly {
-		l = newLean(run)
+	if k != keepAll {
+		l = newLean(run, k == keepNames)
 	}
 	br := bufio.NewReaderSize(r, 64<<10)
 	for n := 1; ; n++ {

@@ -3,6 +3,7 @@ package result
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -33,7 +34,7 @@ func TestReadErrors(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			run, _, err := read(strings.NewReader(tt.journal), false)
+			run, _, err := read(strings.NewReader(tt.journal), keepAll)
 			if err == nil {
 				t.Fatalf("read %+v", run)
 			}
@@ -65,7 +66,7 @@ func TestReadPlatforms(t *testing.T) {
 		`{"platform":{"name":"a","status":"ready"}}`+"\n"+
 		`{"platform":{"name":"stranger","status":"ready"}}`+"\n"+
 		`{"platform":{"name":"b","status":"ready"}}`+"\n"+
-		`{"platform":{"name":"a","status":"failed","reason":"broke"}}`+"\n"), false)
+		`{"platform":{"name":"a","status":"failed","reason":"broke"}}`+"\n"), keepAll)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +79,7 @@ func TestReadPlatforms(t *testing.T) {
 
 // TestReadLater: a later bench with the same schema may add fields and kinds.
 func TestReadLater(t *testing.T) {
-	run, _, err := read(strings.NewReader(header+`{"weather":{"rain":true}}`+"\n"+`{"note":{"text":"n","mood":1}}`+"\n"), false)
+	run, _, err := read(strings.NewReader(header+`{"weather":{"rain":true}}`+"\n"+`{"note":{"text":"n","mood":1}}`+"\n"), keepAll)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,7 +138,16 @@ func FuzzRead(f *testing.F) {
 	f.Add([]byte(header + `{"platform":null,"end":{}}` + "\n\x00\x00"))
 	f.Add([]byte("\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		run, _, err := read(bytes.NewReader(data), false)
+		run, _, err := read(bytes.NewReader(data), keepAll)
+		for _, k := range []keep{keepSome, keepNames} {
+			other, _, otherErr := read(bytes.NewReader(data), k)
+			if fmt.Sprint(err) != fmt.Sprint(otherErr) {
+				t.Errorf("error %v, and %v of the other reader", err, otherErr)
+			}
+			if err == nil && other.Count("", "") != run.Count("", "") {
+				t.Errorf("%+v samples, and %+v of the other reader", run.Count("", ""), other.Count("", ""))
+			}
+		}
 		if err != nil {
 			if !namesLine.MatchString(err.Error()) {
 				t.Errorf("error %q names no line", err)
@@ -151,7 +161,7 @@ func FuzzRead(f *testing.F) {
 				t.Fatalf("what was read cannot be written: %v", err)
 			}
 		}
-		second, _, err := read(&again, false)
+		second, _, err := read(&again, keepAll)
 		if err != nil {
 			t.Fatalf("what was written cannot be read: %v\n%s", err, again.Bytes())
 		}

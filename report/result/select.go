@@ -1,11 +1,21 @@
 package result
 
-import "vmctr/report/result/identity"
+import (
+	"cmp"
+	"maps"
+	"slices"
+
+	"vmctr/report/result/identity"
+)
 
 // A Key is what samples have in common that are values of one thing.
 type Key struct {
 	Experiment, Platform, Series string
 	N                            int
+}
+
+func (k Key) compare(other Key) int {
+	return cmp.Or(cmp.Compare(k.Experiment, other.Experiment), cmp.Compare(k.Platform, other.Platform), cmp.Compare(k.Series, other.Series), cmp.Compare(k.N, other.N))
 }
 
 // Key is the sample's.
@@ -50,6 +60,57 @@ func (r *Run) ValuesOf(k Key, value string) []float64 {
 		}
 	}
 	return values
+}
+
+// A Column is the counted values of one name.
+type Column struct {
+	Key
+	Name   string
+	Values []float64 // in the order taken
+}
+
+// AllValues are the counted values of all names, in the order of the first of each, and of
+// those that a sample has at once in the order of the alphabet.
+func (r *Run) AllValues() []Column {
+	type place struct {
+		Key
+		name string
+	}
+	var list []Column
+	places := map[place]int{}
+	column := func(k Key, name string) (c *Column, found bool) {
+		i, found := places[place{k, name}]
+		if !found {
+			i, list = len(list), append(list, Column{Key: k, Name: name})
+			places[place{k, name}] = i
+		}
+		return &list[i], found
+	}
+	for i := range r.Samples {
+		s := &r.Samples[i]
+		if s.Warmup || s.Error != "" {
+			continue
+		}
+		k := s.Key()
+		for _, name := range slices.Sorted(maps.Keys(s.Values)) {
+			c, found := column(k, name)
+			switch folded := r.columns[k]; {
+			case folded == nil:
+				c.Values = append(c.Values, s.Values[name])
+			case !found:
+				c.Values = folded.of(name).values
+			}
+		}
+	}
+	// What only folded samples have.
+	for _, k := range slices.SortedFunc(maps.Keys(r.columns), Key.compare) {
+		for _, s := range r.columns[k].series {
+			if c, found := column(k, s.name); !found {
+				c.Values = s.values
+			}
+		}
+	}
+	return list
 }
 
 // DisturbedOf counts the samples among those of [Run.ValuesOf] that were taken while
