@@ -201,7 +201,7 @@ func TestPDFText(t *testing.T) {
 	pdftotext := tool(t, "pdftotext")
 	all := runs()
 	for name, want := range map[string][]string{
-		"emulated":              {"vm-q35 (emulated)", "Emulated.", "Startup time", "6.", "µs", "Memory", "page 1 of", "--seed 2731846501", "Glossary"},
+		"emulated":              {"vm-q35 (emulated)", "Emulated.", "Startup time", "6.", "µs", "Memory", "page 1 of", "--seed 2731846501", "Appendix: glossary"},
 		"complete":              {"Agrees.", "as the lecture says", "Portability", "of guest kernel and initramfs", "linux/amd64 and linux/arm64", "bench build: packages of nginx"},
 		"container-unavailable": {"container is not available on this host", "sudo scripts/bench all", "Undecided."},
 		"vm-failed":             {"vm-q35 failed", "Kernel panic"},
