@@ -21,7 +21,7 @@ import (
 // plotNames are the plots' files, without their endings.
 var plotNames = []string{
 	"ratios", "startup", "phases", "phases-2", "phases-3", "startup-running", "startup-together", "startup-size", "startup-cold", "vm-matrix",
-	"memory", "memory-parts", "memory-many", "vm-memory", "layers", "selftest", "isolation", "isolation-2", "ablation", "ablation-2",
+	"memory", "memory-parts", "memory-many", "vm-memory", "layers", "selftest", "isolation", "isolation-2", "isolation-3", "ablation", "ablation-2",
 	"surface", "interference", "namespaces", "sizes", "order", applications,
 }
 

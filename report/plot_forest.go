@@ -89,7 +89,7 @@ func (f forest) axis() (lo, hi float64) {
 }
 
 func (f forest) draw(c draw.Canvas) {
-	c = draw.Crop(c, 1*vg.Millimeter, -1*vg.Millimeter, 0, 0)
+	c = draw.Crop(c, 1*vg.Millimeter, -4*vg.Millimeter, 0, 0) // half of the last tick's label
 	name := text(8.5, false, ink, draw.XRight, yMiddle)
 	left := vg.Length(0)
 	for _, p := range f.rows {

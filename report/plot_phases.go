@@ -139,6 +139,7 @@ func drawPhases(c draw.Canvas, l timeline, top vg.Length) {
 	l.Platform.look.Mark.draw(c, mark, vg.Points(2.6), l.Platform.inner(), l.Platform.look.Edge)
 	c.FillText(text(8.5, true, ink, draw.XLeft, yMiddle), vg.Point{X: mark.X + vg.Points(6), Y: mark.Y}, l.Platform.label())
 	c.FillText(text(8.5, false, ink, draw.XRight, yMiddle), vg.Point{X: right, Y: mark.Y}, "first instruction at "+result.FormatValue(l.Total, "ns"))
+	c.FillText(text(7, false, ink, draw.XRight, draw.YTop), vg.Point{X: left - vg.Points(5), Y: bottom - vg.Points(2.5)}, "time from 0")
 	step := timeStep(l.Total)
 	for i := 0; float64(i)*step <= l.Total; i++ {
 		at := x(float64(i) * step)

@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -11,6 +12,7 @@ import (
 	"gonum.org/v1/plot/vg/vgsvg"
 
 	"vmctr/images/sharing"
+	"vmctr/report/result"
 )
 
 // texts is a canvas that notes where the texts are.
@@ -53,8 +55,46 @@ func (c *texts) check(t *testing.T, f *figure) {
 	}
 }
 
+// crowded is a run with copies of its platforms until there are 12, of nearly the same figures.
+func crowded(run *result.Run) *result.Run {
+	copied := *run
+	copied.Platforms, copied.Samples = slices.Clone(run.Platforms), slices.Clone(run.Samples)
+	var from []result.Platform
+	all := 0
+	for _, p := range run.Platforms {
+		if p.Experiment == "" {
+			all++
+			if p.Kind != "process" {
+				from = append(from, p)
+			}
+		}
+	}
+	for k := 0; len(from) > 0 && all < 12; k, all = k+1, all+1 {
+		p := from[k%len(from)]
+		name := fmt.Sprintf("%s,variant-%d", p.Name, k)
+		for _, s := range run.Samples {
+			if s.Platform != p.Name {
+				continue
+			}
+			values := map[string]float64{}
+			for n, v := range s.Values {
+				values[n] = v * (1 + 0.03*float64(k))
+			}
+			s.Platform, s.Values = name, values
+			copied.Samples = append(copied.Samples, s)
+		}
+		p.Name = name
+		copied.Platforms = append(copied.Platforms, p)
+	}
+	return &copied
+}
+
+// TestTextsInPlots: no text of any plot of any run lies on another or is cut off.
 func TestTextsInPlots(t *testing.T) {
-	all := runs()
+	all := everyRun()
+	for name, run := range everyRun() {
+		all[name+", crowded"] = crowded(run)
+	}
 	for seed := range uint64(3) {
 		// The same names and other figures, so that the curves are elsewhere.
 		run := manyPlatforms()
@@ -73,6 +113,9 @@ func TestTextsInPlots(t *testing.T) {
 	for name, run := range all {
 		t.Run(name, func(t *testing.T) {
 			for _, f := range newModel(run).document().figures() {
+				if !slices.Contains(plotNames, f.Name) {
+					t.Errorf("plotNames has no %q", f.Name)
+				}
 				c := &texts{Canvas: vgsvg.New(f.W, f.H)}
 				if err := drawFigure(f, c); err != nil {
 					t.Fatal(err)

@@ -22,6 +22,7 @@ func (m *model) appendix() []section {
 			"Outliers, more than one group, a drift over the run and an influence of what ran before are flagged, and nothing is removed. Warm-ups and failed samples are not counted, and stay in the journal."},
 	}}
 	method.Blocks = append(method.Blocks, m.methodBlocks()...)
+	method.Blocks = append(method.Blocks, m.orderBlocks()...)
 	return append([]section{method, m.reproduceSection(), m.missingSection(), m.environmentSection()}, m.lastSections()...)
 }
 
