@@ -50,6 +50,7 @@ type setter struct {
 	y      float64
 	bottom float64
 	links  map[string]int // what fpdf calls the places that links lead to, by ID
+	tables map[*table]*measuredTable
 	items  []contentsItem // what the table of contents lists
 	// Figures for which the page had no room: they come at the top of the next
 	// ones, in their order, and what follows them in the text fills this one.
@@ -76,7 +77,7 @@ func renderPDF(d *document, paper Paper) ([]byte, error) {
 	pdf.AddUTF8FontFromBytes(mono, "", liberationmonoregular.TTF)
 	width, height := pdf.GetPageSize()
 
-	s := &setter{pdf: pdf, doc: d, left: (width - textWidth) / 2, bottom: height - pageBottom}
+	s := &setter{pdf: pdf, doc: d, left: (width - textWidth) / 2, bottom: height - pageBottom, tables: map[*table]*measuredTable{}}
 	s.makeLinks()
 	s.newPage()
 	s.firstPage()

@@ -8,6 +8,12 @@ import (
 // cellPad is the room at the left and the right of a cell's text.
 const cellPad = 1.3
 
+// tallRow is the height of a row above which it may be parted.
+const tallRow = 70.0
+
+// rowGap is what a row takes besides its lines.
+const rowGap = 1.4
+
 // measuredTable is a table with the widths of its columns and its text broken
 // into lines by them.
 type measuredTable struct {
@@ -26,12 +32,17 @@ type cellLines []line
 // wide ones share the rest. Where that is too much, text becomes a little
 // smaller, and then narrow columns are broken, too.
 func (s *setter) measureTable(t *table) *measuredTable {
+	if m := s.tables[t]; m != nil {
+		return m
+	}
 	m := &measuredTable{table: t}
+	s.tables[t] = m
 	for m.size = tableSize; ; m.size -= 0.5 {
 		if s.columnWidths(m) || m.size <= 7.5 {
 			break
 		}
 	}
+	s.balance(m)
 	cells := func(row []string, bold bool) []cellLines {
 		var out []cellLines
 		for i, c := range row {
@@ -137,12 +148,94 @@ func (s *setter) tryWidths(m *measuredTable, wholeTitles bool) bool {
 	return false
 }
 
+// balance gives width from columns that have too much to those that make the table
+// high, as long as that makes it less high. What stands to the right, numbers, is not
+// broken; columns of the same share stay alike, since they have the same to say.
+func (s *setter) balance(m *measuredTable) {
+	const step = 3.0
+	texts := make([][]float64, len(m.Rows)) // their widths
+	least := make([]float64, len(m.Columns))
+	for j, c := range m.Columns {
+		see := func(text string, bold, whole bool) float64 {
+			s.font(style{bold: bold, mono: c.Mono && !bold}, m.size, ink)
+			w := s.pdf.GetStringWidth(text)
+			if whole {
+				least[j] = max(least[j], w+2*cellPad+0.2)
+				return w
+			}
+			for word := range strings.SplitSeq(text, " ") {
+				least[j] = max(least[j], s.pdf.GetStringWidth(word)+2*cellPad+0.2)
+			}
+			return w
+		}
+		see(c.Title, true, false)
+		for i, r := range m.Rows {
+			texts[i] = append(texts[i], see(r[j], false, c.Right))
+		}
+	}
+	// height is about how high the table is, in lines. A text of two lines and a bit
+	// counts as that, so that small steps towards two lines count too.
+	height := func(widths []float64) (sum float64) {
+		for _, row := range texts {
+			lines := 1.0
+			for j, w := range row {
+				if n := 1.04 * w / (widths[j] - 2*cellPad); n > 1.04 {
+					lines = max(lines, n, 2)
+				}
+			}
+			sum += lines
+		}
+		return sum
+	}
+	groups := m.alike()
+	for now := height(m.widths); ; {
+		var better []float64
+		for i, from := range groups {
+			for j, to := range groups {
+				try := slices.Clone(m.widths)
+				fits := i != j
+				for _, c := range from {
+					try[c] -= step / float64(len(from))
+					fits = fits && try[c] >= least[c]
+				}
+				for _, c := range to {
+					try[c] += step / float64(len(to))
+				}
+				if !fits {
+					continue
+				}
+				if h := height(try); h < now-0.01 {
+					now, better = h, try
+				}
+			}
+		}
+		if better == nil {
+			return
+		}
+		m.widths = better
+	}
+}
+
+// alike are the columns in groups of those that have the same share of the width.
+func (m *measuredTable) alike() (groups [][]int) {
+	of := map[float64]int{}
+	for i, c := range m.Columns {
+		if g, ok := of[c.Wide]; ok && c.Wide > 0 {
+			groups[g] = append(groups[g], i)
+			continue
+		}
+		of[c.Wide] = len(groups)
+		groups = append(groups, []int{i})
+	}
+	return groups
+}
+
 func (m *measuredTable) rowHeight(row []cellLines) float64 {
 	lines := 1
 	for _, c := range row {
 		lines = max(lines, len(c))
 	}
-	return float64(lines)*lineHeight(m.size) + 1.4
+	return float64(lines)*lineHeight(m.size) + rowGap
 }
 
 // headless tells whether no column has a title.
@@ -186,7 +279,7 @@ func (m *measuredTable) least() float64 {
 	}
 	h := 0.0
 	for _, r := range m.rows[:min(4, len(m.rows))] {
-		h += m.rowHeight(r)
+		h = min(h+m.rowHeight(r), tallRow)
 	}
 	if len(m.rows) > 0 {
 		h = max(h, m.groupHeight(0))
@@ -197,7 +290,7 @@ func (m *measuredTable) least() float64 {
 // groupHeight is the height of a row with those below it whose first cell is
 // empty: they belong to it and stay on its page, unless they are too many.
 func (m *measuredTable) groupHeight(i int) float64 {
-	h := m.rowHeight(m.rows[i])
+	h := min(m.rowHeight(m.rows[i]), tallRow)
 	if m.Rows[i][0] == "" {
 		return h
 	}
@@ -265,6 +358,16 @@ func (s *setter) table(t *table) {
 			head()
 			r = m.named(i)
 		}
+		for {
+			var rest []cellLines
+			if r, rest = m.part(r, s.bottom-s.y); rest == nil {
+				break
+			}
+			s.row(m, r)
+			s.newPage()
+			head()
+			r = rest
+		}
 		s.row(m, r)
 		if i < len(m.rows)-1 {
 			s.hline(s.left, s.left+textWidth, s.y, rule, 0.15)
@@ -280,6 +383,20 @@ func (s *setter) table(t *table) {
 		}
 	}
 	s.y += 3
+}
+
+// part is as much of a row as there is room for, and the rest, or nil: a row may be
+// taller than a page.
+func (m *measuredTable) part(row []cellLines, height float64) (now, rest []cellLines) {
+	if m.rowHeight(row) <= height {
+		return row, nil
+	}
+	n := max(1, int((height-rowGap)/lineHeight(m.size)))
+	for _, c := range row {
+		now = append(now, c[:min(n, len(c))])
+		rest = append(rest, c[min(n, len(c)):])
+	}
+	return now, rest
 }
 
 func (s *setter) row(m *measuredTable, row []cellLines) {
