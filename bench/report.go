@@ -70,7 +70,7 @@ func render(dir string, paper report.Paper, s streams) error {
 	if err := report.Table(s.out, run, terminal(s.out)); err != nil {
 		return err
 	}
-	fmt.Fprintf(s.err, "bench: the report is %s\n", filepath.Join(dir, "report.pdf"))
+	fmt.Fprintf(s.err, "bench: the report is %s; the same to project: %s\n", filepath.Join(dir, "report.pdf"), filepath.Join(dir, "report.html"))
 	return nil
 }
 

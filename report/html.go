@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"slices"
 	"strings"
 
 	"vmctr/report/result"
@@ -75,6 +76,20 @@ func renderHTML(d *document) ([]byte, error) {
 
 // Plot is a figure of the document, drawn.
 func (p page) Plot(f *figure) inlinePlot { return p.plots[f] }
+
+// Section is the ID of the section that says more of a row of the lecture's table.
+func (p page) Section(criterion string) string {
+	id := lectureSections[criterion]
+	if slices.ContainsFunc(p.Sections, func(s section) bool { return s.ID == id }) {
+		return id
+	}
+	return ""
+}
+
+// Asks tells whether there are questions to the student.
+func (p page) Asks() bool {
+	return slices.ContainsFunc(p.Sections, func(s section) bool { return len(s.Ask) > 0 })
+}
 
 // Note stands below the lecture's table.
 func (p page) Note() string { return lectureNote }

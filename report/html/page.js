@@ -116,7 +116,7 @@
 			attempt(() => localStorage.setItem(keyOf(answer), answer.value));
 		});
 	}
-	for (const form of all('.ask')) {
+	for (const form of all('.questions')) {
 		const save = make('button', { type: 'button', textContent: 'Save a copy of this page with all answers' });
 		save.addEventListener('click', () => {
 			const copy = new DOMParser().parseFromString(asSent, 'text/html');
