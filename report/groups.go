@@ -263,3 +263,42 @@ func (m *model) oddWords(ms measured) []string {
 	}
 	return out
 }
+
+// valued is a value of a platform.
+type valued struct {
+	platform *platform
+	value    float64
+}
+
+// byWay names the values of platforms, those of one group as a range:
+// "4.47 MiB on the plain process; 2.50 to 4.00 MiB on containers (crun and runc)".
+func (m *model) byWay(values []valued, print func(low, high float64) string) string {
+	var parts []string
+	taken := map[*platform]bool{}
+	add := func(title string, in func(*platform) bool) {
+		var platforms []*platform
+		low, high := math.Inf(1), math.Inf(-1)
+		for _, v := range values {
+			if !taken[v.platform] && in(v.platform) {
+				taken[v.platform] = true
+				platforms = append(platforms, v.platform)
+				low, high = min(low, v.value), max(high, v.value)
+			}
+		}
+		switch len(platforms) {
+		case 0:
+		case 1:
+			parts = append(parts, print(low, high)+" on "+platforms[0].the())
+		default:
+			parts = append(parts, fmt.Sprintf("%s on %s (%s)", print(low, high), strings.ToLower(title[:1])+title[1:], labels(platforms)))
+		}
+	}
+	for _, w := range ways {
+		add(w.many, func(p *platform) bool { return m.way(p) == w.name })
+	}
+	add("Other platforms", func(*platform) bool { return true })
+	return strings.Join(parts, "; ")
+}
+
+// bytesSpan is valueSpan for bytes.
+func bytesSpan(low, high float64) string { return valueSpan(low, high, "bytes") }

@@ -72,10 +72,11 @@ func TestMemoryMore(t *testing.T) {
 		t.Fatal("no section")
 	}
 	var b bytes.Buffer
-	writeMarkdown(&b, &document{Sections: []section{s, {Title: "Memory", Blocks: m.hostBlocks()}}})
+	writeMarkdown(&b, &document{Sections: []section{s, {Title: "Memory", Blocks: append(s.Details, m.hostBlocks()...)}}})
 	golden(t, "memory-more.md", b.Bytes())
 	for _, want := range []string{
-		"One more vm-q35 (emulated) costs", "The container starts with a memory limit of 2.50 MiB, and not with 2.00 MiB.",
+		"One more instance adds to the PSS: 2.0", "The least limit of a control group in which the workload started: 2.50 MiB on the container.",
+		"In no size that was tried did most tries come up on vm-q35 (emulated).", "holds zero",
 		"3 of 3 failed", "stuck (7)", "KSM has made the PSS of two of vm-q35 (emulated) smaller by",
 	} {
 		if !strings.Contains(strings.ReplaceAll(b.String(), nbsp, " "), want) {
@@ -93,7 +94,7 @@ func TestMemoryMore(t *testing.T) {
 func TestKSMOutOfReach(t *testing.T) {
 	run := synthetic{}.run()
 	run.Notes = []result.Note{{Text: "memory-ksm: vm-q35: KSM is not switched on and off here: no KSM", Experiment: memoryKSM, Platform: "vm-q35", Series: "on"}}
-	blocks := newModel(run).ksmBlocks()
+	blocks := newModel(run).withKSM().blocks
 	if len(blocks) != 2 || !strings.Contains(blocks[1].(paragraph).Text, "KSM is not switched on and off here") {
 		t.Errorf("%v", blocks)
 	}

@@ -67,7 +67,11 @@ func (m *model) elasticSection() (s section, any bool) {
 	add(m.elasticTable(list))
 	add(paragraph{"How it was measured.", m.roundsText(elasticMetric.Experiment) + " What counts is the RSS of the guest's RAM in QEMU. PID 1 of the guest takes memory, writes to each page of it, and frees it. Pages of two machines at rest were compared by their hashes, " +
 		"before that; what is not in the host's memory was left out. Linux merges equal pages if it is told to (KSM), which was not done for this."})
-	add(paragraph{"Its error.", "What the host gives in huge pages of 2" + nbsp + "MiB it also counts as such. What could be merged is the most that could be, at one moment: KSM passes over pages that change, and takes its time."})
+	add(paragraph{"Its error.", "What the host gives in huge pages of 2" + nbsp + "MiB it also counts as such, and how soon a guest tells of free pages was looked at once, after some seconds. What could be merged is the most that could be, at one moment: KSM passes over pages that change, and takes its time."})
+	s.Ask = []string{
+		"Three guests use and free much memory at different times of a day. How much memory does their host need, with each of these machines?",
+		"Why does a guest's kernel not tell the host by itself, without a device for it, what it has freed? What would containers in place of the guests have to do?",
+	}
 	return s, true
 }
 
