@@ -86,17 +86,17 @@ func (m *model) document() *document {
 		Alerts:   m.alerts(),
 		Lecture:  m.lectureTable(),
 	}
-	if isSelftest(m.run) {
-		doc.Title, doc.Lecture = "How far these figures can be trusted", lectureTable{}
-		doc.Sections = append([]section{m.selftestSection()}, m.appendix()...)
-		return doc
-	}
-	for _, of := range []func() (section, bool){
+	sections := []func() (section, bool){
 		m.ratiosSection, always(m.startupSection), m.changesSection, m.matrixSection, m.applicationSection,
 		always(m.memorySection), m.memoryMoreSection, m.elasticSection,
 		m.wallsSection, m.viewsSection, m.privilegesSection, m.surfaceSection, m.functionsSection, m.interferenceSection, m.faultsSection,
 		always(m.placeSection), always(m.portabilitySection), always(m.usesSection),
-	} {
+	}
+	if isSelftest(m.run) {
+		doc.Title, doc.Lecture = "How far these figures can be trusted", lectureTable{}
+		sections = []func() (section, bool){always(m.selftestSection)}
+	}
+	for _, of := range sections {
 		if s, any := of(); any {
 			doc.Sections = append(doc.Sections, s)
 		}

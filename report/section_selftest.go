@@ -31,21 +31,47 @@ func (m *model) selftestSection() section {
 	all := selftest.Evaluate(m.run)
 	add(paragraph{"Question.", "Can the figures of this bench on this host be trusted? It is asked what one asks of any instrument: what it resolves, how late it is, whether it sees a difference where there is none, and whether it sees one where there is one."})
 	add(selftestTable(all))
-	var found points
-	for _, n := range selftest.Notes(m.run, all) {
-		found = append(found, strings.TrimPrefix(n, "* "))
-	}
-	if len(found) > 0 {
-		add(paragraph{"Findings.", ""}, found)
+	add(paragraph{"Findings.", ""}, append(points{verdictWords(all)}, selftest.NotesOf(all, selftest.NotOK, selftest.NotMeasured)...))
+	if len(m.emulated()) > 0 {
+		add(paragraph{"", "* Emulated: QEMU imitates the processor in software (TCG), so that the way of a message is longer than a hypervisor's."})
 	}
 	if f := m.foundFigure(); f != nil {
 		add(f)
 	}
 	add(paragraph{"How it was measured.", "Each figure is of samples that the harness took in random rounds, as it takes those of a platform. A/A compares series of " +
 		count(selftest.SeriesSize, "start", "starts") + " of the plain process with each other by the Mann-Whitney test at 5%; no start is used twice. An injected delay is a wait in front of a container's start, within the measured time. A trial goes on " +
-		"until the half-width of both medians' intervals is 1.5%, as the standard profile does, and asks the same test; the next one has new samples. hyperfine times the same command lines in blocks of runs, in turn with those that bench times; a block counts as one value, its median."})
+		"until the half-width of both medians' intervals is 1.5%, as the standard profile does, and asks the same test; the next one has new samples. [hyperfine](https://github.com/sharkdp/hyperfine), another instrument, times the same command lines in blocks of runs, in turn with those that bench times; a block counts as one value, its median."})
 	add(paragraph{"Its error.", "The interval of a share is Clopper and Pearson's: that of a few trials is wide. That of the drift takes blocks of tasks for independent, which they are not wholly on a host that others use too."})
+	if notes := selftest.NotesOf(all, selftest.OK, selftest.Told); len(notes) > 0 {
+		s.Details = []block{paragraph{"More of the checks that are ok, and of what is told without an expectation.", ""}, points(notes)}
+	}
+	s.Ask = []string{
+		"A/A compares a platform with itself. Why is it right that about 5% of these comparisons call a difference, and what would it mean if none did?",
+		"From which size on would a slowdown of a container be found on this host? What would you have to do to find a smaller one?",
+		"Which of these checks would fail first on your own computer while you use it, and why?",
+	}
 	return s
+}
+
+// verdictWords count what became of the checks.
+func verdictWords(all []selftest.Check) string {
+	n := map[selftest.Verdict]int{}
+	for _, c := range all {
+		n[c.Verdict]++
+	}
+	text := fmt.Sprintf("Of %s %d are ok", count(len(all)-n[selftest.Told], "check", "checks"), n[selftest.OK])
+	if bad := n[selftest.NotOK]; bad > 0 {
+		text += fmt.Sprintf(", %d not", bad)
+	} else {
+		text += ", none is not"
+	}
+	if n[selftest.NotMeasured] > 0 {
+		text += fmt.Sprintf(", and %d could not be measured", n[selftest.NotMeasured])
+	}
+	if n[selftest.Told] > 0 {
+		text += fmt.Sprintf(". Besides, %s told of which nothing is expected", count(n[selftest.Told], "figure is", "figures are"))
+	}
+	return text + "."
 }
 
 func selftestTable(all []selftest.Check) *table {

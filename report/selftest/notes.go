@@ -16,7 +16,13 @@ func Notes(run *result.Run, all []Check) []string {
 			break
 		}
 	}
-	for _, v := range []Verdict{NotOK, NotMeasured, OK, Told} {
+	return append(notes, NotesOf(all, NotOK, NotMeasured, OK, Told)...)
+}
+
+// NotesOf are those of the checks with these verdicts, in their order.
+func NotesOf(all []Check, verdicts ...Verdict) []string {
+	var notes []string
+	for _, v := range verdicts {
 		var texts []string // each once, with all that it is about
 		about := map[string][]string{}
 		for _, c := range all {
