@@ -87,7 +87,10 @@ func (m *model) groups(ms measured) []group {
 
 // labels names several platforms, and that they are emulated once if all are.
 func labels(platforms []*platform) string {
-	all := len(platforms) > 1
+	if len(platforms) == 1 {
+		return platforms[0].the()
+	}
+	all := len(platforms) > 0
 	for _, p := range platforms {
 		all = all && p.Emulated
 	}

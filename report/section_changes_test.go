@@ -71,7 +71,7 @@ func TestChanges(t *testing.T) {
 		"| container | 4 | 12.0 ms | 24.0 ms | 4.00 (3.92 to 4.08) | 2.00 |",
 		"with the most at once by 50.0 µs in the median.",
 		"holds 1: the container 1.00 (0.968 to 1.02) times with 256 MiB.",
-		"- With more small files, not certain, since there are too few samples for an interval: 1.00 times, on container.",
+		"- With more small files, not certain, since there are too few samples for an interval: 1.00 times, on the container.",
 		"| 256 MiB more | container | 30.0 ms | 2.00 ms |",
 		"- Longer with cold caches than with warm ones: the container 2.00 (",
 		"the host of this virtual machine (KVM)",

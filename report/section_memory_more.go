@@ -34,7 +34,7 @@ func (m *model) memoryMoreSection() (s section, any bool) {
 	if t := m.memoryMoreTable(); t != nil {
 		s.Blocks = append(s.Blocks, t)
 	}
-	how := m.inRounds()
+	var how points
 	for _, of := range []func() *memoryMore{m.severalInstances, m.afterWork, m.leastMemory, m.sharedMemory, m.withKSM} {
 		part := of()
 		if part == nil {
@@ -46,14 +46,14 @@ func (m *model) memoryMoreSection() (s section, any bool) {
 			s.Details = append(s.Details, part.table)
 		}
 		if part.how != "" {
-			how += " " + part.how
+			how = append(how, part.how)
 		}
 	}
 	if !any {
 		return section{}, false
 	}
 	s.Blocks = append(s.Blocks,
-		paragraph{"How it was measured.", how},
+		paragraph{"How it was measured.", m.inRounds()}, how,
 		paragraph{"Its error.", "MemAvailable, slab, kernel stacks and page tables are of the whole host: an interval that holds zero says that the host's own noise was larger than what there was to see. The least memory is no finer than the list of sizes, and as sure as the number of tries. " +
 			"What two instances share depends on what else on the host maps the same pages."},
 		paragraph{"What others measured.", crunReadme + " says that crun works in 512" + nbsp + "KB of memory.max, where runc fails with 4" + nbsp + "MB. " + manco + " ran 8000 guests on one host. " + firecracker + ": at most 5" + nbsp + "MiB for each machine's monitor, beside the guest's RAM."})

@@ -52,14 +52,14 @@ func (m *model) startupSection() section {
 	how := m.roundsText("startup") + " The clock is the host's CLOCK_MONOTONIC for all platforms. It starts before the first " +
 		"system call that serves the instance, and stops when a line reaches the host that the program writes as its very first act, from an " +
 		"assembly entry point that runs before the Go runtime starts."
+	add(paragraph{"How it was measured.", how})
 	if len(answered.present()) > 0 {
-		how += " The first HTTP response is a second end of the same starts. It comes over the instance's own network: loopback for the plain process, a veth or a tap on one bridge for containers and machines, " +
+		add(paragraph{"The first answer.", "The first HTTP response is a second end of the same starts. It comes over the instance's own network: loopback for the plain process, a veth or a tap on one bridge for containers and machines, " +
 			"and a network that QEMU plays for machines of an ordinary user." + m.throughMachine() + " The client begins to ask when the first instruction has come. After a refusal it asks again, over a new connection, after 0.1" + nbsp +
-			"ms or a 200th of the time since the request, whichever is longer."
+			"ms or a 200th of the time since the request, whichever is longer."})
 		detail(m.figureTable([]measured{answered}, "Time to the first HTTP response"))
 		detail(m.differTable(answered, "Do they differ? Time to the first HTTP response", false)...)
 	}
-	add(paragraph{"How it was measured.", how})
 	if t := phaseMethod(lines); t != nil {
 		detail(t)
 	}
