@@ -88,8 +88,8 @@ func lock(f *os.File) error {
 func Open(dir string) (j *Journal, run *Run, cut int64, err error) {
 	path := filepath.Join(dir, FileName)
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, 0, fmt.Errorf("%s holds no %s: it is not the result folder of a run", dir, FileName)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
+		return nil, nil, 0, noJournal(dir, err)
 	}
 	if err != nil {
 		return nil, nil, 0, fmt.Errorf("opening the journal to go on with it: %w", err)

@@ -4,10 +4,8 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -40,6 +38,8 @@ type Run struct {
 // maxLine bounds a line of the journal: the largest are some 10 KiB.
 const maxLine = 16 << 20
 
+var errLong = fmt.Errorf("it is longer than %d bytes, which no line of bench is", maxLine)
+
 // Read reads the journal in the folder dir.
 func Read(dir string) (*Run, error) { return readDir(dir, keepAll) }
 
@@ -61,11 +61,8 @@ const (
 func readDir(dir string, k keep) (*Run, error) {
 	path := filepath.Join(dir, FileName)
 	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s holds no %s: it is not the result folder of a run", dir, FileName)
-	}
 	if err != nil {
-		return nil, fmt.Errorf("reading the journal: %w", err)
+		return nil, noJournal(dir, err)
 	}
 	defer f.Close()
 	if k == keepSome {
@@ -100,14 +97,22 @@ func read(r io.Reader, k keep) (run *Run, whole int64, err error) {
 		// Append writes a line and its newline at once, so a rest without one was cut
 		// off. JSON has no NUL: where one stands, the file had grown when the host lost
 		// its power, and what was to be written there never reached the disk.
-		if err == io.EOF || err == nil && bytes.IndexByte(line, 0) >= 0 {
+		nul := bytes.IndexByte(line, 0) >= 0
+		switch {
+		case err != nil && err != io.EOF && err != errLong:
+			return nil, 0, fmt.Errorf("line %d: %w", n, err)
+		case n == 1 && (err != nil || nul):
+			return nil, 0, fmt.Errorf("line 1: %w", noHeader(line, err == io.EOF, err))
+		case err == nil && nul && !lost(br):
+			return nil, 0, fmt.Errorf("line %d: it holds NUL bytes, which no program wrote, and much follows: the disk or a copy is damaged; %s", n, without(n))
+		case err == io.EOF || err == nil && nul:
 			run.Truncated = len(line) > 0
-			if n == 1 {
-				return nil, 0, errors.New("no header: the run was cut off before it began")
+			if l != nil {
+				l.end()
 			}
-			break
-		}
-		if err != nil {
+			run.sortPlatforms()
+			return run, whole, nil
+		case err != nil:
 			return nil, 0, fmt.Errorf("line %d: %w", n, err)
 		}
 		counted := false
@@ -120,10 +125,16 @@ func read(r io.Reader, k keep) (run *Run, whole int64, err error) {
 		}
 		var rec Record
 		if err := json.Unmarshal(line, &rec); err != nil {
-			return nil, 0, fmt.Errorf("line %d: %w", n, err)
+			if n == 1 {
+				return nil, 0, fmt.Errorf("line 1: %w", noHeader(line, false, err))
+			}
+			return nil, 0, fmt.Errorf("line %d: %w", n, damaged(n, line, err))
 		}
-		if (n == 1) != (rec.Run != nil) {
-			return nil, 0, fmt.Errorf("line %d: the header must be the first line and there only", n)
+		if n == 1 && rec.Run == nil {
+			return nil, 0, fmt.Errorf("line 1: %w", noHeader(line, false, nil))
+		}
+		if n > 1 && rec.Run != nil {
+			return nil, 0, fmt.Errorf("line %d: a second header: these are the journals of two runs, of which each needs a file of its own; the first ends with line %d", n, n-1)
 		}
 		if err := run.add(rec); err != nil {
 			return nil, 0, fmt.Errorf("line %d: %w", n, err)
@@ -133,11 +144,6 @@ func read(r io.Reader, k keep) (run *Run, whole int64, err error) {
 		}
 		whole += int64(len(line)) + 1
 	}
-	if l != nil {
-		l.end()
-	}
-	run.sortPlatforms()
-	return run, whole, nil
 }
 
 // readLine returns a line without its newline, which lasts until the next one is read; or
@@ -151,7 +157,7 @@ func readLine(br *bufio.Reader) ([]byte, error) {
 		}
 		line = append(line, part...)
 		if len(line) > maxLine {
-			return nil, fmt.Errorf("longer than %d bytes", maxLine)
+			return line, errLong
 		}
 		if err == nil {
 			return bytes.TrimSuffix(line, []byte("\n")), nil
@@ -168,8 +174,11 @@ func (r *Run) add(rec Record) error {
 	}
 	switch {
 	case rec.Run != nil:
-		if rec.Run.Schema < 1 || rec.Run.Schema > Schema {
+		if rec.Run.Schema > Schema {
 			return fmt.Errorf("the journal has schema %d and this bench reads up to %d: use a newer bench", rec.Run.Schema, Schema)
+		}
+		if rec.Run.Schema < 1 {
+			return fmt.Errorf("the header names no schema that there ever was (%d): it is not the journal of a bench run, or was changed", rec.Run.Schema)
 		}
 		r.Header = *rec.Run
 	case rec.Image != nil:

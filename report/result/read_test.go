@@ -20,26 +20,47 @@ const header = `{"run":{"schema":1,"platforms":["b","a"]}}` + "\n"
 
 func TestReadErrors(t *testing.T) {
 	tests := []struct{ name, journal, says string }{
-		{"empty", "", "no header"},
-		{"half a header", `{"run":{"sch`, "no header"},
-		{"not JSON", header + "{}\nhello\n", "line 3: invalid character 'h'"},
-		{"blank line", header + "\n{}\n", "line 2: unexpected end"},
-		{"two objects in a line", header + "{}{}\n", "line 2: invalid character"},
-		{"wrong type", header + `{"sample":{"round":"one"}}` + "\n", "line 2: json: cannot unmarshal string"},
-		{"no header first", `{"note":{}}` + "\n", "line 1: the header must be the first line"},
-		{"two headers", header + header, "line 2: the header must be the first line"},
-		{"newer schema", `{"run":{"schema":2}}` + "\n", "line 1: the journal has schema 2"},
-		{"no schema", `{"run":{}}` + "\n", "line 1: the journal has schema 0"},
-		{"endless line", header + strings.Repeat("x", maxLine+1), "line 2: longer than"},
+		{"empty", "", "line 1: no header: the file is empty"},
+		{"half a header", `{"run":{"sch`, "line 1: no header: it is cut off"},
+		{"half a word", `{"ru`, "line 1: no header: it is cut off"},
+		{"a disk that lost all", "\x00\x00\x00", "line 1: no header: the file is empty"},
+		{"not JSON", header + "{}\nhello\n", "line 3: it is not JSON, at byte 1: invalid character 'h'"},
+		{"blank line", header + "\n{}\n", "line 2: the line is blank"},
+		{"two objects in a line", header + "{}{}\n", "line 2: it is not JSON, at byte 3"},
+		{"a line cut in the middle", header + `{"sample":{"experiment":"startup","platf` + "\n{}\n", "line 2: it is cut off after 40 bytes, and others follow; each line stands for itself, so a copy of the file without this one can be read (sed 2d)"},
+		{"two lines in one", header + `{"sample":{"experiment":"star{"sample":{}}` + "\n", "line 2: it is not JSON, at byte 32"},
+		{"wrong type", header + `{"sample":{"round":"one"}}` + "\n", "line 2: sample.round must be a whole number, and is a string"},
+		{"wrong types deep inside", header + `{"sample":{"phases":[{"name":"a","ns":1.5}]}}` + "\n", "line 2: sample.phases.ns must be a whole number, and is the number 1.5"},
+		{"no number", header + `{"sample":{"values":{"x_ns":[1]}}}` + "\n", "must be a number, and is a list"},
+		{"no date", header + `{"resume":{"time":"soon"}}` + "\n", "line 2: parsing time"},
+		{"no header first", `{"note":{}}` + "\n", "line 1: the header is missing"},
+		{"two headers", header + header, "line 2: a second header"},
+		{"newer schema", `{"run":{"schema":2}}` + "\n", "line 1: the journal has schema 2 and this bench reads up to 1: use a newer bench"},
+		{"no schema", `{"run":{}}` + "\n", "line 1: the header names no schema"},
+		{"header of a wrong type", `{"run":{"schema":"1"}}` + "\n", "line 1: the header is damaged: run.schema must be a whole number, and is a string"},
+		{"damaged header", `{"run":{"schema":1,}}` + "\n", "line 1: the header is damaged: invalid character '}'"},
+		{"another program's", `{"time":1,"level":"info"}` + "\n", `line 1: it is JSON of another program (with ["level" "time"])`},
+		{"a list", "[1,2]\n", "line 1: it is not a journal of bench but begins with \"[1,2]\""},
+		{"text", "Dear reader", "line 1: it is not a journal of bench but begins with \"Dear reader\""},
+		{"gzip", "\x1f\x8b\x08\x00abc", "gunzip"},
+		{"a PDF", "%PDF-1.7\n", "line 1: it is a PDF"},
+		{"byte order mark", "\xef\xbb\xbf" + header, "byte order mark"},
+		{"UTF-16", "\xff\xfe{\x00\"\x00", "UTF-16"},
+		{"binary", "\x7fELF\x02\x01\x01\x00\n\x00", "line 1: it is binary data"},
+		{"binary without a line", strings.Repeat("\x01", maxLine+1), "line 1: it is binary data"},
+		{"endless line", header + strings.Repeat("x", maxLine+1), "line 2: it is longer than"},
+		{"zeros in the middle", header + "{}\x00\n" + strings.Repeat("{}\n", aSecond), "line 2: it holds NUL bytes"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			run, _, err := read(strings.NewReader(tt.journal), keepAll)
-			if err == nil {
-				t.Fatalf("read %+v", run)
-			}
-			if !strings.Contains(err.Error(), tt.says) {
-				t.Errorf("error %q does not say %q", err, tt.says)
+			for _, k := range []keep{keepAll, keepSome, keepNames} {
+				run, _, err := read(strings.NewReader(tt.journal), k)
+				if err == nil {
+					t.Fatalf("read %+v", run)
+				}
+				if !strings.Contains(err.Error(), tt.says) {
+					t.Errorf("error %q does not say %q", err, tt.says)
+				}
 			}
 		})
 	}
@@ -47,11 +68,26 @@ func TestReadErrors(t *testing.T) {
 
 func TestReadFolder(t *testing.T) {
 	dir := t.TempDir()
-	if _, err := Read(dir); err == nil || !strings.Contains(err.Error(), dir) || !strings.Contains(err.Error(), "not the result folder") {
-		t.Errorf("an empty folder: %v", err)
+	file := filepath.Join(dir, "report.pdf")
+	if err := os.WriteFile(file, nil, 0o644); err != nil {
+		t.Fatal(err)
 	}
-	if _, err := Read(filepath.Join(dir, "nowhere")); err == nil {
-		t.Error("no folder: no error")
+	shelf := t.TempDir()
+	for _, run := range []string{"a", "b", "c", "d", "e"} {
+		write(t, filepath.Join(shelf, run), exampleRun())
+	}
+	for _, tt := range []struct{ dir, says string }{
+		{dir, dir + " holds no results.jsonl: it is not the result folder of a run; give the one"},
+		{filepath.Join(dir, "nowhere"), "there is no folder " + filepath.Join(dir, "nowhere")},
+		{file, file + " is a file: give the folder of a run"},
+		{shelf, "it holds some: " + filepath.Join(shelf, "a") + ", " + filepath.Join(shelf, "b") + ", " + filepath.Join(shelf, "c") + ", and 2 more"},
+	} {
+		if _, err := Read(tt.dir); err == nil || !strings.Contains(err.Error(), tt.says) {
+			t.Errorf("%s: %v, which does not say %q", tt.dir, err, tt.says)
+		}
+		if _, _, _, err := Open(tt.dir); err == nil || !strings.Contains(err.Error(), tt.says) {
+			t.Errorf("%s: going on: %v, which does not say %q", tt.dir, err, tt.says)
+		}
 	}
 	if err := os.WriteFile(filepath.Join(dir, FileName), []byte(header+"?\n"), 0o644); err != nil {
 		t.Fatal(err)
@@ -119,7 +155,7 @@ func TestSelect(t *testing.T) {
 	}
 }
 
-var namesLine = regexp.MustCompile(`^(line \d+: |no header)`)
+var namesLine = regexp.MustCompile(`^line \d+: `)
 
 // FuzzRead: no bytes make read panic; an error says in which line it is; what
 // was read survives being written and read again.
