@@ -65,6 +65,7 @@ var glossary = []term{
 	{[]string{"ioctl"}, "the system call for all that a device can be told and that is neither read nor written; each request is a function of its own"},
 	{[]string{"IPC", "PID", "UTS"}, "three kinds of namespace: of shared memory and message queues (inter-process communication), of the numbers of processes, of the host's name"},
 	{[]string{"journal"}, "the file of the run with every single measurement: " + result.FileName},
+	{[]string{"KB", "MB", "GB"}, "thousands, millions and billions of bytes, as others give sizes; bench counts in KiB, MiB and GiB, of 1,024 each"},
 	{[]string{"kernel", "user space"}, "the part of an operating system that owns the hardware and serves all programs, and everything else: programs, libraries, files"},
 	{[]string{"KSM"}, "kernel same-page merging: Linux looks for equal pages of memory and keeps one of them"},
 	{[]string{"KVM", "TCG"}, "two ways in which QEMU runs a machine: on the host's processor (KVM), or emulated (TCG)"},
