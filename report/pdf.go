@@ -51,6 +51,7 @@ type setter struct {
 	bottom float64
 	links  map[string]int // what fpdf calls the places that links lead to, by ID
 	tables map[*table]*measuredTable
+	closer float64        // how much closer its lines stand
 	items  []contentsItem // what the table of contents lists
 	// Figures for which the page had no room: they come at the top of the next
 	// ones, in their order, and what follows them in the text fills this one.
@@ -114,8 +115,7 @@ func (s *setter) flush() {
 // whole begins a new page for what would fit on it and does not fit on this one,
 // unless that leaves much white.
 func (s *setter) whole(height float64) {
-	const white = 65.0
-	if left := s.bottom - s.y; left < height && left < white && height < s.bottom-pageTop {
+	if left := s.bottom - s.y; left < height && left < spare && height < s.bottom-pageTop {
 		s.newPage()
 	}
 }
@@ -199,7 +199,7 @@ func (s *setter) section(sec section) {
 			}
 			s.table(b)
 		case *figure:
-			if len(s.pending) == waiting {
+			if n := len(s.pending); n == waitingMost || n >= waiting && s.bottom-s.y < spare {
 				s.newPage() // or they come too far from their text
 			}
 			if left := s.bottom - s.y; len(s.pending) > 0 || left < s.least(b) && left > 30 {
@@ -213,8 +213,14 @@ func (s *setter) section(sec section) {
 	s.ask(sec.Ask)
 }
 
-// waiting is how many figures wait for a page at most.
-const waiting = 2
+// How many figures wait for a page: where that fills much of this one, and at most.
+const (
+	waiting     = 2
+	waitingMost = 4
+)
+
+// spare is how much may be left empty at the end of a page.
+const spare = 65.0
 
 // begin is the height of the first blocks that a heading stays with: something to
 // read, and as much of a figure as lets the heading stand where the figure waits.
@@ -301,6 +307,9 @@ func (s *setter) points(list points) {
 				s.room(float64(min(len(lines), 3)) * h)
 				s.font(style{}, bodySize, ink)
 				s.pdf.Text(s.left, s.y+0.72*h, "•")
+			}
+			if i > 0 && i == len(lines)-2 {
+				s.room(2 * h) // the last line does not stand alone
 			}
 			s.room(h)
 			s.y += h

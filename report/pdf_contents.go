@@ -10,6 +10,9 @@ import "strconv"
 // A line of the contents, in millimetres, by the level of what it names.
 var contentsLine = []float64{6.4, 4.9}
 
+// contentsClosest is how much closer the lines may stand.
+const contentsClosest = 0.75
+
 // contentsHead is what its title takes.
 const contentsHead = 16.0
 
@@ -34,9 +37,18 @@ func (s *setter) leaveContents() (page int, y float64) {
 	s.place("contents", "Contents", 0)
 	s.items = s.items[:len(s.items)-1] // it does not name itself
 	s.y += contentsHead
+	all := 0.0
 	for _, level := range levels {
-		s.room(contentsLine[level])
-		s.y += contentsLine[level]
+		all += contentsLine[level]
+	}
+	// A little too much for a page is set closer.
+	s.closer = 1
+	if c := (s.bottom - s.y) / (all + 0.1); c >= contentsClosest {
+		s.closer = min(c, 1)
+	}
+	for _, level := range levels {
+		s.room(s.closer * contentsLine[level])
+		s.y += s.closer * contentsLine[level]
 	}
 	s.newPage()
 	return page, y
@@ -52,7 +64,7 @@ func (s *setter) contents(page int, y float64) {
 	s.hline(s.left, s.left+textWidth, s.y, blue, 0.5)
 	s.y = y + contentsHead
 	for _, p := range s.items {
-		h := contentsLine[p.level]
+		h := s.closer * contentsLine[p.level]
 		if s.y+h > s.bottom {
 			page++
 			s.goTo(page)

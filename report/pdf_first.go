@@ -35,8 +35,8 @@ func (s *setter) firstPage() {
 	s.pdf.Text(s.left, s.y, d.Title)
 	s.studentName(s.pdf.GetStringWidth(d.Title))
 	s.y += 2.5
-	s.text(plain(d.Subtitle, style{}), s.left, textWidth, bodySize, grey)
-	s.text(plain(d.Host, style{}), s.left, textWidth, bodySize, grey)
+	s.text(plain(d.Subtitle, style{}), s.left, textWidth, tableSize, grey)
+	s.text(plain(d.Host, style{}), s.left, textWidth, tableSize, grey)
 	s.y += 2.5
 	w, l := s.setFirst(d.Alerts, d.Lecture)
 	s.warnings(w)
@@ -51,9 +51,9 @@ func (s *setter) studentName(titleWidth float64) {
 		return
 	}
 	right := s.left + textWidth
-	s.hline(right-width, right, s.y, penLines, 0.15)
 	s.font(style{}, noteSize, grey)
-	s.pdf.Text(right-width, s.y+3.2, "Name")
+	s.pdf.Text(right-width, s.y, "Name")
+	s.hline(right-width+s.pdf.GetStringWidth("Name "), right, s.y, penLines, 0.15)
 }
 
 // The sizes in which the first page is set: the largest in which all of it is on one
@@ -66,7 +66,7 @@ const (
 
 // firstLine is the height of a line there, which is tighter than elsewhere: the lines
 // are short, and larger letters are worth more.
-func firstLine(size float64) float64 { return size * 1.2 * 25.4 / 72 }
+func firstLine(size float64) float64 { return size * 1.16 * 25.4 / 72 }
 
 // setFirst sets the warnings and the lecture's table so that they fit below what is
 // on the page. Where they do not in any size, the table goes on on the next page, and

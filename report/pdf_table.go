@@ -153,7 +153,7 @@ func (s *setter) tryWidths(m *measuredTable, wholeTitles bool) bool {
 // broken; columns of the same share stay alike, since they have the same to say.
 func (s *setter) balance(m *measuredTable) {
 	const step = 3.0
-	texts := make([][]float64, len(m.Rows)) // their widths
+	texts := make([][]float64, 1+len(m.Rows)) // their widths, the titles first
 	least := make([]float64, len(m.Columns))
 	for j, c := range m.Columns {
 		see := func(text string, bold, whole bool) float64 {
@@ -168,9 +168,9 @@ func (s *setter) balance(m *measuredTable) {
 			}
 			return w
 		}
-		see(c.Title, true, false)
+		texts[0] = append(texts[0], see(c.Title, true, false))
 		for i, r := range m.Rows {
-			texts[i] = append(texts[i], see(r[j], false, c.Right))
+			texts[i+1] = append(texts[i+1], see(r[j], false, c.Right))
 		}
 	}
 	// height is about how high the table is, in lines. A text of two lines and a bit
