@@ -94,13 +94,13 @@ func inline(f *figure, styles *plotStyles) (inlinePlot, error) {
 	w, h := f.W.Points(), f.H.Points()
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %.2f %.2f" role="group" aria-labelledby="plot-%s-title plot-%s-desc">`, w, h, f.Name, f.Name)
 	fmt.Fprintf(&b, "\n<title id=\"plot-%s-title\">%s</title>\n<desc id=\"plot-%s-desc\">%s</desc>\n", f.Name, template.HTMLEscapeString(plainOf(f.Caption)), f.Name, template.HTMLEscapeString(f.Alt))
-	fmt.Fprintf(&b, "<g aria-hidden=\"true\">%s</g>\n", body)
+	fmt.Fprintf(&b, "<g aria-hidden=\"true\">%s</g>\n<g class=\"values\">\n", body)
 	for _, v := range c.figures {
 		v.Rectangle = reachable(v.Rectangle)
-		fmt.Fprintf(&b, "<rect class=\"value\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" role=\"img\" aria-label=\"%s\"><title>%[5]s</title></rect>\n",
+		fmt.Fprintf(&b, "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"><title>%s</title></rect>\n",
 			v.Min.X.Points(), h-v.Max.Y.Points(), (v.Max.X - v.Min.X).Points(), (v.Max.Y - v.Min.Y).Points(), template.HTMLEscapeString(v.Name+": "+v.Value))
 	}
-	b.WriteString("</svg>")
+	b.WriteString("</g>\n</svg>")
 	return inlinePlot{template.HTML(b.String()), c.figures}, nil
 }
 

@@ -121,7 +121,7 @@ func TestPageOfOneRun(t *testing.T) {
 		tip := func() string {
 			return eval[string](b, `(tip => tip.hidden ? '' : tip.textContent)(document.querySelector('.tip'))`)
 		}
-		b.point("#plot-memory .value")
+		b.point("#plot-memory .values rect")
 		pointed := tip()
 		if !strings.Contains(pointed, "process, PSS: ") || !strings.Contains(pointed, "MiB") {
 			t.Errorf("the value under the pointer: %q", pointed)
@@ -129,10 +129,10 @@ func TestPageOfOneRun(t *testing.T) {
 		if in := eval[bool](b, `(r => r.left >= 0 && r.top >= 0 && r.right <= innerWidth && r.bottom <= innerHeight)(document.querySelector('.tip').getBoundingClientRect())`); !in {
 			t.Error("the value is told outside of the window")
 		}
-		if stops := eval[int](b, `document.querySelectorAll('#plot-memory .value[tabindex="0"]').length`); stops != 1 {
+		if stops := eval[int](b, `document.querySelectorAll('#plot-memory .values rect[tabindex="0"]').length`); stops != 1 {
 			t.Errorf("the plot has %d stops of the Tab key", stops)
 		}
-		eval[any](b, `document.querySelector('#plot-memory .value').focus()`)
+		eval[any](b, `document.querySelector('#plot-memory .values rect').focus()`)
 		b.press("ArrowRight")
 		second := tip()
 		b.press("End")

@@ -20,11 +20,15 @@
 		tip.style.left = Math.max(gap, Math.min(left, document.documentElement.clientWidth - own.width - gap)) + 'px';
 		tip.style.top = (above > gap ? above : at.bottom + gap) + 'px';
 	};
-	const valueOf = event => event.target.closest('.value');
+	const valueOf = event => event.target.closest('.values rect');
 	for (const plot of all('.plot')) {
-		const values = all('.value', plot);
+		const values = all('.values rect', plot);
 		values.forEach((value, i) => {
-			value.querySelector('title').remove(); // or the browser shows it besides
+			// Or the browser shows its title besides.
+			const title = value.querySelector('title');
+			value.setAttribute('role', 'img');
+			value.setAttribute('aria-label', title.textContent);
+			title.remove();
 			value.setAttribute('tabindex', i ? -1 : 0);
 		});
 		plot.addEventListener('pointerover', event => tell(valueOf(event)));
