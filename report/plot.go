@@ -22,7 +22,7 @@ import (
 var plotNames = []string{
 	"ratios", "startup", "phases", "phases-2", "phases-3", "startup-running", "startup-together", "startup-size", "startup-cold", "vm-matrix",
 	"memory", "memory-parts", "memory-many", "vm-memory", "layers", "selftest", "isolation", "isolation-2", "isolation-3", "ablation", "ablation-2",
-	"surface", "interference", "namespaces", "sizes", "order", applications,
+	"surface", "interference", "namespaces", "sizes", "order", "order-2", applications,
 }
 
 // plotWidth is the width of the text on an A4 page of the PDF: a plot is drawn

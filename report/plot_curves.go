@@ -57,10 +57,14 @@ func (p curves) figure() *figure {
 		caption += ", with 95% intervals where there were enough samples"
 	}
 	caption += "; both axes are logarithmic"
-	if slices.Contains(p.numbers(), 0) {
+	numbers := p.numbers()
+	if slices.Contains(numbers, 0) {
 		caption += ", and 0 has a place besides"
 	}
 	caption += "."
+	if most := numbers[len(numbers)-1]; slices.ContainsFunc(p.list, func(c curve) bool { return c.last().n < most }) {
+		caption += " A curve that ends before the others was not measured further; dotted lines lead to the names."
+	}
 	if slices.ContainsFunc(p.list, func(c curve) bool { return c.platform.Emulated }) {
 		caption += " Hollow marks: emulated."
 	}
@@ -230,7 +234,9 @@ func (cs curves) draw(c draw.Canvas) {
 		if i < len(cs.list) {
 			colour = cs.list[i].platform.look.Edge
 		}
-		d.StrokeLine2(draw.LineStyle{Color: colour, Width: vg.Points(0.5)}, e.X+vg.Points(3), e.Y, at.X-vg.Points(2), at.Y)
+		// Dotted, so that nobody takes it for a curve that goes on.
+		d.StrokeLine2(draw.LineStyle{Color: colour, Width: vg.Points(0.6), Dashes: dash(0.6, 1.8)}, e.X+vg.Points(3), e.Y, at.X-vg.Points(2), at.Y)
+		d.SetLineDash(nil, 0)
 		if i >= len(cs.list) {
 			d.FillText(small, at, cs.guides[i-len(cs.list)].name)
 			continue

@@ -174,7 +174,7 @@ func (f forest) mark(c draw.Canvas, ms measured, p *platform, middle, from, widt
 		words = result.FormatRatio(r.Ratio) + " (" + i + ")"
 	}
 	w, least := style.Width(words), from
-	if right := x(1) + vg.Points(3); r.Ratio > 1 && right+w <= from+width {
+	if right := x(1) + vg.Points(3); x(1)-vg.Points(3) < at.X+w/2 && right+w <= from+width {
 		least = right // not over the line at 1
 	}
 	onWhite(c, style, vg.Point{X: min(max(at.X-w/2, least), from+width-w), Y: middle - 2.1*vg.Millimeter}, words)

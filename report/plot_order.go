@@ -12,9 +12,9 @@ import (
 	"vmctr/report/result"
 )
 
-// Sizes of the plot of run order: small panels in columns, a block of them for each value.
+// Sizes of a plot of run order: small panels in columns.
 const (
-	orderTitle = 6 * vg.Millimeter // of a block
+	orderTitle = 6 * vg.Millimeter
 	orderNames = 7 * vg.Millimeter // a platform's name, and what is said of its order
 	orderHigh  = 11 * vg.Millimeter
 	orderBelow = 5 * vg.Millimeter // the ends of the axis, and room to the next row
@@ -52,7 +52,15 @@ func (m *model) orderBlocks() []block {
 	} else {
 		text += "In this run no such drift was shown."
 	}
-	return []block{paragraph{"Run order.", text}, m.orderFigure(all)}
+	blocks := []block{paragraph{"Run order.", text}}
+	for i, ms := range all {
+		f := m.orderFigure(ms)
+		if i > 0 {
+			f.Name = fmt.Sprintf("order-%d", i+1)
+		}
+		blocks = append(blocks, f)
+	}
+	return blocks
 }
 
 // A drift is how the values of a platform change over the run.
@@ -82,17 +90,15 @@ func (d drift) text() string {
 }
 
 // orderFigure answers: do the values change over the run? A small panel for each platform.
-func (m *model) orderFigure(list []measured) *figure {
-	o := order{m: m, list: list}
+func (m *model) orderFigure(ms measured) *figure {
+	o := order{m, ms}
 	emulated, parts := false, false
 	var alt []string
-	for _, ms := range list {
-		for _, f := range ms.present() {
-			emulated, parts = emulated || f.Platform.Emulated, parts || f.Summary.N > orderMost
-			alt = append(alt, fmt.Sprintf("%s of %s: %s", ms.Short, f.Platform.label(), m.drift(ms, f).text()))
-		}
+	for _, f := range ms.present() {
+		emulated, parts = emulated || f.Platform.Emulated, parts || f.Summary.N > orderMost
+		alt = append(alt, f.Platform.label()+": "+m.drift(ms, f).text())
 	}
-	caption := "Each value at its place in the order in which it was taken, from the first to the last. Each panel has an axis of its own, linear, that does not begin at 0: it goes from the smallest value to the largest, " +
+	caption := ms.Title + ": each value at its place in the order in which it was taken, from the first to the last. Each panel has an axis of its own, linear, that does not begin at 0: it goes from the smallest value to the largest, " +
 		"and at least from 2% below the median, which is the line, to 2% above. " +
 		"Drift is tested by Spearman's rank correlation ρ of value and place, from ten values on, and flagged if p < 0.01."
 	if parts {
@@ -102,7 +108,7 @@ func (m *model) orderFigure(list []measured) *figure {
 		caption += " Hollow marks: emulated."
 	}
 	return &figure{
-		Name: "order", Caption: caption, Alt: "Drift over the run. " + strings.Join(alt, "; ") + ".",
+		Name: "order", Caption: caption, Alt: "Drift of " + ms.Short + " over the run. " + strings.Join(alt, "; ") + ".",
 		W: plotWidth, H: o.height(),
 		Draw: func(c draw.Canvas) error { o.draw(c); return nil },
 	}
@@ -110,53 +116,43 @@ func (m *model) orderFigure(list []measured) *figure {
 
 // order is a plot of run order.
 type order struct {
-	m    *model
-	list []measured
+	m  *model
+	of measured
 }
 
 var orderName = text(7.5, true, ink, draw.XLeft, yMiddle)
 
-// columns are as many as there is room for, of the longest name.
+// columns are as many as there is room for, with the longest name.
 func (o order) columns() int {
 	var most vg.Length
-	for _, ms := range o.list {
-		for _, f := range ms.present() {
-			most = max(most, markRoom+orderName.Width(f.Platform.label()))
-		}
+	for _, f := range o.of.present() {
+		most = max(most, markRoom+orderName.Width(f.Platform.label()))
 	}
 	return min(max(int((plotWidth-2*vg.Millimeter+orderGap)/(most+orderGap)), 1), 4)
 }
 
 const orderPitch = orderNames + orderHigh + orderBelow
 
-func (o order) height() (h vg.Length) {
-	for _, ms := range o.list {
-		n := o.columns()
-		h += orderTitle + vg.Length((len(ms.present())+n-1)/n)*orderPitch
-	}
-	return h
+func (o order) height() vg.Length {
+	n := o.columns()
+	return orderTitle + vg.Length((len(o.of.present())+n-1)/n)*orderPitch
 }
 
 func (o order) draw(c draw.Canvas) {
 	c = draw.Crop(c, 1*vg.Millimeter, -1*vg.Millimeter, 0, 0)
 	n := o.columns()
 	width := (c.Max.X - c.Min.X + orderGap) / vg.Length(n)
-	top := c.Max.Y
-	for _, ms := range o.list {
-		c.FillText(text(8.5, true, ink, draw.XLeft, yMiddle), vg.Point{X: c.Min.X, Y: top - orderTitle/2}, ms.Title+" against the place in the run (axes not from 0)")
-		top -= orderTitle
-		for i, f := range ms.present() {
-			at := vg.Rectangle{Min: vg.Point{X: c.Min.X + vg.Length(i%n)*width}}
-			at.Max = vg.Point{X: at.Min.X + width - orderGap, Y: top - vg.Length(i/n)*orderPitch}
-			o.panel(c, ms, f, at)
-		}
-		top -= vg.Length((len(ms.present())+n-1)/n) * orderPitch
+	c.FillText(text(8.5, true, ink, draw.XLeft, yMiddle), vg.Point{X: c.Min.X, Y: c.Max.Y - orderTitle/2}, o.of.Title+" against the place in the run (axes not from 0)")
+	for i, f := range o.of.present() {
+		at := vg.Rectangle{Min: vg.Point{X: c.Min.X + vg.Length(i%n)*width}}
+		at.Max = vg.Point{X: at.Min.X + width - orderGap, Y: c.Max.Y - orderTitle - vg.Length(i/n)*orderPitch}
+		o.panel(c, f, at)
 	}
 }
 
 // panel draws one platform into a rectangle, from its upper edge.
-func (o order) panel(c draw.Canvas, ms measured, f figureOf, at vg.Rectangle) {
-	look, s := f.Platform.look, f.Summary
+func (o order) panel(c draw.Canvas, f figureOf, at vg.Rectangle) {
+	ms, look, s := o.of, f.Platform.look, f.Summary
 	look.Mark.draw(c, vg.Point{X: at.Min.X + vg.Points(3.5), Y: at.Max.Y - vg.Points(4)}, vg.Points(2.4), f.Platform.inner(), look.Edge)
 	c.FillText(orderName, vg.Point{X: at.Min.X + markRoom, Y: at.Max.Y - vg.Points(4)}, f.Platform.label())
 	d := o.m.drift(ms, f)

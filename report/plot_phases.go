@@ -139,13 +139,16 @@ func drawPhases(c draw.Canvas, l timeline, top vg.Length) {
 	l.Platform.look.Mark.draw(c, mark, vg.Points(2.6), l.Platform.inner(), l.Platform.look.Edge)
 	c.FillText(text(8.5, true, ink, draw.XLeft, yMiddle), vg.Point{X: mark.X + vg.Points(6), Y: mark.Y}, l.Platform.label())
 	c.FillText(text(8.5, false, ink, draw.XRight, yMiddle), vg.Point{X: right, Y: mark.Y}, "first instruction at "+result.FormatValue(l.Total, "ns"))
-	c.FillText(text(7, false, ink, draw.XRight, draw.YTop), vg.Point{X: left - vg.Points(5), Y: bottom - vg.Points(2.5)}, "time from 0")
-	step := timeStep(l.Total)
+	step, below := timeStep(l.Total), bottom-vg.Points(2.5)
 	for i := 0; float64(i)*step <= l.Total; i++ {
 		at := x(float64(i) * step)
 		c.StrokeLine2(draw.LineStyle{Color: rule, Width: vg.Points(0.5)}, at, bottom, at, above)
 		c.StrokeLine2(draw.LineStyle{Color: ink, Width: vg.Points(0.6)}, at, bottom-vg.Points(2), at, bottom)
-		c.FillText(text(7, false, ink, draw.XCenter, draw.YTop), vg.Point{X: at, Y: bottom - vg.Points(2.5)}, tickLabel(float64(i)*step, "ns"))
+		style, label := text(7, false, ink, draw.XCenter, draw.YTop), tickLabel(float64(i)*step, "ns")
+		if i == 0 { // its 0 stands below the tick
+			at, label, style.XAlign = at+style.Width(label)/2, "time from "+label, draw.XRight
+		}
+		c.FillText(style, vg.Point{X: at, Y: below}, label)
 	}
 	for i, name := range names {
 		middle := above - (vg.Length(i)+0.5)*phaseLane

@@ -53,7 +53,7 @@ func (m *model) startupFigure(ms measured, name string, curves bool) *figure {
 	points := false
 	for _, f := range s.figures {
 		alt = append(alt, f.Platform.label()+" "+medianAndInterval(f.Summary, ms.unit()))
-		points = points || f.Summary.N <= stripMost
+		points = points || f.Summary.N > 1 && f.Summary.N <= stripMost
 	}
 	caption := "Startup time on a logarithmic axis. "
 	if curves {
@@ -220,12 +220,9 @@ func (p *platform) inner() color.NRGBA {
 // interval in the lower, and the figures of it at the right.
 func drawRow(d draw.Canvas, f figureOf, centre float64, unit string, x, y func(float64) vg.Length) {
 	l, s := f.Platform.look, f.Summary
-	if s.N <= stripMost {
+	if s.N > 1 && s.N <= stripMost { // the only one is the median
 		for i, v := range s.Values {
-			rise := 0.0
-			if s.N > 1 {
-				rise = float64(i)/float64(s.N-1) - 0.5
-			}
+			rise := float64(i)/float64(s.N-1) - 0.5
 			at := vg.Point{X: x(v), Y: y(centre + rowPitch*(0.15+0.46*rise))}
 			fill := l.Faint
 			if f.Platform.Emulated {
