@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 
 	"golang.org/x/term"
@@ -42,6 +43,7 @@ func (c *reportCommand) Run(s streams) error {
 	case c.Format == "":
 		return render(c.Dir, report.Paper(c.Paper), s)
 	}
+	debug.SetMemoryLimit(report.MemoryLimit)
 	read := result.ReadLean
 	if c.Format == "csv" || c.Format == "benchfmt" {
 		read = result.Stream
@@ -59,6 +61,7 @@ func (c *reportCommand) Run(s streams) error {
 }
 
 func render(dir string, paper report.Paper, s streams) error {
+	debug.SetMemoryLimit(report.MemoryLimit) // of bench all, too: it has measured all that it will
 	run, err := result.ReadLean(dir)
 	if err != nil {
 		return err

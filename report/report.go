@@ -38,6 +38,12 @@ const (
 	plotFolder   = "plots"
 )
 
+// MemoryLimit is from how many bytes on the garbage collector is to look for more with
+// more of the processor (debug.SetMemoryLimit), in a program that only makes a report: the
+// values of a million samples and what is made of them take half, and what is made and
+// dropped need not take as much again.
+const MemoryLimit = 300 << 20
+
 // Files are the names of all files that [Write] makes, slash-separated and
 // relative to the folder, with the folder that it makes before what is in it.
 func Files() []string {
