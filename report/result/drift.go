@@ -3,6 +3,7 @@ package result
 import (
 	"math"
 	"slices"
+	"sort"
 
 	"github.com/aclements/go-moremath/stats"
 )
@@ -44,29 +45,12 @@ func Drifts(values []float64) (rho, p float64) {
 
 // meanRanks gives each value its rank from 1, and equal ones their mean rank.
 func meanRanks(values []float64) []float64 {
-	order := make([]int, len(values))
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortFunc(order, func(i, j int) int {
-		switch {
-		case values[i] < values[j]:
-			return -1
-		case values[i] > values[j]:
-			return 1
-		}
-		return 0
-	})
+	sorted := inOrder(values)
 	ranks := make([]float64, len(values))
-	for i := 0; i < len(order); {
-		j := i
-		for j < len(order) && values[order[j]] == values[order[i]] {
-			j++
-		}
-		for _, k := range order[i:j] {
-			ranks[k] = float64(i+1+j) / 2
-		}
-		i = j
+	for i, v := range values {
+		first, _ := slices.BinarySearch(sorted, v)
+		next := first + sort.Search(len(sorted)-first, func(j int) bool { return sorted[first+j] > v })
+		ranks[i] = float64(first+1+next) / 2
 	}
 	return ranks
 }

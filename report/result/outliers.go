@@ -22,24 +22,43 @@ func Outliers(values []float64) []int {
 	if len(values) < minSamples || slices.ContainsFunc(values, math.IsNaN) {
 		return nil
 	}
-	middle := median(inOrder(values))
-	distances := make([]float64, len(values))
-	mean := 0.0
-	for i, v := range values {
-		distances[i] = math.Abs(v - middle)
-		mean += distances[i] / float64(len(values))
-	}
-	spread := median(inOrder(distances)) / 0.6745
+	sorted := inOrder(values)
+	middle := median(sorted)
+	spread := medianDistance(sorted, middle) / 0.6745
 	if spread == 0 {
+		mean := 0.0
+		for _, v := range values {
+			mean += math.Abs(v-middle) / float64(len(values))
+		}
 		spread = 1.2533 * mean
 	}
 	var far []int
-	for i, d := range distances {
-		if d > farOff*spread {
+	for i, v := range values {
+		if math.Abs(v-middle) > farOff*spread {
 			far = append(far, i)
 		}
 	}
 	return far
+}
+
+// medianDistance is the median of the distances of a sorted sample from a value. They rise
+// from there to both sides, so that those of both sides are in order already.
+func medianDistance(sorted []float64, from float64) float64 {
+	right, _ := slices.BinarySearch(sorted, from)
+	left := right - 1
+	var last, before float64
+	for range len(sorted)/2 + 1 {
+		before = last
+		if left >= 0 && (right == len(sorted) || from-sorted[left] <= sorted[right]-from) {
+			last, left = from-sorted[left], left-1
+		} else {
+			last, right = sorted[right]-from, right+1
+		}
+	}
+	if len(sorted)%2 == 1 {
+		return last
+	}
+	return middle(before, last)
 }
 
 // Examine gives what a reader must know of the shape of a sample and of the

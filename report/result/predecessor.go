@@ -21,14 +21,17 @@ func (r *Run) Preceded(k Key, value string) (p float64) {
 	groups := map[Key][]float64{}
 	for i := 1; i < len(r.Samples); i++ {
 		s := &r.Samples[i]
-		if v, ok := s.Values[value]; ok && !r.gaps[i] && s.Key() == k && !s.Warmup && s.Error == "" {
+		if s.Key() != k || s.Warmup || s.Error != "" || r.gaps[i] {
+			continue
+		}
+		if v, ok := s.Values[value]; ok {
 			before := r.Samples[i-1].Key()
 			groups[before] = append(groups[before], v)
 		}
 	}
 	// In the order of the journal, so that one seed gives one p.
 	var list [][]float64
-	for i := range r.Samples {
+	for i := 0; len(groups) > 0; i++ {
 		if g := groups[r.Samples[i].Key()]; len(g) >= 2 {
 			list = append(list, g)
 		}
