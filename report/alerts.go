@@ -62,7 +62,8 @@ func (m *model) alerts() []string {
 	}
 	out = append(out, m.resumedAlert()...)
 	if m.run.Folded() {
-		add("This run is large. All its values count. Of what else the samples hold (phases, what ran before, errors), the report has that of the first %s of each kind.", grouped(result.KeepWhole))
+		add("This run is large. All its values count. Of what else the samples hold (phases, what ran before, errors), the report has that of the first %s of each kind. "+
+			"Intervals of ratios are computed and not drawn anew (see Method), and curves leave out steps that nobody could see.", grouped(result.KeepWhole))
 	}
 	out = append(out, m.failedSamples()...)
 	out = append(out, m.disturbedAlert()...)

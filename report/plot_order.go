@@ -70,9 +70,17 @@ type drift struct {
 }
 
 func (m *model) drift(ms measured, f figureOf) drift {
+	name := fmt.Sprintf("%v/%s", ms.key(f.Platform), ms.Value)
+	if d, ok := m.drifts[name]; ok {
+		return d
+	}
 	var d drift
 	d.rho, d.p = result.Drifts(f.Summary.Values)
 	d.flagged = slices.ContainsFunc(m.examine(ms, f), func(w result.Warning) bool { return w.Code == result.Drift })
+	if m.drifts == nil {
+		m.drifts = map[string]drift{}
+	}
+	m.drifts[name] = d
 	return d
 }
 
