@@ -45,3 +45,21 @@ func TestAblationRows(t *testing.T) {
 		}
 	}
 }
+
+// TestStoppers: the walls that are named beside a group of attempts are those that stop
+// them, the one that stops most first.
+func TestStoppers(t *testing.T) {
+	w := newModel(wallsRun("rrrr", "bbbr", "bbri", "bbbi", false)).walls
+	group := isolation.Probes[0].Group
+	// The first attempt is opened without the first wall, and stopped by the second alone:
+	// but that needs another wall, which alone does not stop it.
+	if got := w.stoppers(group, 2); len(got) == 0 || got[0] != "user mapping" {
+		t.Errorf("%q", got)
+	}
+	if got := w.stoppers("no such group", 2); len(got) > 0 {
+		t.Errorf("%q", got)
+	}
+	if got := newModel(wallsRun("", "", "bbri", "bbbi", false)).walls.stoppers(group, 2); len(got) > 0 {
+		t.Errorf("without a throwaway machine: %q", got)
+	}
+}

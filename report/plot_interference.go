@@ -23,9 +23,33 @@ const (
 	interferedGap   = 2 * vg.Millimeter
 	interferedTop   = 10 * vg.Millimeter // legend, and titles of panels
 	interferedBelow = 9 * vg.Millimeter
-	// mostKept is the right end of the axis. What lies beyond is drawn at the end.
-	mostKept = 1.5
 )
+
+// keptEnds are the right ends that the axis may have. What lies beyond the last is drawn
+// there.
+var keptEnds = []float64{1.5, 2, 2.5, 3, 5}
+
+// keptEnd is the first of them that holds all ratios, and whether something lies beyond
+// it: a ratio, or a part of an interval.
+func keptEnd(list []*interfered) (end float64, beyond bool) {
+	most, widest := 0.0, 0.0
+	for _, x := range list {
+		for _, r := range x.kept {
+			if !math.IsNaN(r.Ratio) {
+				most, widest = max(most, r.Ratio), max(widest, r.Ratio)
+			}
+			if !math.IsNaN(r.High) {
+				widest = max(widest, r.High)
+			}
+		}
+	}
+	for _, end = range keptEnds {
+		if most <= end {
+			break
+		}
+	}
+	return end, widest > end
+}
 
 // aRow is what is drawn in one row: the same neighbour with limits and without.
 type aRow struct {
@@ -77,15 +101,20 @@ func (m *model) interferenceFigure(list []*interfered) *figure {
 	for _, r := range rows {
 		height += r.height()
 	}
+	end, beyond := keptEnd(list)
+	caption := "Throughput of a victim beside a neighbour, as a share of that alone: the ratio of medians with its 95% interval. 1, the line, is no loss. A mark without an interval is of too few samples for one."
+	if beyond {
+		caption += fmt.Sprintf(" What lies beyond %g is cut off at the end of the axis.", end)
+	}
 	return &figure{
 		Name: "interference", W: plotWidth, H: height,
-		Caption: "Throughput of a victim beside a neighbour, as a share of that alone: the ratio of medians with its 95% interval. 1, the line, is no loss; what lies beyond 1.5 is drawn at the end.",
+		Caption: caption,
 		Alt:     "What a victim keeps of its throughput. " + strings.Join(alt, "; ") + ".",
-		Draw:    func(c draw.Canvas) error { drawInterference(c, rows); return nil },
+		Draw:    func(c draw.Canvas) error { drawInterference(c, rows, end); return nil },
 	}
 }
 
-func drawInterference(c draw.Canvas, rows []aRow) {
+func drawInterference(c draw.Canvas, rows []aRow, end float64) {
 	c = draw.Crop(c, 1*vg.Millimeter, -1*vg.Millimeter, 0, 0)
 	drawLimitsLegend(c, rows)
 	n := vg.Length(len(isolation.Measures))
@@ -104,21 +133,25 @@ func drawInterference(c draw.Canvas, rows []aRow) {
 	}
 	for k, measure := range isolation.Measures {
 		left := c.Min.X + interferedLeft + vg.Length(k)*(width+interferedGap)
-		x := func(v float64) vg.Length { return left + vg.Length(min(max(v, 0), mostKept)/mostKept)*width }
+		x := func(v float64) vg.Length { return left + vg.Length(min(max(v, 0), end)/end)*width }
 		c.FillText(text(8.5, true, ink, draw.XCenter, draw.YBottom), vg.Point{X: left + width/2, Y: top + vg.Points(2)}, measure.Title)
-		for _, v := range []float64{0, 0.5, 1, 1.5} {
+		step := 0.5
+		if end > 2.5 {
+			step = 1
+		}
+		for v := 0.0; v <= end; v += step {
 			line := draw.LineStyle{Color: rule, Width: vg.Points(0.5)}
 			if v == 1 {
 				line = draw.LineStyle{Color: ink, Width: vg.Points(0.9)}
 			}
 			c.StrokeLine2(line, x(v), bottom, x(v), top)
-			if v < mostKept { // the last would run into the next panel's first
+			if v < end { // the last would run into the next panel's first
 				c.FillText(text(8, false, ink, draw.XCenter, draw.YTop), vg.Point{X: x(v), Y: bottom - vg.Points(2)}, fmt.Sprint(v))
 			}
 		}
 		for i, r := range rows {
 			for j, mark := range r.marks {
-				drawKept(c, mark, measure.Name, at[i]+rowOffset(j, len(r.marks)), left, x)
+				drawKept(c, mark, measure.Name, at[i]+rowOffset(j, len(r.marks)), left, end, x)
 			}
 		}
 		c.StrokeLine2(draw.LineStyle{Color: ink, Width: vg.Points(0.6)}, left, bottom, left+width, bottom)
@@ -137,7 +170,7 @@ func rowOffset(i, n int) vg.Length {
 }
 
 // drawKept is one mark with its interval, or the word that stands in its place.
-func drawKept(c draw.Canvas, x *interfered, measure string, y, left vg.Length, at func(float64) vg.Length) {
+func drawKept(c draw.Canvas, x *interfered, measure string, y, left vg.Length, most float64, at func(float64) vg.Length) {
 	r, ok := x.kept[measure]
 	if !ok || math.IsNaN(r.Ratio) {
 		word := "–"
@@ -152,15 +185,16 @@ func drawKept(c draw.Canvas, x *interfered, measure string, y, left vg.Length, a
 		s := draw.LineStyle{Color: l.Edge, Width: vg.Points(0.9)}
 		c.StrokeLine2(s, at(r.Low), y, at(r.High), y)
 		for _, end := range []float64{r.Low, r.High} {
-			if end <= mostKept {
+			if end <= most {
 				c.StrokeLine2(s, at(end), y-vg.Points(1.7), at(end), y+vg.Points(1.7))
 			}
 		}
 	}
 	l.Mark.draw(c, vg.Point{X: at(r.Ratio), Y: y}, vg.Points(2), limitsFill(x), l.Edge)
 	tell(c, around(vg.Point{X: at(r.Ratio), Y: y}, vg.Points(3.5)), fmt.Sprintf("%s %s limits, %s beside %s", x.platform.label(), x.limits(), measure, x.Neighbour), keptText(r))
-	if r.Ratio > mostKept {
-		c.FillText(text(7, false, ink, draw.XRight, yMiddle), vg.Point{X: at(mostKept) - vg.Points(3.5), Y: y}, result.FormatRatio(r.Ratio)+" →")
+	if r.Ratio > most {
+		style, label := text(7, false, ink, draw.XLeft, yMiddle), result.FormatRatio(r.Ratio)+" →"
+		onWhite(c, style, vg.Point{X: at(most) - vg.Points(3.5) - style.Width(label), Y: y}, label)
 	}
 }
 

@@ -17,21 +17,23 @@ import (
 // Sizes of the isolation matrix.
 const (
 	matrixColumns = 5 // platforms, at most
-	matrixNames   = 36 * vg.Millimeter
+	matrixNames   = 44 * vg.Millimeter
 	matrixRow     = 7.2 * vg.Millimeter
 	matrixHead    = 9 * vg.Millimeter
 	matrixSpace   = 4 * vg.Millimeter // above the second part
+	matrixLegend  = 6 * vg.Millimeter
 )
 
 // property is a row of the matrix: what each platform has, in words. The cells are found
 // once, since some take a bootstrap each and a figure is drawn for several formats.
 type property struct {
 	title string
+	by    string // which walls stop most of these attempts
 	cells map[*walled]wallCell
 }
 
 func propertyOf(subjects []*walled, title string, of func(*walled) wallCell) property {
-	p := property{title, map[*walled]wallCell{}}
+	p := property{title: title, cells: map[*walled]wallCell{}}
 	for _, x := range subjects {
 		p.cells[x] = of(x)
 	}
@@ -155,7 +157,7 @@ func (m *model) wallsOf(subjects []*walled) (all []property) {
 // attempts are the properties that probes tell: one for each group of them.
 func (w *walls) attempts() (list []property) {
 	for _, g := range w.groups() {
-		list = append(list, propertyOf(w.subjects, groupTitle(g), func(x *walled) wallCell {
+		p := propertyOf(w.subjects, groupTitle(g), func(x *walled) wallCell {
 			t := x.tally(g)
 			c := wallCell{sign: closed}
 			switch tried := t.blocked + t.reached; {
@@ -173,9 +175,39 @@ func (w *walls) attempts() (list []property) {
 				c.more = strings.TrimPrefix(c.more+fmt.Sprintf(", %d not tried", t.open), ", ")
 			}
 			return c
-		}))
+		})
+		if by := w.stoppers(g, 2); len(by) > 0 {
+			p.by = "walls: " + strings.Join(by, ", ")
+		}
+		list = append(list, p)
 	}
 	return list
+}
+
+// stoppers are the walls of a container that stop most of the attempts of a group: those
+// that it needs, and those that are enough.
+func (w *walls) stoppers(group string, most int) (names []string) {
+	type stopper struct {
+		name string
+		n    int
+	}
+	var all []stopper
+	for _, mech := range isolation.Mechanisms {
+		s := stopper{name: lowerFirst(mech.Title)}
+		for _, p := range w.ablation.Probes {
+			if e := w.ablation.Effect(p, mech.Name); isolation.Find(p).Group == group && (e.Opened == isolation.Yes || e.Alone == isolation.Yes) {
+				s.n++
+			}
+		}
+		if s.n > 0 {
+			all = append(all, s)
+		}
+	}
+	slices.SortStableFunc(all, func(a, b stopper) int { return b.n - a.n })
+	for _, s := range all[:min(len(all), most)] {
+		names = append(names, s.name)
+	}
+	return names
 }
 
 // sharings are the properties of how far a platform has to do with the host's kernel and with
@@ -282,7 +314,10 @@ func matrixFigure(subjects []*walled, parts [][]property) *figure {
 	if len(parts) > 2 {
 		caption += "; and what it has to do with the host's kernel and with its neighbours"
 	}
-	caption += ". Full sign: closed; half: in part; empty: open."
+	caption += "."
+	if slices.ContainsFunc(parts[1], func(p property) bool { return p.by != "" }) {
+		caption += " In grey below a group of attempts: the walls of our container that stop most of them, the first the most."
+	}
 	for _, x := range subjects {
 		if x.control {
 			caption += " The process was tried in the throwaway machine, where nothing protects: it is the control."
@@ -290,7 +325,7 @@ func matrixFigure(subjects []*walled, parts [][]property) *figure {
 	}
 	return &figure{
 		Name: "isolation", Caption: caption, Alt: strings.Join(alt, "; ") + ".",
-		W: plotWidth, H: matrixHead + vg.Length(rows)*matrixRow + vg.Length(len(parts)-1)*matrixSpace + 2*vg.Millimeter,
+		W: plotWidth, H: matrixHead + vg.Length(rows)*matrixRow + vg.Length(len(parts)-1)*matrixSpace + matrixLegend,
 		Draw: func(c draw.Canvas) error {
 			drawMatrix(c, subjects, parts)
 			return nil
@@ -330,7 +365,13 @@ func drawMatrix(c draw.Canvas, subjects []*walled, parts [][]property) {
 		for _, p := range part {
 			middle := y - matrixRow/2
 			name := text(8.5, false, ink, draw.XLeft, yMiddle)
-			c.FillText(name, vg.Point{X: c.Min.X + 1*vg.Millimeter, Y: middle}, fitText(name, p.title, matrixNames-2*vg.Millimeter))
+			at := vg.Point{X: c.Min.X + 1*vg.Millimeter, Y: middle}
+			if p.by != "" {
+				small := text(6.5, false, grey, draw.XLeft, yMiddle)
+				c.FillText(small, vg.Point{X: at.X, Y: middle - 1.9*vg.Millimeter}, fitText(small, p.by, matrixNames-2*vg.Millimeter))
+				at.Y += 1.3 * vg.Millimeter
+			}
+			c.FillText(name, at, fitText(name, p.title, matrixNames-2*vg.Millimeter))
 			for j, x := range subjects {
 				cell, at := p.cells[x], left+vg.Length(j)*width
 				drawCell(c, cell, at+1*vg.Millimeter, middle, width-1.5*vg.Millimeter)
@@ -342,6 +383,16 @@ func drawMatrix(c draw.Canvas, subjects []*walled, parts [][]property) {
 			y -= matrixRow
 			line(y, rule)
 		}
+	}
+	at := vg.Point{X: c.Min.X + 2.2*vg.Millimeter, Y: y - matrixLegend/2}
+	for _, e := range []struct {
+		sign sign
+		name string
+	}{{closed, "closed"}, {halfClosed, "closed in part"}, {open, "open"}} {
+		style := text(8, false, ink, draw.XLeft, yMiddle)
+		e.sign.draw(c, at)
+		c.FillText(style, vg.Point{X: at.X + 2.2*vg.Millimeter, Y: at.Y}, e.name)
+		at.X += style.Width(e.name) + 8*vg.Millimeter
 	}
 }
 

@@ -10,8 +10,11 @@ import (
 	"vmctr/report/result"
 )
 
-// manyHeight is that of the plot without its axis.
-const manyHeight = 80 * vg.Millimeter
+// manyHeight is that of the plot of so many platforms, without its axis: each has its name
+// and its slope beside it.
+func manyHeight(platforms int) vg.Length {
+	return max(80*vg.Millimeter, vg.Length(platforms)*7*vg.Millimeter+16*vg.Millimeter)
+}
 
 // manyFigure answers: what do so many instances occupy? Both axes are logarithmic, so that
 // what costs twice as much lies as much higher everywhere, and one is seen beside 128.
@@ -26,8 +29,8 @@ func (m *model) manyFigure(list []*platform) *figure {
 		alt += " " + p.label() + ": " + value(l.Slope, "bytes") + " for each more, up to " + result.FormatValue(most, "") + "."
 	}
 	return &figure{
-		Name: "memory-many", Caption: "PSS of all instances together over their number, on logarithmic axes: each measured total, and the line through them.",
-		Alt: alt, W: plotWidth, H: manyHeight + tickRoom + axisRoom,
+		Name: "memory-many", Caption: "PSS of all instances together over their number, on logarithmic axes: each measured total, the line through them, and its slope: what each more instance takes, with its 95% interval if there are enough points.",
+		Alt: alt, W: plotWidth, H: manyHeight(len(list)) + tickRoom + axisRoom,
 		Draw: func(c draw.Canvas) error {
 			m.drawMany(c, list)
 			return nil
@@ -54,7 +57,7 @@ func (m *model) drawMany(whole draw.Canvas, list []*platform) {
 	}
 	p.X.Tick.Marker = plot.ConstantTicks(ticks)
 	p.Y.Tick.Marker = plot.ConstantTicks(logByteTicks(p.Y.Min, p.Y.Max))
-	const right = 46 * vg.Millimeter // for the names
+	const right = 56 * vg.Millimeter // for the names
 	c := draw.Crop(whole, 1*vg.Millimeter, -right, axisRoom, -6*vg.Millimeter)
 	d := p.DataCanvas(c)
 	axisTitle(d, whole.Min.Y, "instances side by side (log scale)")
@@ -88,15 +91,23 @@ func (m *model) drawMany(whole draw.Canvas, list []*platform) {
 		}
 		end := line[len(line)-1]
 		ends = append(ends, end)
-		labels = append(labels, span{float64(end.Y), 9})
+		labels = append(labels, span{float64(end.Y), 18}) // of two lines
 	}
-	style := text(8, false, ink, draw.XLeft, yMiddle)
+	name, small := text(8, true, ink, draw.XLeft, yMiddle), text(7.5, false, ink, draw.XLeft, yMiddle)
 	if left, ok := place(labels, float64(d.Min.Y), float64(d.Max.Y), 1); ok {
 		for i, q := range list {
-			y := vg.Length(left[i]) + 4.5
+			y := vg.Length(left[i]) + 9
 			from := vg.Point{X: d.Max.X + vg.Points(10), Y: y}
 			c.StrokeLine2(draw.LineStyle{Color: grey, Width: vg.Points(0.4)}, ends[i].X+vg.Points(4), ends[i].Y, from.X-vg.Points(2), from.Y)
-			whole.FillText(style, from, q.label())
+			q.look.Mark.draw(whole, vg.Point{X: from.X + vg.Points(3), Y: y + vg.Points(4.5)}, vg.Points(2.4), q.inner(), q.look.Edge)
+			from.X += vg.Points(8)
+			whole.FillText(name, vg.Point{X: from.X, Y: y + vg.Points(4.5)}, fitText(name, q.label(), whole.Max.X-from.X))
+			l, _, _ := m.lineOf(q, "pss_bytes")
+			slope := "+ " + result.FormatValue(l.Slope, "bytes") + " each"
+			if i := bytesInterval(l.Low, l.High); i != "–" {
+				slope += " (" + i + ")"
+			}
+			whole.FillText(small, vg.Point{X: from.X, Y: y - vg.Points(4.5)}, fitText(small, slope, whole.Max.X-from.X))
 		}
 	}
 	p.Draw(c)

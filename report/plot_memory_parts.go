@@ -101,10 +101,11 @@ func (m *model) drawParts(c draw.Canvas, machines []*platform) {
 	}
 	const right, above = 20 * vg.Millimeter, 1 * vg.Millimeter // room for the whole of the longest bar
 	p, c, d, x := byteAxis(c, most, len(machines), nil, right, above, "memory of QEMU on the host (PSS, from 0)")
-	inside := text(8, true, white, draw.XCenter, yMiddle)
 	for i, q := range machines {
 		top := d.Y(p.Y.Norm(-float64(i)))
-		onWhite(d, text(9, true, ink, draw.XLeft, yMiddle), vg.Point{X: d.Min.X + vg.Points(4), Y: top - 3*vg.Millimeter}, q.label())
+		at := vg.Point{X: d.Min.X + vg.Points(12), Y: top - 3*vg.Millimeter}
+		onWhite(d, text(9, true, ink, draw.XLeft, yMiddle), at, q.label())
+		q.look.Mark.draw(d, vg.Point{X: d.Min.X + vg.Points(6), Y: at.Y}, vg.Points(2.8), q.inner(), q.look.Edge)
 		low := top - 5.5*vg.Millimeter - partBar
 		sum := 0.0
 		for _, s := range segments {
@@ -116,17 +117,25 @@ func (m *model) drawParts(c draw.Canvas, machines []*platform) {
 			sum += size
 			fillBox(d, r, s.fill)
 			tell(d, r, q.label()+", "+s.name, value(size, "bytes"))
-			if label := result.FormatValue(size, "bytes"); inside.Width(label) < r.Max.X-r.Min.X-vg.Points(3) {
-				in := inside
-				if lightness(s.fill) > 140 {
-					in.Color = ink
-				}
-				d.FillText(in, vg.Point{X: (r.Min.X + r.Max.X) / 2, Y: low + partBar/2}, label)
-			}
+			drawInside(d, r, s.fill, result.FormatValue(size, "bytes"))
 		}
 		onWhite(d, text(8, false, ink, draw.XLeft, yMiddle), vg.Point{X: x(sum) + vg.Points(5), Y: low + partBar/2}, result.FormatValue(sum, "bytes"))
 	}
 	p.Draw(c)
+}
+
+// drawInside sets a text into a box, smaller if it has to be, or not at all if there is no room.
+func drawInside(d draw.Canvas, r vg.Rectangle, fill color.NRGBA, label string) {
+	colour := white
+	if lightness(fill) > 140 {
+		colour = ink
+	}
+	for _, style := range []draw.TextStyle{text(8, true, colour, draw.XCenter, yMiddle), text(7, false, colour, draw.XCenter, yMiddle)} {
+		if style.Width(label) < r.Max.X-r.Min.X-vg.Points(3) {
+			d.FillText(style, vg.Point{X: (r.Min.X + r.Max.X) / 2, Y: (r.Min.Y + r.Max.Y) / 2}, label)
+			return
+		}
+	}
 }
 
 // lightness is that of a colour, of 255 (ITU-R BT.601).

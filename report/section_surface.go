@@ -200,6 +200,8 @@ const (
 	surfaceRow  = 8 * vg.Millimeter
 	surfaceHead = 7 * vg.Millimeter
 	surfaceName = 40 * vg.Millimeter
+	// surfaceRight is for the numbers.
+	surfaceRight = 34 * vg.Millimeter
 )
 
 // surfaceFigure answers: how many of the host's system calls does the same work need, and how
@@ -252,7 +254,7 @@ func drawSurface(c draw.Canvas, list []*surfaceOf) {
 	p.Y.Min, p.Y.Max = -float64(len(list)), 0
 	p.Y.Tick.Length = 0
 	p.Y.Tick.Marker = plot.ConstantTicks(nil)
-	inner := draw.Crop(c, surfaceName, -10*vg.Millimeter, axisRoom, -surfaceHead/2)
+	inner := draw.Crop(c, surfaceName, -surfaceRight, axisRoom, -surfaceHead/2)
 	d := p.DataCanvas(inner)
 	axisTitle(d, c.Min.Y, "different system calls of the host's kernel (from 0)")
 	at := func(v float64) vg.Length { return d.X(p.X.Norm(v)) }
@@ -267,15 +269,17 @@ func drawSurface(c draw.Canvas, list []*surfaceOf) {
 		d.StrokeLine2(draw.LineStyle{Color: l.Edge, Width: vg.Points(1.4)}, at(float64(x.least)), y, at(float64(x.most)), y)
 		l.Mark.draw(d, vg.Point{X: at(x.calls.Median), Y: y}, vg.Points(3.2), x.platform.inner(), l.Edge)
 		tell(d, around(vg.Point{X: at(x.calls.Median), Y: y}, vg.Points(5)), x.platform.label()+", made", x.span())
-		end := at(float64(x.most))
-		number := text(8, false, ink, draw.XLeft, yMiddle)
-		onWhite(d, number, vg.Point{X: end + vg.Points(6), Y: y}, x.span())
+		made, could := text(9, true, ink, draw.XLeft, draw.YBottom), text(7.5, false, ink, draw.XLeft, draw.YBottom)
+		beside := vg.Point{X: d.Max.X + 3*vg.Millimeter, Y: y - vg.Points(3)}
 		if x.table > 0 && !x.ownKernel {
 			v := float64(x.table - x.filtered)
 			square.draw(d, vg.Point{X: at(v), Y: y}, vg.Points(3), nil, l.Edge)
 			tell(d, around(vg.Point{X: at(v), Y: y}, vg.Points(4)), x.platform.label()+", let through", fmt.Sprint(v))
-			onWhite(d, number, vg.Point{X: at(v) + vg.Points(6), Y: y}, fmt.Sprint(v))
+			beside.Y = y + vg.Points(0.5)
+			c.FillText(could, vg.Point{X: beside.X, Y: beside.Y - vg.Points(9)}, fmt.Sprintf("%v could be made", v))
 		}
+		c.FillText(made, beside, x.span())
+		c.FillText(could, vg.Point{X: beside.X + made.Width(x.span()) + vg.Points(3), Y: beside.Y}, "made")
 	}
 	p.Draw(inner)
 }
