@@ -25,30 +25,36 @@ const (
 	interferedBelow = 9 * vg.Millimeter
 )
 
-// keptEnds are the right ends that the axis may have. What lies beyond the last is drawn
-// there.
-var keptEnds = []float64{1.5, 2, 2.5, 3, 5}
+// keptTicks are the values that the axis can begin and end at, and that it labels where
+// there is room.
+var keptTicks = []float64{0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100}
 
-// keptEnd is the first of them that holds all ratios, and whether something lies beyond
-// it: a ratio, or a part of an interval.
-func keptEnd(list []*interfered) (end float64, beyond bool) {
-	most, widest := 0.0, 0.0
+// keptRange is from one of them to another, with all ratios between, and whether something
+// lies beyond: a ratio that is smaller or larger than all of them, or a part of an interval.
+func keptRange(list []*interfered) (lo, hi float64, beyond bool) {
+	least, most := 0.5, 2.0
+	low, high := least, most // of the intervals
 	for _, x := range list {
 		for _, r := range x.kept {
 			if !math.IsNaN(r.Ratio) {
-				most, widest = max(most, r.Ratio), max(widest, r.Ratio)
+				least, most = min(least, r.Ratio), max(most, r.Ratio)
 			}
-			if !math.IsNaN(r.High) {
-				widest = max(widest, r.High)
+			if !math.IsNaN(r.Low) && !math.IsNaN(r.High) {
+				low, high = min(low, r.Low), max(high, r.High)
 			}
 		}
 	}
-	for _, end = range keptEnds {
-		if most <= end {
+	lo, hi = keptTicks[0], keptTicks[len(keptTicks)-1]
+	for _, v := range keptTicks {
+		if v <= least {
+			lo = v
+		}
+		if v >= most {
+			hi = v
 			break
 		}
 	}
-	return end, widest > end
+	return lo, hi, min(least, low) < lo || max(most, high) > hi
 }
 
 // aRow is what is drawn in one row: the same neighbour with limits and without.
@@ -101,20 +107,20 @@ func (m *model) interferenceFigure(list []*interfered) *figure {
 	for _, r := range rows {
 		height += r.height()
 	}
-	end, beyond := keptEnd(list)
-	caption := "Throughput of a victim beside a neighbour, as a share of that alone: the ratio of medians with its 95% interval. 1, the line, is no loss. A mark without an interval is of too few samples for one."
+	lo, hi, beyond := keptRange(list)
+	caption := "Throughput of a victim beside a neighbour, as a share of that alone: the ratio of medians with its 95% interval, on a logarithmic axis. 1, the line, is no loss; the further to the left, the greater it is. A mark without an interval is of too few samples for one."
 	if beyond {
-		caption += fmt.Sprintf(" What lies beyond %g is cut off at the end of the axis.", end)
+		caption += " What lies beyond the axis is cut off at its end."
 	}
 	return &figure{
 		Name: "interference", W: plotWidth, H: height,
 		Caption: caption,
 		Alt:     "What a victim keeps of its throughput. " + strings.Join(alt, "; ") + ".",
-		Draw:    func(c draw.Canvas) error { drawInterference(c, rows, end); return nil },
+		Draw:    func(c draw.Canvas) error { drawInterference(c, rows, lo, hi); return nil },
 	}
 }
 
-func drawInterference(c draw.Canvas, rows []aRow, end float64) {
+func drawInterference(c draw.Canvas, rows []aRow, lo, hi float64) {
 	c = draw.Crop(c, 1*vg.Millimeter, -1*vg.Millimeter, 0, 0)
 	drawLimitsLegend(c, rows)
 	n := vg.Length(len(isolation.Measures))
@@ -133,25 +139,14 @@ func drawInterference(c draw.Canvas, rows []aRow, end float64) {
 	}
 	for k, measure := range isolation.Measures {
 		left := c.Min.X + interferedLeft + vg.Length(k)*(width+interferedGap)
-		x := func(v float64) vg.Length { return left + vg.Length(min(max(v, 0), end)/end)*width }
+		x := func(v float64) vg.Length {
+			return left + vg.Length(math.Log(min(max(v, lo), hi)/lo)/math.Log(hi/lo))*width
+		}
 		c.FillText(text(8.5, true, ink, draw.XCenter, draw.YBottom), vg.Point{X: left + width/2, Y: top + vg.Points(2)}, measure.Title)
-		step := 0.5
-		if end > 2.5 {
-			step = 1
-		}
-		for v := 0.0; v <= end; v += step {
-			line := draw.LineStyle{Color: rule, Width: vg.Points(0.5)}
-			if v == 1 {
-				line = draw.LineStyle{Color: ink, Width: vg.Points(0.9)}
-			}
-			c.StrokeLine2(line, x(v), bottom, x(v), top)
-			if v < end { // the last would run into the next panel's first
-				c.FillText(text(8, false, ink, draw.XCenter, draw.YTop), vg.Point{X: x(v), Y: bottom - vg.Points(2)}, fmt.Sprint(v))
-			}
-		}
+		drawKeptAxis(c, x, lo, hi, bottom, top)
 		for i, r := range rows {
 			for j, mark := range r.marks {
-				drawKept(c, mark, measure.Name, at[i]+rowOffset(j, len(r.marks)), left, end, x)
+				drawKept(c, mark, measure.Name, at[i]+rowOffset(j, len(r.marks)), left, lo, hi, x)
 			}
 		}
 		c.StrokeLine2(draw.LineStyle{Color: ink, Width: vg.Points(0.6)}, left, bottom, left+width, bottom)
@@ -161,7 +156,36 @@ func drawInterference(c draw.Canvas, rows []aRow, end float64) {
 			onWhite(c, text(9, true, ink, draw.XLeft, yMiddle), vg.Point{X: c.Min.X, Y: at[i] + (r.height()+interferedName)/2}, r.platform.label())
 		}
 	}
-	c.FillText(text(9, false, ink, draw.XCenter, draw.YBottom), vg.Point{X: (c.Min.X + interferedLeft + c.Max.X) / 2, Y: c.Min.Y + 0.5*vg.Millimeter}, "throughput beside the neighbour ÷ alone (from 0)")
+	c.FillText(text(9, false, ink, draw.XCenter, draw.YBottom), vg.Point{X: (c.Min.X + interferedLeft + c.Max.X) / 2, Y: c.Min.Y + 0.5*vg.Millimeter}, "throughput beside the neighbour ÷ alone (log scale)")
+}
+
+// drawKeptAxis draws the grid of a panel and labels what has room, 1 first of all.
+func drawKeptAxis(c draw.Canvas, x func(float64) vg.Length, lo, hi float64, bottom, top vg.Length) {
+	style := text(8, false, ink, draw.XCenter, draw.YTop)
+	var labelled []vg.Length
+	label := func(v float64) {
+		const apart = 6.2 * vg.Millimeter
+		if slices.ContainsFunc(labelled, func(at vg.Length) bool { return max(at-x(v), x(v)-at) < apart }) {
+			return
+		}
+		labelled = append(labelled, x(v))
+		c.FillText(style, vg.Point{X: x(v), Y: bottom - vg.Points(2)}, fmt.Sprint(v))
+	}
+	label(1)
+	label(lo)
+	for _, v := range keptTicks {
+		if v < lo || v > hi {
+			continue
+		}
+		line := draw.LineStyle{Color: rule, Width: vg.Points(0.5)}
+		if v == 1 {
+			line = draw.LineStyle{Color: ink, Width: vg.Points(0.9)}
+		}
+		c.StrokeLine2(line, x(v), bottom, x(v), top)
+		if v < hi { // the last would run into the next panel's first
+			label(v)
+		}
+	}
 }
 
 // rowOffset parts the marks of a row: the first lies above.
@@ -170,7 +194,7 @@ func rowOffset(i, n int) vg.Length {
 }
 
 // drawKept is one mark with its interval, or the word that stands in its place.
-func drawKept(c draw.Canvas, x *interfered, measure string, y, left vg.Length, most float64, at func(float64) vg.Length) {
+func drawKept(c draw.Canvas, x *interfered, measure string, y, left vg.Length, lo, hi float64, at func(float64) vg.Length) {
 	r, ok := x.kept[measure]
 	if !ok || math.IsNaN(r.Ratio) {
 		word := "–"
@@ -185,16 +209,20 @@ func drawKept(c draw.Canvas, x *interfered, measure string, y, left vg.Length, m
 		s := draw.LineStyle{Color: l.Edge, Width: vg.Points(0.9)}
 		c.StrokeLine2(s, at(r.Low), y, at(r.High), y)
 		for _, end := range []float64{r.Low, r.High} {
-			if end <= most {
+			if end >= lo && end <= hi {
 				c.StrokeLine2(s, at(end), y-vg.Points(1.7), at(end), y+vg.Points(1.7))
 			}
 		}
 	}
 	l.Mark.draw(c, vg.Point{X: at(r.Ratio), Y: y}, vg.Points(2), limitsFill(x), l.Edge)
 	tell(c, around(vg.Point{X: at(r.Ratio), Y: y}, vg.Points(3.5)), fmt.Sprintf("%s %s limits, %s beside %s", x.platform.label(), x.limits(), measure, x.Neighbour), keptText(r))
-	if r.Ratio > most {
-		style, label := text(7, false, ink, draw.XLeft, yMiddle), result.FormatRatio(r.Ratio)+" →"
-		onWhite(c, style, vg.Point{X: at(most) - vg.Points(3.5) - style.Width(label), Y: y}, label)
+	style := text(7, false, ink, draw.XLeft, yMiddle)
+	switch label := result.FormatRatio(r.Ratio); {
+	case r.Ratio > hi:
+		label += " →"
+		onWhite(c, style, vg.Point{X: at(hi) - vg.Points(3.5) - style.Width(label), Y: y}, label)
+	case r.Ratio < lo:
+		onWhite(c, style, vg.Point{X: at(lo) + vg.Points(3.5), Y: y}, "← "+label)
 	}
 }
 

@@ -98,7 +98,10 @@ func (m *model) drawMany(whole draw.Canvas, list []*platform) {
 		for i, q := range list {
 			y := vg.Length(left[i]) + 9
 			from := vg.Point{X: d.Max.X + vg.Points(10), Y: y}
-			c.StrokeLine2(draw.LineStyle{Color: grey, Width: vg.Points(0.4)}, ends[i].X+vg.Points(4), ends[i].Y, from.X-vg.Points(2), from.Y)
+			// A line from where another ends earlier would cross what goes on; its mark tells it.
+			if ends[i].X > at(mostN, 1).X-1 {
+				c.StrokeLine2(draw.LineStyle{Color: grey, Width: vg.Points(0.4)}, ends[i].X+vg.Points(4), ends[i].Y, from.X-vg.Points(2), from.Y+vg.Points(4.5))
+			}
 			q.look.Mark.draw(whole, vg.Point{X: from.X + vg.Points(3), Y: y + vg.Points(4.5)}, vg.Points(2.4), q.inner(), q.look.Edge)
 			from.X += vg.Points(8)
 			whole.FillText(name, vg.Point{X: from.X, Y: y + vg.Points(4.5)}, fitText(name, q.label(), whole.Max.X-from.X))

@@ -32,7 +32,7 @@ type sized struct {
 // Platforms that need the same share their rows.
 func (m *model) sizedRows(img *result.StoredImage) (rows []sized) {
 	blobs, archives, disks := imageSums(img)
-	rows = append(rows, sized{heading: "the image, which all need"}, sized{name: "compressed, to send", bytes: blobs, image: blobs}, sized{name: "unpacked", bytes: archives, image: archives})
+	rows = append(rows, sized{heading: "the image itself"}, sized{name: "compressed, to send", bytes: blobs, image: blobs}, sized{name: "unpacked", bytes: archives, image: archives})
 	if disks > 0 {
 		rows = append(rows, sized{name: "as disks (EROFS)", bytes: disks, image: disks})
 	}
