@@ -87,10 +87,7 @@ func (m *model) groups(ms measured) []group {
 
 // labels names several platforms, and that they are emulated once if all are.
 func labels(platforms []*platform) string {
-	if len(platforms) == 1 {
-		return platforms[0].the()
-	}
-	all := len(platforms) > 0
+	all := len(platforms) > 1
 	for _, p := range platforms {
 		all = all && p.Emulated
 	}
@@ -110,6 +107,14 @@ func labels(platforms []*platform) string {
 	default:
 		return list(names) + ", all emulated"
 	}
+}
+
+// those are platforms as the object of a sentence.
+func those(platforms []*platform) string {
+	if len(platforms) == 1 {
+		return platforms[0].the()
+	}
+	return labels(platforms)
 }
 
 // valueSpan prints the range of some values: "3.97 to 42.5 ms".
@@ -206,7 +211,7 @@ func (m *model) groupLines(ms measured, w wording) (out []string, unsure doubts)
 				for _, c := range against {
 					of = append(of, c.A.Platform)
 				}
-				size = labels(of) + " " + size
+				size = those(of) + " " + size
 			}
 			times = append(times, fmt.Sprintf("%s %s %s", size, w.times, against[0].B.Platform.the()))
 		}
@@ -261,7 +266,7 @@ func (m *model) oddWords(ms measured) []string {
 		{result.Predecessor, "The values depend on which platform ran just before: "},
 	} {
 		if len(odd[o.code]) > 0 {
-			out = append(out, o.text+labels(odd[o.code])+".")
+			out = append(out, o.text+those(odd[o.code])+".")
 		}
 	}
 	return out

@@ -109,7 +109,7 @@ func sides(list []finding, of, more, less string) (p points) {
 		}
 	}
 	if len(few) > 0 {
-		p = append(p, fmt.Sprintf("%s, not certain, since there are too few samples for an interval: %s times, on %s.", of, ratioSpan(low, high), labels(few)))
+		p = append(p, fmt.Sprintf("%s, not certain, since there are too few samples for an interval: %s times, on %s.", of, ratioSpan(low, high), those(few)))
 	}
 	return p
 }

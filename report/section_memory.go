@@ -114,7 +114,7 @@ func (m *model) memoryWords() []string {
 		if len(others) == 0 && len(some) > 2 {
 			return "every platform that has one"
 		}
-		return labels(some)
+		return those(some)
 	}
 	if len(less) > 0 {
 		out = append(out, "The control group is charged less than the PSS on "+every(less, more)+": a page is charged to the group that touched it first, and that can be another one, also of an earlier instance.")

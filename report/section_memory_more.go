@@ -360,7 +360,7 @@ func (m *model) leastMemory() *memoryMore {
 		}
 	}
 	if len(none) > 0 {
-		words = append(words, "In no size that was tried did most tries come up on "+labels(none)+".")
+		words = append(words, "In no size that was tried did most tries come up on "+those(none)+".")
 	}
 	return &memoryMore{
 		[]block{heading("The least memory"), words}, t,
@@ -408,7 +408,7 @@ func (m *model) sharedMemory() *memoryMore {
 	case len(certain) == len(times):
 		words = append(words, "The interval of each of these ratios lies above 1: one image takes less.")
 	case len(certain) > 0:
-		words = append(words, "The interval of the ratio lies above 1 on "+labels(certain)+", and on the others these samples do not show that one image takes less.")
+		words = append(words, "The interval of the ratio lies above 1 on "+those(certain)+", and on the others these samples do not show that one image takes less.")
 	default:
 		words = append(words, "On none of them does an interval lie above 1: these samples do not show that one image takes less.")
 	}

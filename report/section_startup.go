@@ -123,7 +123,7 @@ func phaseWords(lines []timeline) []string {
 		if low != high {
 			low += " to " + high
 		}
-		out = append(out, fmt.Sprintf("\"%s\"%s is the longest phase on %s: %s of the start.", name, means, labels(on[text]), low))
+		out = append(out, fmt.Sprintf("\"%s\"%s is the longest phase on %s: %s of the start.", name, means, those(on[text]), low))
 	}
 	return out
 }
