@@ -245,7 +245,7 @@ func (m *model) oddWords(ms measured) []string {
 	odd := map[result.Code][]*platform{}
 	for _, f := range ms.present() {
 		if hi := slices.Max(f.Summary.Values); f.Summary.Median > 0 && hi >= 2*f.Summary.Median {
-			slow = append(slow, fmt.Sprintf("%s times the median of %s", result.FormatRatio(hi/f.Summary.Median), f.Platform.label()))
+			slow = append(slow, fmt.Sprintf("%s times the median of %s", result.FormatRatio(hi/f.Summary.Median), f.Platform.the()))
 		}
 		for _, w := range m.examine(ms, f) {
 			if !slices.Contains(odd[w.Code], f.Platform) {

@@ -116,7 +116,7 @@ func phaseMethod(lines []timeline) *table {
 		{"resume", "QEMU has said that the state is read, and is told to let the machine run", "as of qemu"},
 		{"kernel", "PID 1 of the guest says, with its reports, what the guest's clock shows, which was 0 when the kernel began to keep time", "late by what the fastest report was under way, for which the Error in the table of phases is the bound; and by timer ticks that the kernel missed before it took to the CPU's counter"},
 		{later, "PID 1 writes down its clock", "as of kernel, without the ticks; differences between these phases are good to microseconds"},
-		{"first instruction", "a line of the program's, stamped when it arrives", "late by what the line was under way: see below"},
+		{"first instruction", "a line of the program's, stamped when it arrives", "late by what the line was under way: see the error of the section on startup"},
 	} {
 		known := slices.ContainsFunc(lines, func(l timeline) bool {
 			return l.has(r.phase) || r.phase == later && (l.has("init") || l.has("renew"))

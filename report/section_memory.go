@@ -122,14 +122,14 @@ func (m *model) memoryWords() []string {
 	if len(more) > 0 {
 		out = append(out, "The control group is charged as much as the PSS or more on "+every(more, less)+": it also counts page cache and the kernel's own memory.")
 	}
-	var emulated []string
+	var emulated []*platform
 	for _, f := range pss.present() {
 		if _, apart := m.memoryMedian(f.Platform, "translations_pss_bytes"); f.Platform.Emulated && !apart {
-			emulated = append(emulated, f.Platform.label())
+			emulated = append(emulated, f.Platform)
 		}
 	}
 	if len(emulated) > 0 {
-		out = append(out, "QEMU's cache of translated code is inside the figures of "+list(emulated)+": an emulator has one, and a hypervisor has none.")
+		out = append(out, "QEMU's cache of translated code is inside the figures of "+those(emulated)+": an emulator has one, and a hypervisor has none.")
 	}
 	return out
 }

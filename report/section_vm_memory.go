@@ -135,7 +135,10 @@ func (m *model) elasticWords(list []*platform) []string {
 			continue
 		}
 		again := "nothing of that"
-		if back > 0 {
+		switch {
+		case back >= grown:
+			again = "all of that"
+		case back > 0:
 			again = fmt.Sprintf("%s of that (%s)", bytes(back), share(back, grown))
 		}
 		text := fmt.Sprintf("%s: a guest that used and freed %s took %s more of the host. After %s the host had %s again",
