@@ -43,7 +43,8 @@ func prose(s section) string {
 
 // known are capital letters that are no terms of this field, by why they need no explanation.
 var known = strings.Fields(`
-	CPU CPUs CI CD OS RAM PC UTC ID IP TCP UDP UNIX GNU HW MB MHz MiB KiB GiB AMD JSON CSV PDF
+	macOS
+	CPU CPUs CI CD OS RAM PC UTC ID IP TCP UDP UNIX GNU HW KB MB MHz MiB KiB GiB AMD JSON CSV PDF
 	SOSP NSDI VEE ACSAC ExpCS ISPASS EuroSys LXC OpenVZ IDLab LightVM gVisor MySQL PostgreSQL DPDK SPECIFICATION README
 	VFS HEAD PATH UUID SMP PTI IBPB IBRS STIBP RSB NIS IBM FW BTF ABI DNS SQL API PONG PING SELECT ACLs SELinux AppArmor
 `)

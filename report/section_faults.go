@@ -1,7 +1,6 @@
 package report
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -30,14 +29,19 @@ func (m *model) faultsSection() (s section, any bool) {
 	s = section{ID: "faults", Title: "Isolation: what a broken instance takes with it"}
 	s.Blocks = append(s.Blocks,
 		paragraph{"Question.", "An instance breaks: it crashes, takes all memory, forks without end, or panics its kernel. Does the host notice?"},
-		paragraph{"Findings.", ""}, points(faultWords(columns)),
 		faultTable(columns, machine),
+		paragraph{"Findings.", ""}, points(faultWords(columns)),
 		paragraph{"How to read it.", "A crash is an affair of one process, whatever is around it: the kernel takes back what was its own. Memory and processes are the host's, so a container keeps to its share only because its control group has a limit, and a process that has none can take it all. " +
 			"A panic is the end of a kernel and of all that runs on it. A container has the host's kernel, so it must not be able to cause one; a virtual machine has its own, which may panic as it likes: to the host that is a process which has ended."},
-		faultEvidence(columns),
 		paragraph{"How it was measured.", faultMethod(columns, machine)},
 		paragraph{"What it does not tell.", "That a container cannot panic the host's kernel is shown as far as the ways that Linux has for its administrators, all of which are in the evidence: an error in the kernel, which a system call of the container's could set off, is another way, and is not tried. " +
 			"A witness that answers in time does not prove that all others did."})
+	s.Details = []block{faultEvidence(columns)}
+	s.Ask = []string{
+		"Which wall or limit held each fault of the container? What would become of the host if it was missing?",
+		"Why can a program in a virtual machine panic its kernel, and one in a container not? Which of the two is the better answer to a program that must not fail?",
+		"Each fault was tried once. What could be different the next time, and how would you find out?",
+	}
 	return s, true
 }
 
@@ -73,8 +77,9 @@ func (m *model) faulties() (columns []*faulty, machine *result.Platform) {
 	return columns, machine
 }
 
-// faultWords are what is to be seen, a sentence for each column.
+// faultWords are what is to be seen.
 func faultWords(columns []*faulty) (words []string) {
+	var fared alike
 	said := map[isolation.FaultOutcome]string{
 		isolation.Held: "was contained", isolation.NotHeld: "was held by nothing but its own bound", isolation.TooSlow: "did not come in time to what would hold it", isolation.Disturbed: "disturbed the host",
 		isolation.Lost: "took the host with it", isolation.NotPossible: "was not possible, as far as the attempts show",
@@ -98,8 +103,11 @@ func faultWords(columns []*faulty) (words []string) {
 			}
 		}
 		if len(parts) > 0 {
-			words = append(words, fmt.Sprintf("%s: %s.", begin(c.the), strings.Join(parts, "; ")))
+			fared.add(c.the, strings.Join(parts, "; ")+".")
 		}
+	}
+	for _, text := range fared.texts {
+		words = append(words, begin(list(fared.who[text]))+": "+text)
 	}
 	return words
 }

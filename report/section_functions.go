@@ -28,32 +28,33 @@ type traced struct {
 // functionsSection is what the host's kernel does for an instance. A run that has not
 // traced that has no such section.
 func (m *model) functionsSection() (s section, any bool) {
-	s = section{ID: "functions", Title: "What the host's kernel does for an instance", Blocks: m.functionsBlocks()}
-	return s, len(s.Blocks) > 0
-}
-
-func (m *model) functionsBlocks() []block {
 	list := m.traced()
 	if len(list) == 0 {
-		return nil
+		return s, false
 	}
-	blocks := []block{
-		paragraph{"Question.", "A wall is only as good as what it is made of, and between an instance and its host that is the host's kernel. How many functions of that kernel run for an instance that does the same work everywhere?"},
-	}
+	s = section{ID: "functions", Title: "Isolation: what the host's kernel does for an instance"}
+	add := func(b ...block) { s.Blocks = append(s.Blocks, b...) }
+	add(paragraph{"Question.", "A wall is only as good as what it is made of, and between an instance and its host that is the host's kernel. How many functions of that kernel run for an instance that does the same work everywhere?"},
+		m.functionsTable(list))
 	if words := m.functionsWords(list); len(words) > 0 {
-		blocks = append(blocks, paragraph{"Findings.", ""}, points(words))
+		add(paragraph{"Findings.", ""}, points(words))
 	}
-	blocks = append(blocks, m.functionsTable(list))
 	if t := onlyTable(list); t != nil {
-		blocks = append(blocks, t)
+		add(t)
 	}
-	return append(blocks,
-		paragraph{"How to read it.", "Each function that runs for an instance is code of the host in which a mistake could be found and used by it. That is all that the number says. It does not say how likely a mistake is, how large a function is, or what stands behind it: " +
-			"several walls one behind the other (defence in depth) do not show in it, and a wall that does its work makes it larger, as the filter of system calls does. " +
-			"Anjali, Caraza-Harter and Swift (VEE 2020) counted lines, and not functions, of the host's kernel for other work: 63,163 without isolation, 77,392 with Firecracker, 90,595 with LXC and 91,161 with gVisor. Their order can be held against this one, their numbers cannot."},
+	add(paragraph{"How to read it.", "Each function that runs for an instance is code of the host in which a mistake could be found and used by it. That is all that the number says. " +
+		"A wall that does its work makes it larger, as the filter of system calls does."},
 		paragraph{"How it was measured.", "The kernel's function tracer noted each function that began while a thread of the instance was on a CPU (Documentation/trace/ftrace.rst; threads and children that are made meanwhile too; of a machine all threads of QEMU, with the virtual CPUs, and the kernel's own that work for it). " +
-			"The work: four files written, synced, renamed, read and removed; 8 MiB of memory used and given back; 64 KiB sent to itself over TCP and back; a child started. What ran while the instance idled before is left out, and what ran in interrupts alone is counted apart, since it may be others' work. " +
-			"Functions that the compiler has put into others are not seen. A machine has neither a disk nor a network card here, so that its files and its network are its own kernel's affair."})
+			"The work: four files written, synced, renamed, read and removed; 8" + nbsp + "MiB of memory used and given back; 64" + nbsp + "KiB sent to itself over TCP and back; a child started. What ran while the instance idled before is left out, and what ran in interrupts alone is counted apart, since it may be others' work."},
+		paragraph{"Its error.", "Functions that the compiler has put into others are not seen. The counts of the measurements differ by as much as the table has from least to most. A machine has neither a disk nor a network card here, so that its files and its network are its own kernel's affair."},
+		paragraph{"What it does not tell.", "It does not say how likely a mistake is, how large a function is, or what stands behind it: several walls one behind the other (defence in depth) do not show in it."},
+		paragraph{"What others measured.", anjali + " counted lines, and not functions, of the host's kernel for other work: 63" + nbsp + "163 without isolation, 77" + nbsp + "392 with Firecracker, 90" + nbsp + "595 with LXC and 91" + nbsp + "161 with gVisor. Their order can be held against this one, their numbers cannot."})
+	s.Ask = []string{
+		"For which of them does the kernel run the most functions? Does that make it the least safe? Give one reason for and one against.",
+		"The container's filter of system calls adds functions of its own. What does it take away that this count does not show?",
+		"An error is found in one function of the overlay file system. Which platforms are affected, by the tables of this section?",
+	}
+	return s, true
 }
 
 // traced collects what was traced, by subject, in the order of the platforms' kinds.

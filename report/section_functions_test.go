@@ -50,14 +50,14 @@ func TestFunctionsSection(t *testing.T) {
 		"Of the container the tracer had no room for 1 call:",
 		"stands for the host (throwaway, emulated), Linux 6.1.0", "this host does not let functions be traced",
 		"| overlay of the image's layers | 2 | ovl_open, ovl_read_iter |", "| filter of system calls | 1 | __seccomp_filter |", "| all else | 1 | something |",
-		"63,163", "defence in depth",
+		"63 163", "defence in depth",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("it does not say %q", want)
 		}
 	}
 	if t.Failed() {
-		_, after, _ := strings.Cut(text, "What the host's kernel does")
+		_, after, _ := strings.Cut(text, "what the host's kernel does")
 		t.Log(after[:min(len(after), 4000)])
 	}
 
@@ -79,7 +79,7 @@ func TestFunctionsSection(t *testing.T) {
 	if strings.Contains(text, "times as many functions") {
 		t.Error("it compares with what has no figure")
 	}
-	if strings.Contains(markdown(synthetic{memory: 8}.run()), "What the host's kernel does") {
+	if strings.Contains(markdown(synthetic{memory: 8}.run()), "what the host's kernel does") {
 		t.Error("a run without that has the section")
 	}
 }

@@ -19,18 +19,23 @@ func (m *model) interferenceSection() (s section, any bool) {
 	}
 	s = section{ID: "interference", Title: "Isolation: what a neighbour takes away", Blocks: []block{
 		paragraph{"Question.", "Walls keep a program from seeing and changing others. But all still share the processors, the memory, the disk and the network of one host. How much slower does a program run when the one beside it behaves badly?"},
-		paragraph{"Findings.", ""}, points(m.interferenceWords(list)),
 		m.interferenceFigure(list),
+		paragraph{"Findings.", ""}, points(m.interferenceWords(list)),
 		paragraph{"How to read it.", "A mark at 1 says that the victim did as much per second beside the neighbour as it did alone; at 0.5, half as much; near 0 it stood still. The bar is the 95% interval: where it reaches across the line at 1, no loss is shown. " +
 			"Many are compared, so that about one of twenty intervals misses by chance alone. A platform isolates well if its marks stay at the line whatever the neighbour does; limits do their work if the mark with limits is nearer to the line than the one without."},
-		m.lossTable(list), m.latencyTable(list),
-		paragraph{"What the 99th percentile tells.", "Of a hundred requests, ninety-nine are answered at least as fast. Throughput can stay the same while this grows: then most requests do not notice the neighbour, and a few wait until the processor is theirs again. Who uses a web page with a hundred parts waits for the slowest of them."},
-		m.fateTable(list),
 		paragraph{"How it was measured.", m.interferenceMethod(list)},
-		paragraph{"What it does not tell.", m.interferenceCaveats(list)},
-		paragraph{"Published.", "Matthews et al. (Quantifying the Performance Isolation Properties of Virtualization Systems, ExpCS 2007) ran a web server beside such neighbours: under Xen it lost 0.03 to 1.67%; in a container of OpenVZ up to 21.3%, and with some neighbours it did not report. " +
+		paragraph{"Its error.", m.interferenceCaveats(list)},
+		paragraph{"What others measured.", "Matthews et al. (Quantifying the Performance Isolation Properties of Virtualization Systems, ExpCS 2007) ran a web server beside such neighbours: under Xen it lost 0.03 to 1.67%; in a container of OpenVZ up to 21.3%, and with some neighbours it did not report. " +
 			"Those figures are of hardware virtualization, of containers of that time with the limits that they had, and of another program on a larger host: what can be held against them is the order of the platforms, not a number."},
 	}}
+	s.Details = []block{m.lossTable(list), m.latencyTable(list),
+		paragraph{"What the 99th percentile tells.", "Of a hundred requests, ninety-nine are answered at least as fast. Throughput can stay the same while this grows: then most requests do not notice the neighbour, and a few wait until the processor is theirs again. Who uses a web page with a hundred parts waits for the slowest of them."},
+		m.fateTable(list)}
+	s.Ask = []string{
+		"Beside which neighbour does the victim lose most on each platform? Which shared thing of the host explains it?",
+		"Limits are there to protect others. For which neighbour do they help by these intervals, and for which not? Why?",
+		"Some intervals are wide. What would you change in the measurement, or on the host, to make them narrow enough for a decision?",
+	}
 	return s, true
 }
 
@@ -125,7 +130,7 @@ func wallWords(all []*interfered) string {
 	if parts == nil {
 		return ""
 	}
-	return "Which neighbours met a wall: " + strings.Join(parts, "; ") + ". The table below has what became of each."
+	return "Which neighbours met a wall: " + strings.Join(parts, "; ") + ". The full tables have what became of each."
 }
 
 // limitsWords compare what was kept with limits and without, of each platform that has both.

@@ -3,6 +3,7 @@ package report
 import (
 	"encoding/json"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -92,7 +93,7 @@ func TestInterference(t *testing.T) {
 // interferenceText is the text of a section.
 func interferenceText(s section) string {
 	var b strings.Builder
-	for _, block := range s.Blocks {
+	for _, block := range slices.Concat(s.Blocks, s.Details) {
 		switch x := block.(type) {
 		case paragraph:
 			b.WriteString(x.Lead + " " + x.Text + "\n")

@@ -154,53 +154,73 @@ func (m *model) wallsSection() (s section, any bool) {
 	}
 	s = section{ID: "isolation", Title: "Isolation: what the walls stop"}
 	add := func(b ...block) { s.Blocks = append(s.Blocks, b...) }
-	add(paragraph{"Question.", "A program wants out: it tries to see, read, change and disturb what is not its own. What does it reach of the host, and which wall stops it?"},
-		paragraph{"Findings.", ""}, points(m.wallWords(w)))
-	if t := m.reachedTable(w); t != nil {
-		add(t)
-	}
+	add(paragraph{"Question.", "A program wants out: it tries to see, read, change and disturb what is not its own. What does it reach of the host, and which wall stops it?"})
 	for _, f := range m.matrixFigures(w) {
 		add(f)
 	}
-	add(paragraph{"How to read it.", "Each attempt has a target on the host that is made for it alone, a canary: a file, a process or a listener with a random word in it. Afterwards the host looks whether the canary was " +
-		"touched, or whether the program knows the word. \"Blocked\" is an attempt that was made and has left the canary alone; \"reached\" one that has seen or changed it; \"not tried\" " +
+	add(paragraph{"Findings.", ""}, points(m.wallWords(w)))
+	if t := m.reachedTable(w); t != nil {
+		add(t)
+	}
+	add(paragraph{"How to read it.", "\"Blocked\" is an attempt that was made and has left its target alone; \"reached\" one that has seen or changed it; \"not tried\" " +
 		"one that could not be made there, for a reason that the evidence gives. They are words and counts, and no score: one way out is enough for who finds it, and which of them matters depends on what is to be kept safe."})
 	for _, f := range m.ablationFigures(w) {
 		add(f)
 	}
 	if len(w.arena) > 2 {
-		add(points(m.ablationWords(w)), paragraph{"How to read it.", "A mark of the first kind stands where a container that lacks this one wall lets the attempt through: the wall is necessary. One of the second kind stands where " +
-			"a plain process that has this wall and no other is stopped by it: the wall is sufficient. Where there are several of the second kind and none of the first, " +
+		add(paragraph{"Which wall does what.", ""}, points(m.ablationWords(w)), paragraph{"How to read it.", "A full mark stands where a container that lacks this one wall lets the attempt through: the wall is necessary. A ring stands where " +
+			"a plain process that has this wall and no other is stopped by it: the wall is sufficient. Where there are several rings and no full mark, " +
 			"several walls stand one behind the other, and any one of them may fail."})
 	}
-	add(paragraph{"How it was measured.", m.wallMethod(w)}, paragraph{"What it does not tell.", wallLimits}, paragraph{"Published.", wallsPublished})
+	method := m.wallMethod(w)
+	if w.first("container") != nil || w.first("vm") != nil {
+		method += " What was seen of each attempt is [in the appendix](#evidence)."
+	}
+	add(paragraph{"How it was measured.", method}, paragraph{"What it does not tell.", m.wallLimits()}, paragraph{"What others measured.", wallsPublished})
+	s.Ask = m.wallsAsk(w)
 	return s, true
 }
 
-const wallLimits = "The attempts are a sample of what an attacker would try, and use no error in a kernel or in QEMU: a blocked attempt does not prove that there is no way. A container's attempts are served by the " +
-	"host's own kernel, all of whose errors lie open to them, as far as the filter of system calls lets them come; those of a virtual machine by a kernel of its own, behind which there is QEMU, a process of the host " +
-	"with errors of its own. How much of the host's kernel each can come at is the question of the section on its surface, if this run has one."
+// wallsAsk are questions on what was found.
+func (m *model) wallsAsk(w *walls) []string {
+	ask := []string{"Choose one attempt that was blocked in the container. By which wall was it stopped, and what would its success have been worth to an attacker?"}
+	if c := w.first("container"); c != nil && c.tally("").reached > 0 {
+		ask = append(ask, fmt.Sprintf("%s reached the host from %s. Which of these would you accept for a program that you do not trust, and how could the others be closed?",
+			count(c.tally("").reached, "attempt", "attempts"), c.the()))
+	}
+	if len(w.arena) > 2 {
+		ask = append(ask, "Take away one wall for the sake of convenience. Which one would you choose by the figure, and what do you lose?")
+	}
+	if v := w.first("vm"); v != nil && v.carriedOut() > 0 && v.known && !v.host {
+		ask = append(ask, fmt.Sprintf("In %s some attempts were carried out and still count as blocked. Whose kernel carried them out, and why does the host not notice?", v.the()))
+	}
+	return append(ask, "All attempts that are counted here failed or succeeded without an error in a kernel. Which platform would you trust more if there was one, and why?")
+}
 
-const wallsPublished = "Lin et al. (A Measurement Study on Linux Container Security, ACSAC 2018) ran 88 exploits that were known against a default container of the time: 50 succeeded; capabilities, seccomp and mandatory " +
+// wallLimits say what these attempts cannot show.
+func (m *model) wallLimits() string {
+	text := "The attempts are a sample of what an attacker would try, and use no error in a kernel or in QEMU: a blocked attempt does not prove that there is no way. A container's attempts are served by the " +
+		"host's own kernel, all of whose errors lie open to them, as far as the filter of system calls lets them come; those of a virtual machine by a kernel of its own, behind which there is QEMU, a process of the host " +
+		"with errors of its own."
+	if len(m.surfaces()) > 0 {
+		text += " How much of the host's kernel each can come at is the question of [another section](#surface)."
+	}
+	return text
+}
+
+const wallsPublished = lin + " ran 88 exploits that were known against a default container of the time: 50 succeeded; capabilities, seccomp and mandatory " +
 	"access control stopped more of them than namespaces did. Those were errors in kernels, of which none is tried here."
 
 // wallWords are what was found, a sentence for each platform first.
 func (m *model) wallWords(w *walls) (words []string) {
-	// Platforms of which the same is to be said share a sentence.
-	names := map[string][]string{}
-	var texts []string
+	var fared alike
 	for _, x := range w.subjects {
-		if x.control {
-			continue
+		if !x.control {
+			fared.add(x.the(), x.words())
 		}
-		text := x.words()
-		if names[text] == nil {
-			texts = append(texts, text)
-		}
-		names[text] = append(names[text], x.the())
 	}
-	for _, text := range texts {
-		words = append(words, begin(list(names[text]))+": "+text+".")
+	for _, text := range fared.texts {
+		words = append(words, begin(list(fared.who[text]))+": "+text+".")
 	}
 	return append(words, w.controlWords())
 }
@@ -380,7 +400,8 @@ func (w *walls) contained() (n int) {
 }
 
 func (m *model) wallMethod(w *walls) string {
-	text := "A small program runs in each instance and makes the attempts one after the other, as root of what it is in, each on a thread that ends with it. What it says of itself is evidence; the verdict is the host's. "
+	text := "A small program runs in each instance and makes the attempts one after the other, as root of what it is in, each on a thread that ends with it. Each has a target on the host that is made for it alone, a canary: a file, a process or a listener with a random word in it. " +
+		"Afterwards the host looks whether the canary was touched, or whether the program knows the word. What the program says of itself is evidence; the verdict is the host's. "
 	if len(w.arena) > 0 {
 		machine := "a machine to be thrown away (QEMU"
 		if k := w.machine.Details["guest kernel"]; k != "" {

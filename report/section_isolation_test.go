@@ -159,7 +159,7 @@ func TestSurface(t *testing.T) {
 	for _, want := range []string{
 		"The container made 2 to 3 different system calls of the host's kernel (openat, read, write). Of 3 that the kernel has, its filter lets 2 through.",
 		"What QEMU calls for vm-q35 (emulated) and the container does not: futex.",
-		"What the container calls and QEMU does not: openat, write.",
+		"What the container calls and QEMU does not (2): openat, write.",
 		"container | 2 to 3 | 2 | 0 | 2 of 3 | main | 2",
 		"vm-q35 (emulated) | 2 | 2 | 0 | its own kernel's | main | 1",
 	} {

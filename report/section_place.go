@@ -26,15 +26,39 @@ func (m *model) placeSection() section {
 	if f := m.namespacesFigure(told); f != nil {
 		add(f)
 	}
-	add(paragraph{"Findings.", ""}, points(m.placeWords(told)))
+	add(paragraph{"Findings.", ""}, points(m.placeWords(told)), m.kernelTable(told))
+	add(paragraph{"How to read it.", "The number of a namespace names it within its kernel only. Every kernel gives its first namespaces the same constant numbers, so that a guest's can equal the host's though nothing is " +
+		"shared; they are compared here only where the boot_id is equal (namespaces(7))."},
+		paragraph{"How it was measured.", "The program of the image says where it finds itself, and sends it to bench: what it reads of /proc and of uname(2), and what the processor answers to CPUID. The boot_id is a number that a kernel draws at random when it boots: two programs that read the same one run on one kernel. " +
+			"The host's own side was read by bench, on the host."},
+		paragraph{"What it does not tell.", "Each platform was asked once; what it said would be the same at the next start but for numbers. A hypervisor can hide itself from CPUID, and a kernel can say any name and release: of all that is shown, the boot_id is the hardest to have by accident, and still no proof against somebody who wants to deceive."})
+	s.Ask = []string{
+		"How can you tell from the table that a container has no kernel of its own, without knowing what bench is?",
+		"Find a namespace number that is the same on the host and in a virtual machine, or say why there is none. Is anything shared there?",
+		"The lecture says that Docker on macOS and Windows runs containers in a hidden virtual machine. Which row of the table would show it?",
+	}
 	// More columns than four and the host do not fit on a page.
 	for group := range slices.Chunk(told, 4) {
-		add(m.identityTable(group), m.namespaceTable(group))
+		s.Details = append(s.Details, m.identityTable(group), m.namespaceTable(group))
 	}
-	add(paragraph{"How to read it.", "The boot_id is a number that a kernel draws at random when it boots: two programs that read the same one run on one kernel. The number of a namespace " +
-		"names it within its kernel only. Every kernel gives its first namespaces the same constant numbers, so that a guest's can equal the host's though nothing is " +
-		"shared; they are compared here only where the boot_id is equal (namespaces(7))."})
 	return s
+}
+
+// kernelTable has in a row by what kernel each platform was served, and how that is known.
+func (m *model) kernelTable(told []*platform) *table {
+	h := m.run.Header.Host
+	t := &table{Caption: "Whose kernel serves the program", Columns: []column{{Title: "Platform", Wide: 1}, {Title: "boot_id", Mono: true}, {Title: "Kernel", Wide: 1}, {Title: "Whose"}, {Title: "Hypervisor (CPUID)", Wide: 1}},
+		Rows:  [][]string{{"host", brief(clean(h.BootID)), clean(h.Kernel.Release), "", cmpOr(clean(h.Virtualization), "–")}},
+		Notes: []string{"boot_id is cut to its first digits; the journal has it whole."}}
+	for _, p := range told {
+		id := m.run.Identity(p.Name)
+		t.Rows = append(t.Rows, []string{p.label(), cmpOr(brief(clean(id.BootID)), "–"), cmpOr(clean(id.Kernel.Release), "–"),
+			map[kernelOf]string{kernelShared: "the host's", kernelOwn: "its own", kernelUnknown: "not known"}[m.kernelOf(id)], cmpOr(hypervisor(id), "–")})
+	}
+	if slices.ContainsFunc(told, func(p *platform) bool { return p.Emulated }) {
+		t.Notes = append(t.Notes, emulatedNote)
+	}
+	return t
 }
 
 func (m *model) placeWords(told []*platform) []string {
@@ -53,9 +77,7 @@ func (m *model) placeWords(told []*platform) []string {
 	if g := groups[kernelUnknown]; len(g) > 0 {
 		out = append(out, fmt.Sprintf("For %s a boot_id is missing, so that nothing can be said of the kernel.", list(g)))
 	}
-	// Platforms of which the same is to be said share a sentence.
-	var texts []string
-	names := map[string][]string{}
+	var same alike
 	for _, p := range told {
 		id := m.run.Identity(p.Name)
 		own, shared := m.namespaces(id)
@@ -69,20 +91,17 @@ func (m *model) placeWords(told []*platform) []string {
 		case len(shared) == 0:
 			text = "no namespace in common with the host"
 		}
-		if len(names[text]) == 0 {
-			texts = append(texts, text)
-		}
-		names[text] = append(names[text], p.the())
+		same.add(p.the(), text)
 	}
-	for _, text := range texts {
+	for _, text := range same.texts {
 		has, whose := " has ", "its "
-		if len(names[text]) > 1 {
+		if len(same.who[text]) > 1 {
 			has, whose = " have ", "their "
 		}
 		if !strings.HasPrefix(text, "own ") {
 			whose = ""
 		}
-		out = append(out, begin(list(names[text])+has+whose+text+"."))
+		out = append(out, begin(list(same.who[text])+has+whose+text+"."))
 	}
 	for _, p := range told {
 		own, shared := apart(m.run.Identity(p.Name), m.run.GuestNamespaces(p.Name))

@@ -21,20 +21,28 @@ func (m *model) portabilitySection() section {
 		add(paragraph{"Not measured.", "This journal does not say what the image was made of."})
 		return s
 	}
-	add(paragraph{"Findings.", ""}, points(m.portabilityWords(img)))
-	add(m.sizesFigure(img), m.carryTable(img))
+	add(m.sizesFigure(img), paragraph{"Findings.", ""}, points(m.portabilityWords(img)))
 	shared := m.sharing()
 	if len(shared.Layers) > 0 {
-		add(layersFigure(shared), m.layerTable(shared))
+		add(layersFigure(shared))
+		s.Details = append(s.Details, m.layerTable(shared))
 	}
 	if len(shared.Images) > 1 {
 		add(m.sharingTable(shared))
 	}
+	s.Details = append([]block{m.carryTable(img)}, s.Details...)
 	add(paragraph{"How to read it.", "An image, in the form on which the OCI has agreed, is a list of layers, each an archive of files that is named by the SHA-256 of its content, and a configuration that says which program to start. It holds user space only: " +
-		"no kernel and no drivers. Whoever has the digest of its manifest can tell whether any byte of it is another one. What it needs of where it runs is a Linux kernel and a processor that understands its instructions; " +
-		"the latter is why an image for several processors is several images under one name, and the layers without programs are the same in all of them."})
-	add(paragraph{"Not measured.", "This run was on one computer: that the image runs on another one, or under another hypervisor, is not shown by it. " +
-		"A virtual machine's own disk usually holds a whole operating system, with a boot loader, an init system and a package manager; here it was given no more than the image needs, so the difference is the smallest possible."})
+		"no kernel and no drivers. What it needs of where it runs is a Linux kernel and a processor that understands its instructions; " +
+		"the latter is why an image for several processors is several images under one name."},
+		paragraph{"How it was measured.", "The sizes are those of the files: of the blobs as they are sent, of the archives in them, of the disks that were made of them, of kernel and initramfs. They are exact, and the same each time. " +
+			"That the programs read the same data is known by the SHA-256 that each computed of a file of the image."},
+		paragraph{"What it does not tell.", "This run was on one computer: that the image runs on another one, or under another hypervisor, is not shown by it. " +
+			"A virtual machine's own disk usually holds a whole operating system, with a boot loader, an init system and a package manager; here it was given no more than the image needs, so the difference is the smallest possible."})
+	s.Ask = []string{
+		"What would have to be carried to a computer with another kind of processor, for the container and for the virtual machine?",
+		"A new version changes the program and not the rest. Which layers have to be sent again? Order the layers of an image of your own so that it is little.",
+		"The lecture calls the portability of machines lower. Which of its reasons does this section measure, and which not?",
+	}
 	return s
 }
 
@@ -144,22 +152,15 @@ func (m *model) portabilityWords(img *result.StoredImage) []string {
 		out = append(out, fmt.Sprintf("As read-only disks for a virtual machine (EROFS, one for each layer, not compressed) it takes %s, %s times what it takes to send.",
 			value(float64(disks), "bytes"), result.FormatRatio(float64(disks)/float64(max(1, blobs)))))
 	}
-	// Platforms that need the same share a sentence.
-	var texts []string
-	who := map[string][]string{}
+	var needs alike
 	for _, p := range m.platforms {
 		if names, besides := p.parts(img); len(names) > 0 {
-			text := fmt.Sprintf("more than the image: %s. Without the image's own files that is %s, %s times the unpacked image.", list(names),
-				value(float64(besides), "bytes"), result.FormatRatio(float64(besides)/float64(max(1, archives))))
-			if len(who[text]) == 0 {
-				texts = append(texts, text)
-			}
-			who[text] = append(who[text], p.the())
+			needs.add(p.the(), fmt.Sprintf("more than the image: %s. Without the image's own files that is %s, %s times the unpacked image.", list(names),
+				value(float64(besides), "bytes"), result.FormatRatio(float64(besides)/float64(max(1, archives)))))
 		}
 	}
-	for _, text := range texts {
-		needs := map[bool]string{true: " needs ", false: " need "}[len(who[text]) == 1]
-		out = append(out, begin(list(who[text])+needs+text))
+	for _, text := range needs.texts {
+		out = append(out, begin(list(needs.who[text])+map[bool]string{true: " needs ", false: " need "}[len(needs.who[text]) == 1]+text))
 	}
 	if s := m.sharing(); len(s.Images) > 1 {
 		out = append(out, fmt.Sprintf("The %s that are counted here take %s, since a layer that several have is stored once; copies would take %s, %s times as much.",

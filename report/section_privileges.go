@@ -9,6 +9,8 @@ import (
 	"vmctr/report/result/isolation"
 )
 
+const throwawayNote = "† In the throwaway machine, whose kernel is another than the host's: a process with nothing in its way, and a container that lacks its filter, so that the kernel itself is asked."
+
 // privilegesSection tells what programs may do. A run that has not asked has no such section.
 func (m *model) privilegesSection() (s section, any bool) {
 	all := m.privileged()
@@ -18,20 +20,78 @@ func (m *model) privilegesSection() (s section, any bool) {
 	s = section{ID: "privileges", Title: "Isolation: what the program may do"}
 	add := func(b ...block) { s.Blocks = append(s.Blocks, b...) }
 	add(paragraph{"Question.", "A kernel asks of a program that wants something: is there a filter that refuses the system call, and has it the privilege? What may a program do, and whose kernel is it that lets it?"},
-		paragraph{"Findings.", ""}, points(m.privilegeWords(all)))
+		m.mayTable(all),
+		paragraph{"Findings.", ""}, points(m.privilegeWords(all)),
+		paragraph{"How to read it.", "Capabilities are the powers into which Linux divides those of root (capabilities(7)); in a user namespace they hold only for what belongs to that. A filtered system call is answered by a seccomp filter before the kernel looks at it; a refused one by the kernel, for lack of a privilege. " +
+			"In a machine everything may be allowed: it is the machine's kernel that allows it, and the host's is asked nothing. Security modules (AppArmor, SELinux) can forbid what all others allow; their label is in the full table, where there is one."},
+		paragraph{"How it was measured.", m.privilegeMethod(all)},
+		paragraph{"What it does not tell.", "What is served can still be harmless: the counts say how much of a kernel can be asked for something, and not how much of it is dangerous. A filter that decides by arguments is seen for those arguments alone, and a privilege that is asked for only after the arguments were found good is not seen: then the call counts as served."})
+	s.Ask = []string{
+		"Root of the container has user number 0. What may it not do that root of the host may? Name two capabilities that it lacks, and what they are for.",
+		"Which system calls would you let a web server have, and how would you find out which it needs?",
+		"A program in a virtual machine may make every system call. Why does that not matter to the host, and to whom does it matter?",
+	}
 	const most = 5 // beside each other on a page
 	tables := (len(all) + most - 1) / most
 	for group := range slices.Chunk(all, (len(all)+tables-1)/tables) {
-		add(m.privilegeTable(group))
+		s.Details = append(s.Details, m.privilegeTable(group))
 	}
-	add(paragraph{"How to read it.", "Capabilities are the powers into which Linux divides those of root (capabilities(7)); in a user namespace they hold only for what belongs to that. A filtered system call is answered by a seccomp filter before the kernel looks at it; a refused one by the kernel, for lack of a privilege. " +
-		"What is served can still be harmless: the counts say how much of a kernel can be asked for something, and not how much of it is dangerous. In a machine everything may be allowed: it is the machine's kernel that allows it, and the host's is asked nothing. Security modules (AppArmor, SELinux) can forbid what all others allow; their label is in the full table, where there is one."},
-		paragraph{"How it was measured.", m.privilegeMethod(all)})
 	return s, true
 }
 
-// privilegeWords say what the counts show.
+// whoseKernelAnswers says it for a table.
+func (m *model) whoseKernelAnswers(v viewed) string {
+	switch {
+	case v.platform == nil:
+		return "the throwaway machine's"
+	case v.privileges.BootID == m.run.Header.Host.BootID:
+		return "the host's"
+	}
+	return "its own"
+}
+
+// mayTable has in a row what each program may do, in short.
+func (m *model) mayTable(all []viewed) *table {
+	t := &table{Caption: "What each program may do", Columns: []column{{Title: "Program", Wide: 1}, {Title: "Kernel", Wide: 1}, {Title: "Capabilities", Right: true}, {Title: "Calls filtered", Right: true},
+		{Title: "refused", Right: true}, {Title: "served", Right: true}, {Title: "absent", Right: true}, {Title: "Devices", Right: true}, {Title: "Settings", Right: true}},
+		Notes: []string{"Capabilities: the effective ones. Devices: how many open, to read or to write. Settings: files of /proc/sys and /sys that open for writing. – was not tried."}}
+	for _, v := range all {
+		p := v.privileges
+		row := []string{v.name, m.whoseKernelAnswers(v), "–", "–", "–", "–", "–", "–", "–"}
+		if has, ok := p.Capabilities["effective"]; ok && p.Known > 0 {
+			row[2] = fmt.Sprintf("%d of %d", len(has), p.Known)
+		}
+		if len(p.Calls) > 0 {
+			for i, c := range []isolation.Class{isolation.Filtered, isolation.Denied, isolation.Served, isolation.NotInKernel} {
+				row[3+i] = fmt.Sprint(p.Count(c))
+			}
+		}
+		if len(p.Devices) > 0 {
+			open := 0
+			for _, d := range p.Devices {
+				if d.Read == "" || d.Write == "" {
+					open++
+				}
+			}
+			row[7] = fmt.Sprintf("%d of %d", open, len(p.Devices))
+		}
+		if p.Knobs != nil {
+			row[8] = fmt.Sprintf("%d of %d", p.Knobs.Open, p.Knobs.Files)
+		}
+		t.Rows = append(t.Rows, row)
+	}
+	if slices.ContainsFunc(all, func(v viewed) bool { return v.platform == nil }) {
+		t.Notes = append(t.Notes, throwawayNote)
+	}
+	if slices.ContainsFunc(all, func(v viewed) bool { return v.platform != nil && v.platform.Emulated }) {
+		t.Notes = append(t.Notes, emulatedNote)
+	}
+	return t
+}
+
+// privilegeWords say what the counts show, of programs of which they are the same together.
 func (m *model) privilegeWords(all []viewed) (words []string) {
+	var counts alike
 	for _, v := range all {
 		p := v.privileges
 		if len(p.Calls) == 0 {
@@ -40,12 +100,17 @@ func (m *model) privilegeWords(all []viewed) (words []string) {
 			}
 			continue
 		}
-		text := fmt.Sprintf("%s: of %s, a filter answers %d, the kernel refuses %d for lack of a privilege, serves %d, and does not have %d.", v.title, count(len(p.Calls), "system call", "system calls"),
+		text := fmt.Sprintf("of %s, a filter answers %d, the kernel refuses %d for lack of a privilege, serves %d, and does not have %d.", count(len(p.Calls), "system call", "system calls"),
 			p.Count(isolation.Filtered), p.Count(isolation.Denied), p.Count(isolation.Served), p.Count(isolation.NotInKernel))
 		if p.CallsError != "" {
 			text += " Not all could be told: " + stop(clip(p.CallsError, 200))
 		}
-		words = append(words, text)
+		if v.platform != nil {
+			counts.add(v.platform.the(), text) // those in the throwaway machine are in the table
+		}
+	}
+	for _, text := range counts.texts {
+		words = append(words, begin(list(counts.who[text]))+": "+text)
 	}
 	words = append(words, behindFilter(all)...)
 	if v := firstOf(all, "container"); v != nil {
@@ -53,9 +118,6 @@ func (m *model) privilegeWords(all []viewed) (words []string) {
 		has := p.Capabilities["effective"]
 		if p.Known > 0 {
 			words = append(words, fmt.Sprintf("%s has %d of the %d capabilities: %s.", v.title, len(has), p.Known, cmpOr(clip(strings.Join(has, ", "), 400), "none")))
-		}
-		if k := p.Knobs; k != nil && k.Files > 0 {
-			words = append(words, fmt.Sprintf("Of %d files of /proc/sys and /sys with which its kernel is set, it can open %d for writing.", k.Files, k.Open))
 		}
 	}
 	return words
@@ -116,14 +178,7 @@ func (m *model) privilegeTable(group []viewed) *table {
 	}
 	cells := []string{"Whose kernel answers"}
 	for _, v := range group {
-		whose := "its own"
-		if v.privileges.BootID == m.run.Header.Host.BootID {
-			whose = "the host's"
-		}
-		if v.platform == nil {
-			whose = "the throwaway machine's"
-		}
-		cells = append(cells, whose)
+		cells = append(cells, m.whoseKernelAnswers(v))
 	}
 	t.Rows = append(t.Rows, cells)
 	row("User, user map", func(p *isolation.Privileges) string {
@@ -170,9 +225,8 @@ func (m *model) privilegeTable(group []viewed) *table {
 		}
 		return text
 	})
-	t.Notes = []string{"System calls by name: see the appendix."}
 	if slices.ContainsFunc(group, func(v viewed) bool { return v.platform == nil }) {
-		t.Notes = append(t.Notes, "† In the throwaway machine, whose kernel is another than the host's: a process with nothing in its way, and a container that lacks its filter, so that the kernel itself is asked.")
+		t.Notes = append(t.Notes, throwawayNote)
 	}
 	return t
 }
@@ -205,10 +259,13 @@ func openDevices(p *isolation.Privileges) string {
 
 func (m *model) privilegeMethod(all []viewed) string {
 	text := "The kernel says of a program what sets, filters and maps it has (/proc/self/status, proc_pid_status(5)). Every system call of the table was tried twice. What a filter says is asked without executing anything: a filter of our own behind it hands the call to a listener, which refuses it with an error that nobody else gives; a stricter filter's answer goes before that (seccomp(2), seccomp_unotify(2)). " +
-		"What is let through is executed with arguments that make no sense, in a process that may die of it: EPERM and EACCES count as refused, ENOSYS as absent, all else as served. Some that are let through are not executed: they would end, stop or double whoever makes them, or do something to all. A filter that decides by arguments is seen for those arguments alone, and a privilege that is asked for only after the arguments were found good is not seen: then the call counts as served. " +
+		"What is let through is executed with arguments that make no sense, in a process that may die of it: EPERM and EACCES count as refused, ENOSYS as absent, all else as served. Some that are let through are not executed: they would end, stop or double whoever makes them, or do something to all. " +
 		"Devices and settings were opened and closed, nothing was read or written; devices for which opening does something were left out."
 	if slices.ContainsFunc(all, func(v viewed) bool { return v.platform != nil && v.platform.Kind == "process" }) {
 		text += " Of a plain process on the host no system calls are tried, since a few do something whatever their arguments are."
+	}
+	if len(m.privilegeAppendix()) > 0 {
+		text += " All calls and settings are [in the appendix by name](#calls)."
 	}
 	return text
 }

@@ -91,18 +91,24 @@ func (m *model) surfaceSection() (s section, any bool) {
 	}
 	s = section{ID: "surface", Title: "Isolation: how much of the host's kernel is at work", Blocks: []block{
 		paragraph{"Question.", "A wall is as good as what it is made of. Each system call of the host is code of its kernel that can have an error. Which of them does the same piece of work need on each platform, and which could the program use if it wanted?"},
-		paragraph{"Findings.", ""}, points(m.surfaceWords(list)),
 		m.surfaceFigure(list),
-		paragraph{"How to read it.", "A plain process and a container ask the host's kernel for everything: each file, each packet. A virtual machine's program asks the kernel of its machine, and what comes to the host is QEMU's: " +
-			"it copies blocks and packets, and waits. So its work shows as few kinds of call, made often. The hollow mark is what a program could call if it wanted to: a filter makes that less. " +
-			"For a machine's program there is none on the host: what it calls reaches its own kernel."},
+		paragraph{"Findings.", ""}, points(m.surfaceWords(list)),
 		m.surfaceTable(list),
+		paragraph{"How to read it.", "A plain process and a container ask the host's kernel for everything: each file, each packet. A virtual machine's program asks the kernel of its machine, and what comes to the host is QEMU's: " +
+			"it copies blocks and packets, and waits. The hollow mark is what a program could call if it wanted to: a filter makes that less. " +
+			"For a machine's program there is none on the host: what it calls reaches its own kernel."},
 		paragraph{"How it was measured.", m.surfaceMethod(list)},
+		paragraph{"Its error.", "Tracing makes all slower, and so may add a few calls that wait. Threads of the kernel's own that work for an instance cannot be traced, and are named where there were any. From one go to the next the count differs by as much as the bars of the plot are long."},
 		paragraph{"What it does not tell.", "A count says nothing of how much code is behind a call, nor of how well it is made: write(2) to a file and ioctl(2) to a driver are one each. It says nothing either of what stands behind the first wall: " +
-			"who takes over QEMU is an ordinary process of the host, and can then call whatever that may. A machine whose processor is virtual (KVM) makes fewer kinds of call still, or others: what happens in the processor's own mode for guests is one ioctl."},
-		paragraph{"Published.", "Anjali, Caraza-Harter and Swift (Blending Containers and Virtual Machines, VEE 2020) counted lines of the host's kernel that ran for a mix of work: 63" + nbsp + "163 for a plain process, 77" + nbsp + "392 for Firecracker, " +
+			"who takes over QEMU is an ordinary process of the host, and can then call whatever that may. A machine whose processor is virtual (KVM) makes other kinds of call: what happens in the processor's own mode for guests is one ioctl."},
+		paragraph{"What others measured.", anjali + " counted lines of the host's kernel that ran for a mix of work: 63" + nbsp + "163 for a plain process, 77" + nbsp + "392 for Firecracker, " +
 			"90" + nbsp + "595 for LXC and 91" + nbsp + "161 for gVisor. Full QEMU was not measured. Lines are another unit than calls, of another kernel and another work, with the start in it: there the machine's share is larger, since one ioctl of KVM's runs much code."},
 	}}
+	s.Ask = []string{
+		"Which system calls does the container make that a web server or a calculation would not need? What would you gain if the filter refused them too?",
+		"A virtual machine's program needs few kinds of system call of the host. Where is the work done that the others ask of the host's kernel, and who can find errors there?",
+		"Is a platform with half as many system calls twice as safe? Explain with a figure of this section.",
+	}
 	return s, true
 }
 
@@ -145,7 +151,7 @@ func (m *model) surfaceWords(list []*surfaceOf) (words []string) {
 			words = append(words, fmt.Sprintf("What QEMU calls for %s and the container does not: %s.", machine.platform.label(), clip(strings.Join(only, ", "), 300)))
 		}
 		if only := apartFrom(container.ever, machine.ever); len(only) > 0 {
-			words = append(words, fmt.Sprintf("What the container calls and QEMU does not: %s.", clip(strings.Join(only, ", "), 500)))
+			words = append(words, fmt.Sprintf("What the container calls and QEMU does not (%d): %s.", len(only), clip(strings.Join(only, ", "), 300)))
 		}
 	}
 	return words
@@ -191,8 +197,7 @@ func (m *model) surfaceMethod(list []*surfaceOf) string {
 		}
 	}
 	return fmt.Sprintf("The same program does the same work on each platform: it hashes, writes and reads files of its own, takes and gives back memory, starts a child, talks to itself over its loopback device, and answers %s over the instance's network. ", count(requests, "request", "requests")) +
-		"All threads of all processes that exist on the host for the instance are traced meanwhile (ptrace(2)), children that come later too, and each system call is counted when it begins. The start of the instance is not in it. " +
-		"Tracing makes all slower, and so may add a few calls that wait. Threads of the kernel's own that work for an instance cannot be traced, and are named where there were any."
+		"All threads of all processes that exist on the host for the instance are traced meanwhile (ptrace(2)), children that come later too, and each system call is counted when it begins. The start of the instance is not in it."
 }
 
 // Sizes of the plot of the surface.

@@ -37,14 +37,16 @@ func (m *model) usesSection() section {
 	}
 	if t := m.usesTable(); t != nil {
 		add(t)
+	} else {
+		add(paragraph{"Not measured.", "This run has none of the figures by which the uses are judged."})
 	}
 	add(paragraph{"How to read it.", "\"Agrees\" says that what the use needs was measured, and that the lecture's choice had more of it here, with an interval that does not hold 1 where there is one. \"Partly measured\" says that a condition for it was seen and the use itself was not tried. " +
 		"None of these sentences chooses for you: they say what a choice costs here, and what it buys."},
 		paragraph{"How it was measured.", "Nothing was measured for this section. It puts together what other sections have: " + m.usesSources() + ". They have the intervals, the numbers of samples, and the method."},
 		paragraph{"What it does not tell.", m.usesLimits()},
-		paragraph{"What others measured.", "Felter et al. ([An Updated Performance Comparison of Virtual Machines and Linux Containers](https://doi.org/10.1109/ISPASS.2015.7095802), report of 2014) ran MySQL: in a Docker container within 2% of the speed without, in a machine under KVM more than 40% slower. " +
-			"That the choice is not for ever is shown by machines that were built for many small instances: Firecracker starts one in at most 125" + nbsp + "ms with an overhead of at most 5" + nbsp + "MiB ([its specification](https://github.com/firecracker-microvm/firecracker/blob/main/SPECIFICATION.md)), " +
-			"and Manco et al. ([My VM is Lighter (and Safer) than your Container](https://doi.org/10.1145/3132747.3132763), SOSP 2017) ran 8" + nbsp + "000 machines on one host and started one in 2.3" + nbsp + "ms."})
+		paragraph{"What others measured.", felter + " ran MySQL: in a Docker container within 2% of the speed without, in a machine under KVM more than 40% slower. " +
+			"The choice is not for ever: machines that were built for many small instances start in at most 125" + nbsp + "ms with an overhead of at most 5" + nbsp + "MiB (" + firecracker + "), " +
+			"and " + manco + " ran 8" + nbsp + "000 machines on one host."})
 	s.Ask = []string{
 		"A company wants to run programs that its customers upload, each for some seconds. Which of the figures above matter most, and what would you take?",
 		"Which verdict of this section would you expect to change on a computer with hardware virtualization and more memory, and which not?",
@@ -329,10 +331,10 @@ func (m *model) useBoth() verdict {
 
 // usesTable sets the figures beside each other that the sentences speak of.
 func (m *model) usesTable() *table {
-	t := &table{Caption: "The figures that decide", Columns: []column{{Title: ""}}}
+	t := &table{Caption: "The figures that decide", Columns: []column{{Title: "", Wide: 1.5}}}
 	list := m.usesPlatforms()
 	for _, p := range list {
-		t.Columns = append(t.Columns, column{Title: p.label(), Wide: 1})
+		t.Columns = append(t.Columns, column{Title: p.label(), Wide: 1, Right: true})
 	}
 	row := func(title string, of func(p *platform) string) {
 		cells, some := []string{title}, false

@@ -19,20 +19,69 @@ func (m *model) viewsSection() (s section, any bool) {
 	s = section{ID: "views", Title: "Isolation: what the program sees"}
 	add := func(b ...block) { s.Blocks = append(s.Blocks, b...) }
 	add(paragraph{"Question.", "A program looks around: processes, files, network, users, kernel. Is what it sees the host's, is it its own, or is it hidden from it?"},
-		paragraph{"Findings.", ""}, points(m.viewWords(list)))
-	add(m.sideBySide(list))
-	if t := m.otherViews(list); t != nil {
-		add(t)
-	}
-	add(paragraph{"How to read it.", "\"The host's\" is the very thing that the host itself has, which the program shares with all others there. \"Its own\" is another one, made for it; it can look the same. \"Hidden\" is what the host has and the program is not shown. " +
-		"A namespace gives a program a view of its own of something that a kernel has; where Linux has none for it, such as for memory and processors, or where the container was given none of its own, it sees the host's. A machine has a kernel of its own, and so nearly all that it sees is its own, however much it looks like the host's."},
+		topicTable(list),
+		paragraph{"Findings.", ""}, points(m.viewWords(list)),
+		paragraph{"How to read it.", "\"The host's\" is the very thing that the host itself has, which the program shares with all others there. \"Its own\" is another one, made for it; it can look the same. \"Hidden\" is what the host has and the program is not shown. " +
+			"A namespace gives a program a view of its own of something that a kernel has; where Linux has none for it, such as for memory and processors, or where the container was given none of its own, it sees the host's. A machine has a kernel of its own, and so nearly all that it sees is its own, however much it looks like the host's."},
 		paragraph{"How it was measured.", "One piece of code looks inside and on the host, and the two are compared by what names a thing within its kernel (the number of a namespace, of a mount, of a file, the start of process 1) together with the kernel's boot_id, and not by how it looks. " +
-			"The host's side is what bench itself saw at that time. Numbers that change all the time, such as that of processes, can differ by a few. A limit that binds can be out of view: that none is seen does not say that there is none."})
+			"The host's side is what bench itself saw at that time. `bench look` shows the same of any platform."},
+		paragraph{"Its error.", "Numbers that change all the time, such as that of processes, can differ by a few. A limit that binds can be out of view: that none is seen does not say that there is none. What nobody looked at is not counted: the counts are of a list of things, and no measure of all that could be seen."})
+	s.Ask = []string{
+		"Find something of the host that the container sees and that no namespace hides. What could a program do with it?",
+		"Process 1 of the container is the program itself. What does a process 1 have to do that an ordinary process does not?",
+		"How can a program find out whether it runs on a host, in a container or in a virtual machine? Name two signs of the table, and how each could be faked.",
+	}
+	s.Details = append(s.Details, m.sideBySide(list))
+	if t := m.otherViews(list); t != nil {
+		s.Details = append(s.Details, t)
+	}
 	return s, true
 }
 
-// viewWords say of each platform how much it shares.
+// topicTable counts by topic whose the things are that each platform sees.
+func topicTable(list []viewed) *table {
+	t := &table{Caption: "Whose is what the program sees? Things that were looked at, by topic", Columns: []column{{Title: "Topic"}},
+		Notes: []string{"host's: the very thing that the host has. own: another one. hidden: the host has it, and the program does not see it."}}
+	for _, v := range list {
+		t.Columns = append(t.Columns, column{Title: v.name, Wide: 1})
+	}
+	var topics []string
+	for _, f := range isolation.Facts {
+		if !slices.Contains(topics, f.Topic) {
+			topics = append(topics, f.Topic)
+		}
+	}
+	for _, topic := range topics {
+		cells, some := []string{topic}, false
+		for _, v := range list {
+			by := map[isolation.Whose]int{}
+			for _, s := range v.view.Sights {
+				if isolation.FindFact(s.Fact).Topic == topic {
+					by[s.Whose]++
+				}
+			}
+			var parts []string
+			for _, whose := range []isolation.Whose{isolation.Hosts, isolation.Own, isolation.Hidden} {
+				if n := by[whose]; n > 0 {
+					parts = append(parts, fmt.Sprintf("%d%s%s", n, nbsp, map[isolation.Whose]string{isolation.Hosts: "host's", isolation.Own: "own", isolation.Hidden: "hidden"}[whose]))
+				}
+			}
+			some = some || len(parts) > 0
+			cells = append(cells, cmpOr(strings.Join(parts, ", "), "–"))
+		}
+		if some {
+			t.Rows = append(t.Rows, cells)
+		}
+	}
+	if slices.ContainsFunc(list, func(v viewed) bool { return v.platform.Emulated }) {
+		t.Notes = append(t.Notes, emulatedNote)
+	}
+	return t
+}
+
+// viewWords say of each platform how much it shares, of those that share alike together.
 func (m *model) viewWords(views []viewed) (words []string) {
+	var seen, namespaces alike
 	for _, v := range views {
 		all, by := v.facts()
 		if all == 0 {
@@ -42,12 +91,15 @@ func (m *model) viewWords(views []viewed) (words []string) {
 		if v.view.SameKernel() {
 			kernel = "served by the host's kernel"
 		}
-		text := fmt.Sprintf("%s, %s: of %s looked at, %d %s the host's, %d its own, and %d hidden.", begin(v.platform.the()), kernel, count(all, "thing", "things"),
+		text := fmt.Sprintf("%s: of %s looked at, %d %s the host's, %d its own, and %d hidden.", kernel, count(all, "thing", "things"),
 			len(by[isolation.Hosts]), isAre(len(by[isolation.Hosts])), len(by[isolation.Own]), len(by[isolation.Hidden]))
 		if n := len(by[isolation.Hosts]); n > 0 && n < all/2 {
 			text += " Shared with the host: " + clip(strings.Join(by[isolation.Hosts], ", "), 300) + "."
 		}
-		words = append(words, text)
+		seen.add(v.platform.the(), text)
+	}
+	for _, text := range seen.texts {
+		words = append(words, begin(list(seen.who[text]))+", "+text)
 	}
 	for _, v := range views {
 		if v.view.NamespacesOf == "" {
@@ -61,11 +113,14 @@ func (m *model) viewWords(views []viewed) (words []string) {
 				shared = append(shared, n.Type)
 			}
 		}
-		seen := "the host reads from /proc that"
+		seen := "The host reads from /proc which namespaces are the program's own: "
 		if v.view.NamespacesOf == "guest" {
-			seen = "beside its guest's first process,"
+			seen = "Namespaces beside those of its guest's first process: "
 		}
-		words = append(words, fmt.Sprintf("Namespaces: %s %s has its own for %s, and shares %s.", seen, v.platform.the(), cmpOr(list(own), "nothing"), cmpOr(list(shared), "none")))
+		namespaces.add(v.platform.the(), seen+fmt.Sprintf("own for %s, shared for %s. So it is with ", cmpOr(list(own), "nothing"), cmpOr(list(shared), "none")))
+	}
+	for _, text := range namespaces.texts {
+		words = append(words, text+list(namespaces.who[text])+".")
 	}
 	return words
 }

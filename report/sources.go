@@ -9,4 +9,6 @@ const (
 	idlab       = "[IDLab's comparison of containerd's runtimes (2024)](https://github.com/idlab-discover/benchmark-containerd-runtimes)"
 	crunReadme  = "[The README of crun](https://github.com/containers/crun)"
 	felter      = "[Felter et al. (2014)](https://doi.org/10.1109/ISPASS.2015.7095802)"
+	lin         = "[Lin et al. (ACSAC 2018)](https://doi.org/10.1145/3274694.3274720)"
+	anjali      = "[Anjali, Caraza-Harter and Swift (VEE 2020)](https://doi.org/10.1145/3381052.3381315)"
 )

@@ -122,6 +122,22 @@ func begin(s string) string {
 	return s
 }
 
+// alike collects sentences, of which the same of several subjects is said once.
+type alike struct {
+	texts []string
+	who   map[string][]string
+}
+
+func (a *alike) add(who, text string) {
+	if a.who == nil {
+		a.who = map[string][]string{}
+	}
+	if a.who[text] == nil {
+		a.texts = append(a.texts, text)
+	}
+	a.who[text] = append(a.who[text], who)
+}
+
 // count prints a number of things: "1 sample", "12 samples".
 func count(n int, one, many string) string {
 	if n == 1 {
