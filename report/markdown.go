@@ -137,18 +137,7 @@ func markdownBlock(w io.Writer, b block) {
 				fmt.Fprint(w, " ")
 			}
 		}
-		for _, p := range parse(b.Text) {
-			switch {
-			case p.mono:
-				fmt.Fprintf(w, "`%s`", p.text)
-			case p.link != "":
-				fmt.Fprintf(w, "[%s](%s)", escape(p.text), p.link)
-			case p.bold:
-				fmt.Fprintf(w, "**%s**", escape(p.text))
-			default:
-				fmt.Fprint(w, escape(p.text))
-			}
-		}
+		fmt.Fprint(w, inMarkdown(b.Text))
 		fmt.Fprint(w, "\n\n")
 	case points:
 		for _, p := range b {
@@ -158,8 +147,26 @@ func markdownBlock(w io.Writer, b block) {
 	case *table:
 		markdownTable(w, b)
 	case *figure:
-		fmt.Fprintf(w, "![%s](%s/%s.svg)\n\n*%s*\n\n", escape(b.Alt), plotFolder, b.Name, escape(b.Caption))
+		fmt.Fprintf(w, "![%s](%s/%s.svg)\n\n*%s*\n\n", escape(b.Alt), plotFolder, b.Name, inMarkdown(b.Caption))
 	}
+}
+
+// inMarkdown sets a text that has markup.
+func inMarkdown(text string) string {
+	var b strings.Builder
+	for _, p := range parse(text) {
+		switch {
+		case p.mono:
+			fmt.Fprintf(&b, "`%s`", p.text)
+		case p.link != "":
+			fmt.Fprintf(&b, "[%s](%s)", escape(p.text), p.link)
+		case p.bold:
+			fmt.Fprintf(&b, "**%s**", escape(p.text))
+		default:
+			b.WriteString(escape(p.text))
+		}
+	}
+	return b.String()
 }
 
 func markdownTable(w io.Writer, t *table) {

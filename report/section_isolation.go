@@ -235,7 +235,7 @@ func (x *walled) words() string {
 	if t.reached == 0 {
 		text += ", and none reached the host"
 	} else {
-		text += fmt.Sprintf(", and %d reached it: %s", t.reached, titles(x.with(isolation.Reached)))
+		text += fmt.Sprintf(", and %d reached the host: %s", t.reached, titles(x.with(isolation.Reached)))
 	}
 	if t.open > 0 {
 		text += fmt.Sprintf(". %d more could not be tried there", t.open)

@@ -53,7 +53,7 @@ func TestWalls(t *testing.T) {
 	text := interferenceText(s)
 	title := func(i int) string { return lowerFirst(isolation.Probes[i].Title) }
 	for _, want := range []string{
-		"The container: of 3" + nbsp + "attempts to get out, 2 were blocked, and 1 reached it: " + title(2) + ". 1 more could not be tried there.",
+		"The container: of 3" + nbsp + "attempts to get out, 2 were blocked, and 1 reached the host: " + title(2) + ". 1 more could not be tried there.",
 		"vm-q35: of 3" + nbsp + "attempts to get out, 3 were blocked (1 of these were carried out, by and on the machine's own kernel: the host did not notice), and none reached the host. 1 more",
 		"each of the 4 attempts reached its target",
 		isolation.Probes[2].Title + " | container | " + isolation.Probes[2].About,

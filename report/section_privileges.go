@@ -73,7 +73,7 @@ func (m *model) mayTable(all []viewed) *table {
 					open++
 				}
 			}
-			row[7] = fmt.Sprintf("%d of %d", open, len(p.Devices))
+			row[7] = fmt.Sprint(open)
 		}
 		if p.Knobs != nil {
 			row[8] = fmt.Sprintf("%d of %d", p.Knobs.Open, p.Knobs.Files)

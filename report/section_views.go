@@ -113,14 +113,21 @@ func (m *model) viewWords(views []viewed) (words []string) {
 				shared = append(shared, n.Type)
 			}
 		}
-		seen := "The host reads from /proc which namespaces are the program's own: "
+		seen := "Namespaces, as the host reads them from /proc"
 		if v.view.NamespacesOf == "guest" {
-			seen = "Namespaces beside those of its guest's first process: "
+			seen = "Namespaces beside those of the guest's first process"
 		}
-		namespaces.add(v.platform.the(), seen+fmt.Sprintf("own for %s, shared for %s. So it is with ", cmpOr(list(own), "nothing"), cmpOr(list(shared), "none")))
+		switch {
+		case len(own) == 0:
+			namespaces.add(v.platform.the(), seen+": none of its own: %s.")
+		case len(shared) == 0:
+			namespaces.add(v.platform.the(), seen+": all its own: %s.")
+		default:
+			namespaces.add(v.platform.the(), seen+": "+list(own)+" its own, "+list(shared)+" shared: %s.")
+		}
 	}
 	for _, text := range namespaces.texts {
-		words = append(words, text+list(namespaces.who[text])+".")
+		words = append(words, strings.ReplaceAll(text, "%s", list(namespaces.who[text])))
 	}
 	return words
 }
