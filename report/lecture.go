@@ -123,6 +123,9 @@ func (m *model) cell(kind string, measured func(*platform) string) []string {
 	}
 	for i, text := range texts {
 		who := labels(of[text])
+		if len(of[text]) == 1 {
+			who = of[text][0].label()
+		}
 		if n := len(of[text]); n > 1 && n == len(platforms) {
 			who = "All"
 			if !slices.ContainsFunc(platforms, func(p *platform) bool { return !p.Emulated }) {
