@@ -108,6 +108,9 @@ func (m *model) document() *document {
 	if s, any := m.wallEvidence(); any {
 		doc.Sections = append(doc.Sections, s)
 	}
+	if s, any := citedSection(doc.Sections); any {
+		doc.Sections = append(doc.Sections, s)
+	}
 	return doc
 }
 
