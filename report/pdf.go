@@ -228,8 +228,11 @@ func (s *setter) begin(blocks []block) (height float64) {
 	const enough, figureEnough = 20, 30
 	for _, b := range blocks {
 		h := s.least(b)
-		if _, ok := b.(*figure); ok {
+		switch b := b.(type) {
+		case *figure:
 			h = min(h, figureEnough)
+		case *table:
+			h = min(s.measureTable(b).height(), spare) // else it would go on alone
 		}
 		if height += h; height > enough {
 			break

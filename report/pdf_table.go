@@ -107,10 +107,16 @@ func (s *setter) tryWidths(m *measuredTable, wholeTitles bool) bool {
 	// A wide column gets at least this much.
 	const readable = 26.0
 	if shares > 0 && left >= readable*shares {
+		over := 0.0 // what wide columns have no use for: all get of it
 		for i, c := range m.Columns {
 			if c.Wide > 0 {
-				m.widths[i] = left * c.Wide / shares
+				share := left * c.Wide / shares
+				m.widths[i] = min(share, natural[i])
+				over += share - m.widths[i]
 			}
+		}
+		for i := range m.widths {
+			m.widths[i] += over / float64(len(m.widths))
 		}
 		return true
 	}
