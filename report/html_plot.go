@@ -1,50 +1,18 @@
 package report
 
 import (
-	"bytes"
 	"fmt"
 	"html/template"
 	"regexp"
 	"strings"
 
-	"gonum.org/v1/plot/font"
 	"gonum.org/v1/plot/vg"
-	"gonum.org/v1/plot/vg/vgsvg"
 )
 
 // inlinePlot is a plot as a part of a page, with the figures that it shows.
 type inlinePlot struct {
 	SVG    template.HTML
 	Values []figured
-}
-
-// notingSVG draws as SVG, and takes note of the figures and of the widths of texts.
-type notingSVG struct {
-	*vgsvg.Canvas
-	figures []figured
-	widths  []vg.Length
-}
-
-func (c *notingSVG) note(f figured) { c.figures = append(c.figures, f) }
-
-func (c *notingSVG) FillString(f font.Face, at vg.Point, s string) {
-	c.widths = append(c.widths, f.Width(s))
-	c.Canvas.FillString(f, at, s)
-}
-
-// fitTexts gives each text the width that it has in the font of the plots, so
-// that it fits where the reader's machine has another.
-func (c *notingSVG) fitTexts(svg string) string {
-	before, after, _ := strings.Cut(svg, "<text ")
-	var b strings.Builder
-	b.WriteString(before)
-	for i, text := range strings.Split(after, "<text ") {
-		if i < len(c.widths) {
-			fmt.Fprintf(&b, "<text textLength=\"%.1f\" lengthAdjust=\"spacingAndGlyphs\" ", c.widths[i].Points())
-		}
-		b.WriteString(text)
-	}
-	return b.String()
 }
 
 // plotStyles are the styles of all plots of a page. Drawing writes each in full
@@ -74,19 +42,10 @@ var styleAttribute = regexp.MustCompile(`\s*style="([^"]*)"`)
 // inline draws a figure for a page. The names in it are made of that of the
 // figure, so that those of several plots differ.
 func inline(f *figure, styles *plotStyles) (inlinePlot, error) {
-	c := &notingSVG{Canvas: vgsvg.New(f.W, f.H)}
-	if err := drawFigure(f, c); err != nil {
+	body, figures, err := drawSVG(f)
+	if err != nil {
 		return inlinePlot{}, err
 	}
-	var drawn bytes.Buffer
-	if _, err := c.WriteTo(&drawn); err != nil {
-		return inlinePlot{}, err
-	}
-	body := drawn.String()
-	body = body[strings.Index(body, "<svg"):]
-	body = strings.TrimSpace(body[strings.IndexByte(body, '>')+1:])
-	body = strings.TrimSpace(strings.TrimSuffix(body, "</svg>"))
-	body = c.fitTexts(svgFonts(body))
 	body = styleAttribute.ReplaceAllStringFunc(body, func(s string) string {
 		return ` class="` + styles.of(styleAttribute.FindStringSubmatch(s)[1]) + `"`
 	})
@@ -95,13 +54,13 @@ func inline(f *figure, styles *plotStyles) (inlinePlot, error) {
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %.2f %.2f" role="group" aria-labelledby="plot-%s-title plot-%s-desc">`, w, h, f.Name, f.Name)
 	fmt.Fprintf(&b, "\n<title id=\"plot-%s-title\">%s</title>\n<desc id=\"plot-%s-desc\">%s</desc>\n", f.Name, template.HTMLEscapeString(plainOf(f.Caption)), f.Name, template.HTMLEscapeString(f.Alt))
 	fmt.Fprintf(&b, "<g aria-hidden=\"true\">%s</g>\n<g class=\"values\">\n", body)
-	for _, v := range c.figures {
+	for _, v := range figures {
 		v.Rectangle = reachable(v.Rectangle)
 		fmt.Fprintf(&b, "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"><title>%s</title></rect>\n",
 			v.Min.X.Points(), h-v.Max.Y.Points(), (v.Max.X - v.Min.X).Points(), (v.Max.Y - v.Min.Y).Points(), template.HTMLEscapeString(v.Name+": "+v.Value))
 	}
 	b.WriteString("</g>\n</svg>")
-	return inlinePlot{template.HTML(b.String()), c.figures}, nil
+	return inlinePlot{template.HTML(b.String()), figures}, nil
 }
 
 // reachable is a place that is large enough to be pointed at.

@@ -3,9 +3,7 @@ package report
 import (
 	"bytes"
 	"fmt"
-	"html"
 	"image/color"
-	"strings"
 
 	xfont "golang.org/x/image/font"
 	"gonum.org/v1/plot"
@@ -15,7 +13,6 @@ import (
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 	"gonum.org/v1/plot/vg/vgimg"
-	"gonum.org/v1/plot/vg/vgsvg"
 )
 
 // plotNames are the plots' files, without their endings.
@@ -103,28 +100,4 @@ func renderPNG(f *figure) ([]byte, error) {
 	var b bytes.Buffer
 	_, err := vgimg.PngCanvas{Canvas: c}.WriteTo(&b)
 	return b.Bytes(), err
-}
-
-// renderSVG gives a picture with a title and a description, and with fonts that
-// have the same widths as Liberation Sans and are on most machines.
-func renderSVG(f *figure) ([]byte, error) {
-	c := vgsvg.New(f.W, f.H)
-	if err := drawFigure(f, c); err != nil {
-		return nil, err
-	}
-	var b bytes.Buffer
-	if _, err := c.WriteTo(&b); err != nil {
-		return nil, err
-	}
-	svg := svgFonts(b.String())
-	start := strings.Index(svg, "<svg")
-	end := start + strings.IndexByte(svg[start:], '>') + 1
-	head := fmt.Sprintf("\n<title>%s</title>\n<desc>%s</desc>\n<rect width=\"100%%\" height=\"100%%\" fill=\"white\"/>",
-		html.EscapeString(f.Caption), html.EscapeString(f.Alt))
-	return []byte(svg[:end] + head + svg[end:]), nil
-}
-
-// svgFonts names, after Liberation Sans, fonts whose letters are as wide.
-func svgFonts(svg string) string {
-	return strings.ReplaceAll(svg, "font-family:Liberation Sans;", "font-family:Liberation Sans,Arial,Helvetica,sans-serif;")
 }
