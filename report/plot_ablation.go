@@ -87,6 +87,10 @@ func (m *model) ablationFigures(w *walls) (list []*figure) {
 		opened, alone := w.ablation.Count(mech.Name)
 		alt = append(alt, fmt.Sprintf("%s: %d opened without it, %d stopped by it alone", mech.Title, opened, alone))
 	}
+	untried := make([]bool, len(isolation.Mechanisms))
+	for i, mech := range isolation.Mechanisms {
+		untried[i] = !w.tried(mech.Name)
+	}
 	pages := pagesOf(w.ablatedRows())
 	for i, rows := range pages {
 		caption := "Which wall protects from what: our container in the throwaway machine, with all walls but one, and with one alone. Attempts of a group that meet the same walls share a row"
@@ -106,7 +110,7 @@ func (m *model) ablationFigures(w *walls) (list []*figure) {
 			Name: name, Caption: caption, Alt: strings.Join(alt, "; ") + ".",
 			W: plotWidth, H: ablationHead + vg.Length(len(rows))*pitch + 2*vg.Millimeter,
 			Draw: func(c draw.Canvas) error {
-				drawAblation(c, rows, pitch)
+				drawAblation(c, rows, untried, pitch)
 				return nil
 			},
 		})
@@ -114,7 +118,7 @@ func (m *model) ablationFigures(w *walls) (list []*figure) {
 	return list
 }
 
-func drawAblation(c draw.Canvas, rows []ablated, pitch vg.Length) {
+func drawAblation(c draw.Canvas, rows []ablated, untried []bool, pitch vg.Length) {
 	left := c.Min.X + ablationNames
 	width := (c.Max.X - left) / vg.Length(len(isolation.Mechanisms))
 	head := text(7.5, false, ink, draw.XLeft, yMiddle)
@@ -134,7 +138,11 @@ func drawAblation(c draw.Canvas, rows []ablated, pitch vg.Length) {
 		}
 	}
 	for i, mech := range isolation.Mechanisms {
-		c.FillText(head, at(i, top+1.5*vg.Millimeter), mech.Title)
+		style := head
+		if untried[i] {
+			style.Color = grey
+		}
+		c.FillText(style, at(i, top+1.5*vg.Millimeter), mech.Title)
 	}
 	y := top
 	for n, r := range rows {
@@ -157,6 +165,9 @@ func drawAblation(c draw.Canvas, rows []ablated, pitch vg.Length) {
 			onWhite(c, small, vg.Point{X: left + 1*vg.Millimeter, Y: middle}, "reached with all walls up")
 		} else {
 			for i, e := range r.walls {
+				if untried[i] {
+					continue
+				}
 				if what := drawEffect(c, e, at(i, middle)); what != "" {
 					tell(c, around(at(i, middle), 1.6*vg.Millimeter), strings.Join(r.titles, "; "), isolation.Mechanisms[i].Title+what)
 				}
@@ -166,6 +177,18 @@ func drawAblation(c draw.Canvas, rows []ablated, pitch vg.Length) {
 	}
 	line(top, ink)
 	line(y, grey)
+	for i, not := range untried {
+		if !not {
+			continue
+		}
+		const label = "not tried in this run"
+		style := head
+		style.Color = grey
+		from, half, long := at(i, (top+y)/2-style.Width(label)/2), style.Font.Size*0.7, style.Width(label)
+		c.SetColor(white)
+		c.Fill(vg.Rectangle{Min: vg.Point{X: from.X - half, Y: from.Y - 2}, Max: vg.Point{X: from.X + half, Y: from.Y + long + 2}}.Path())
+		c.FillText(style, from, label)
+	}
 }
 
 // drawEffect is the sign of what a wall does against an attempt, and the words for it: none

@@ -63,3 +63,29 @@ func TestStoppers(t *testing.T) {
 		t.Errorf("without a throwaway machine: %q", got)
 	}
 }
+
+// TestUntriedWalls: of a wall that a run had no time for, nothing is said, and not that it
+// stops nothing.
+func TestUntriedWalls(t *testing.T) {
+	run := wallsRun("rrrr", "bbbr", "bbri", "bbbi", false)
+	for i := range run.Samples {
+		if s := &run.Samples[i]; s.Experiment == probesExperiment && len(s.Probings) > 4 {
+			s.Probings = s.Probings[:4] // the controls, and the first wall
+		}
+	}
+	m := newModel(run)
+	for i, mech := range isolation.Mechanisms {
+		if got := m.walls.tried(mech.Name); got != (i == 0) {
+			t.Errorf("%s: tried %v", mech.Name, got)
+		}
+	}
+	words := strings.Join(m.ablationWords(m.walls), "\n")
+	if !strings.Contains(words, "nothing is known of them: PID namespace, ") || strings.Contains(words, "Not seen to stop") {
+		t.Error(words)
+	}
+	for _, f := range m.ablationFigures(m.walls) {
+		if _, err := renderSVG(f); err != nil {
+			t.Error(err)
+		}
+	}
+}

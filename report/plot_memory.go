@@ -90,8 +90,8 @@ func drawMemory(c draw.Canvas, bars []bar) {
 	for i, b := range bars {
 		middle := y(-float64(i) - 0.5)
 		if b.name == "" {
-			onWhite(d, text(9, true, ink, draw.XLeft, yMiddle), vg.Point{X: d.Min.X + vg.Points(12), Y: middle - vg.Points(1)}, b.platform.label())
-			b.platform.look.Mark.draw(d, vg.Point{X: d.Min.X + vg.Points(6), Y: middle - vg.Points(1)}, vg.Points(2.8), b.platform.inner(), b.platform.look.Edge)
+			onWhite(d, text(8.5, true, ink, draw.XLeft, yMiddle), vg.Point{X: d.Min.X + vg.Points(12), Y: middle + vg.Points(0.3)}, b.platform.label())
+			b.platform.look.Mark.draw(d, vg.Point{X: d.Min.X + vg.Points(6), Y: middle + vg.Points(0.3)}, vg.Points(2.8), b.platform.inner(), b.platform.look.Edge)
 			continue
 		}
 		drawBar(d, b, middle, barPitch(len(bars))*0.38, x)

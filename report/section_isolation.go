@@ -354,13 +354,15 @@ func inOrder[T any](by map[string]T) (names []string) {
 // ablationWords say which wall does most, and what stands behind several.
 func (m *model) ablationWords(w *walls) (words []string) {
 	most, mostAlone := "", 0
-	var necessary, idle []string
+	var necessary, idle, untried []string
 	for _, mech := range isolation.Mechanisms {
 		opened, alone := w.ablation.Count(mech.Name)
 		if alone > mostAlone {
 			most, mostAlone = mech.Title, alone
 		}
 		switch {
+		case !w.tried(mech.Name):
+			untried = append(untried, lowerFirst(mech.Title))
 		case opened > 0:
 			necessary = append(necessary, fmt.Sprintf("%s (%s)", lowerFirst(mech.Title), count(opened, "attempt", "attempts")))
 		case alone == 0:
@@ -386,7 +388,17 @@ func (m *model) ablationWords(w *walls) (words []string) {
 	if len(idle) > 0 {
 		words = append(words, fmt.Sprintf("Not seen to stop any of these attempts: %s. That says something of the attempts, which are a sample, and not that the wall is idle.", list(idle)))
 	}
+	if len(untried) > 0 {
+		words = append(words, fmt.Sprintf("Neither taken away nor given alone in this run, so that nothing is known of them: %s.", list(untried)))
+	}
 	return words
+}
+
+// tried tells whether a wall was taken away or given alone.
+func (w *walls) tried(mechanism string) bool {
+	return slices.ContainsFunc(w.ablation.Probes, func(p string) bool {
+		return w.ablation.Verdict(p, isolation.Without(mechanism)) != "" || w.ablation.Verdict(p, isolation.Only(mechanism)) != ""
+	})
 }
 
 // contained counts what the container of the throwaway machine blocks.
