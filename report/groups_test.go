@@ -84,8 +84,8 @@ func TestSides(t *testing.T) {
 	}, "With others", "Longer", "Shorter")
 	want := points{
 		"Longer: runc 2.00 (1.50 to 3.00) times with 10.", "Shorter: runc 0.500 (0.400 to 0.600) times.",
-		"With others, no difference shown, since the interval of the ratio holds 1: runc 1.00 (0.900 to 1.10) times.",
-		"With others, not certain, since there are too few samples for an interval: 2.00 times, on runc.",
+		"With others, no difference was shown, since the interval of the ratio holds 1: runc 1.00 (0.900 to 1.10) times.",
+		"With others: 2.00 times as long, on runc. There are too few samples for an interval, so that nothing is certain.",
 	}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("got\n%s", strings.Join(got, "\n"))

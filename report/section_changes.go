@@ -103,13 +103,13 @@ func sides(list []finding, of, more, less string) (p points) {
 	for _, side := range []struct {
 		words string
 		list  []string
-	}{{more, above}, {less, below}, {of + ", no difference shown, since the interval of the ratio holds 1", same}} {
+	}{{more, above}, {less, below}, {of + ", no difference was shown, since the interval of the ratio holds 1", same}} {
 		if len(side.list) > 0 {
 			p = append(p, side.words+": "+strings.Join(side.list, "; ")+".")
 		}
 	}
 	if len(few) > 0 {
-		p = append(p, fmt.Sprintf("%s, not certain, since there are too few samples for an interval: %s times, on %s.", of, ratioSpan(low, high), those(few)))
+		p = append(p, fmt.Sprintf("%s: %s times as long, on %s. There are too few samples for an interval, so that nothing is certain.", of, ratioSpan(low, high), those(few)))
 	}
 	return p
 }

@@ -63,7 +63,7 @@ func TestChanges(t *testing.T) {
 	text := strings.ReplaceAll(b.String(), nbsp, " ")
 	for _, want := range []string{
 		"- Longer than with none running: the container 2.67 (2.61 to 2.72) times with 1,000.",
-		"- With others running, no difference shown, since the interval of the ratio holds 1: vm-q35 (emulated) 1.00 (0.993 to 1.01) times with 8.",
+		"- With others running, no difference was shown, since the interval of the ratio holds 1: vm-q35 (emulated) 1.00 (0.993 to 1.01) times with 8.",
 		"| container | 0 | 7 |",
 		"|  | 1,000 | 7 |",
 		"- vm-q35: 16 instances are too many here: why. Nor was there room or time for 32, 64.",
@@ -71,7 +71,7 @@ func TestChanges(t *testing.T) {
 		"| container | 4 | 12.0 ms | 24.0 ms | 4.00 (3.92 to 4.08) | 2.00 |",
 		"with the most at once by 50.0 µs in the median.",
 		"holds 1: the container 1.00 (0.968 to 1.02) times with 256 MiB.",
-		"- With more small files, not certain, since there are too few samples for an interval: 1.00 times, on the container.",
+		"- With more small files: 1.00 times as long, on the container. There are too few samples for an interval",
 		"| 256 MiB more | container | 30.0 ms | 2.00 ms |",
 		"- Longer with cold caches than with warm ones: the container 2.00 (",
 		"the host of this virtual machine (KVM)",

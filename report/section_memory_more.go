@@ -191,7 +191,7 @@ func (m *model) severalInstances() *memoryMore {
 	}
 	words := points{"One more instance adds to the PSS: " + m.byWay(more, bytesSpan) + "."}
 	if len(once) > 0 {
-		words = append(words, "The first one takes more, since what all share is counted to it, in times of one more: "+m.byWay(once, ratioSpan)+".")
+		words = append(words, "The first instance takes more, since what all share is counted to it. As a multiple of one more: "+m.byWay(once, ratioSpan)+".")
 	}
 	t.Notes = m.notesOf(memoryMany, list)
 	return &memoryMore{
@@ -241,7 +241,7 @@ func (m *model) afterWork() *memoryMore {
 	t.Notes = append([]string{"A platform without a system serves nobody, and has no loaded state."}, m.notesOf(memoryLoaded, list)...)
 	var words points
 	if len(added) > 0 {
-		words = points{fmt.Sprintf("Answering %.0f requests has added to the PSS: %s.", requests, m.byWay(added, bytesSpan))}
+		words = points{"Work has added to the PSS: " + m.byWay(added, bytesSpan) + "."}
 	}
 	return &memoryMore{
 		[]block{heading("After work"), words}, t,

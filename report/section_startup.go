@@ -67,7 +67,7 @@ func (m *model) startupSection() section {
 		m.containerShareError() + " Work that is done once, ahead of all samples, is not in the figures; the full table has it as \"prepared once\"." + m.disturbedText(ms)})
 	add(paragraph{"What others measured.", "The two ends of the clock decide the number, so compare orders of magnitude only. All of these used hardware virtualization or none. " +
 		agache + ", 1 virtual CPU, 256" + nbsp + "MB, n" + nbsp + "=" + nbsp + "500, from the launch to the exit of the machine monitor: median 160.9" + nbsp + "ms for " +
-		"Firecracker, 243.5" + nbsp + "ms for QEMU's pc with SeaBIOS, 582.0" + nbsp + "ms for its microvm. By Firecracker's own timer its machine took 110" + nbsp + "ms. " +
+		"Firecracker, 243.5" + nbsp + "ms for QEMU's pc with SeaBIOS, 582.0" + nbsp + "ms for its microvm. By Firecracker's own timer its machine took 110" + nbsp + "ms; " + firecracker + " promises 125" + nbsp + "ms from the call to the start of init. " +
 		idlab + ", from the request to the first HTTP answer: 188" + nbsp + "ms for runc, 567" + nbsp + "ms for gVisor, 1068" + nbsp + "ms for Kata Containers on QEMU. " +
 		manco + ": 2.3" + nbsp + "ms to create and boot a minimal virtual machine, about 1" + nbsp + "ms for fork and exec. " +
 		crunReadme + ": 100 runs of /bin/true in 1.69" + nbsp + "s with crun, in 3.34" + nbsp + "s with runc."})
