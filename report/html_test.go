@@ -43,6 +43,9 @@ func TestPageInBrowser(t *testing.T) {
 					if over := eval[int](b, `document.documentElement.scrollWidth - document.documentElement.clientWidth`); over > 0 {
 						t.Errorf("%d pixels wide: the page is %d wider", width, over)
 					}
+					if faint := eval[[]string](b, faintTexts); len(faint) > 0 {
+						t.Errorf("%d pixels wide, %s: too little contrast: %v", width, scheme, faint)
+					}
 					if *keep != "" {
 						b.picture(filepath.Join(*keep, fmt.Sprintf("%s-%d-%s.png", name, width, scheme)), true)
 					}
@@ -63,6 +66,25 @@ func TestPageInBrowser(t *testing.T) {
 		})
 	}
 }
+
+// faintTexts gives the texts whose contrast with their ground is less than the 4.5 that
+// readers need (WCAG 2.2, 1.4.3). Plots have a ground of their own, in all schemes.
+const faintTexts = `(() => {
+	const numbers = colour => colour.match(/[\d.]+/g).map(Number);
+	const linear = v => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+	const luminance = ([r, g, b]) => 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b);
+	const ground = e => {
+		const [r, g, b, a = 1] = numbers(getComputedStyle(e).backgroundColor);
+		return a ? [r, g, b] : e.parentElement ? ground(e.parentElement) : [255, 255, 255];
+	};
+	const faint = new Set();
+	for (const e of document.querySelectorAll('body, body *:not(svg, svg *, script)')) {
+		if (![...e.childNodes].some(n => n.nodeType === Node.TEXT_NODE && n.textContent.trim())) continue;
+		const [low, high] = [luminance(numbers(getComputedStyle(e).color)), luminance(ground(e))].sort((a, b) => a - b);
+		if ((high + 0.05) / (low + 0.05) < 4.5) faint.add(e.tagName + '.' + e.className + ': ' + e.textContent.slice(0, 30));
+	}
+	return [...faint];
+})()`
 
 // TestPageOfOneRun is what a reader does with a page.
 func TestPageOfOneRun(t *testing.T) {
@@ -230,5 +252,16 @@ func TestPlotsTell(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestPageSize: what is not of the run is small.
+func TestPageSize(t *testing.T) {
+	data, err := renderHTML(newModel(runs()["header-only"]).document())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(data) > 256<<10 {
+		t.Errorf("the page of a run without samples has %d bytes", len(data))
 	}
 }
