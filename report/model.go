@@ -20,7 +20,6 @@ type model struct {
 	walls           *walls                  // nil without probes
 	summaries       map[string]result.Summary
 	examined        map[string][]result.Warning // once found; see examine
-	drifts          map[string]drift            // the same
 }
 
 // platform is one platform of the run and how it is drawn.

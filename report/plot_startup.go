@@ -246,7 +246,7 @@ func drawRow(d draw.Canvas, f figureOf, centre float64, unit string, x, y func(f
 	figure := result.FormatValue(s.Median, unit)
 	d.FillText(median, at, figure)
 	small := text(7.5, false, ink, draw.XLeft, draw.YBottom)
-	d.FillText(small, vg.Point{X: at.X + median.Width(figure), Y: at.Y}, fmt.Sprintf("  n%s=%s%d", nbsp, nbsp, s.N))
+	d.FillText(small, vg.Point{X: at.X + median.Width(figure), Y: at.Y}, fmt.Sprintf("  n%s=%s%s", nbsp, nbsp, grouped(s.N)))
 	note := s.FormatInterval(unit)
 	if !s.HasInterval() {
 		note = "too few for an interval"

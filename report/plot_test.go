@@ -95,6 +95,7 @@ func TestTextsInPlots(t *testing.T) {
 	for name, run := range everyRun() {
 		all[name+", crowded"] = crowded(run)
 	}
+	all["large"] = synthetic{startup: 1200, memory: 650}.run()
 	for seed := range uint64(3) {
 		// The same names and other figures, so that the curves are elsewhere.
 		run := manyPlatforms()
