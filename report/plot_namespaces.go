@@ -218,13 +218,16 @@ func drawNamespaces(c draw.Canvas, kernels []inKernel, types []string) {
 		at := y - namespaceKernel
 		for _, r := range k.rows {
 			middle := at - namespaceRow/2
-			name := text(8, r.platform != nil, ink, draw.XLeft, yMiddle)
 			x := c.Min.X + 1.5*vg.Millimeter
 			if p := r.platform; p != nil {
 				p.look.Mark.draw(c, vg.Point{X: x + 1.2*vg.Millimeter, Y: middle}, 1.1*vg.Millimeter, p.inner(), p.look.Edge)
 				x += 3.6 * vg.Millimeter
 			}
-			c.FillText(name, vg.Point{X: x, Y: middle}, fitText(name, r.name, left-x-1*vg.Millimeter))
+			name := text(8, r.platform != nil, ink, draw.XLeft, yMiddle)
+			for size := 8.0; size > 6 && name.Width(r.name) > left-x-2; size -= 0.5 { // rather small than cut
+				name = text(size, r.platform != nil, ink, draw.XLeft, yMiddle)
+			}
+			c.FillText(name, vg.Point{X: x, Y: middle}, fitText(name, r.name, left-x-2))
 			for i, t := range types {
 				n, ok := r.numbers[t]
 				if !ok {
