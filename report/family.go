@@ -23,10 +23,10 @@ type comparison struct {
 
 // pairs are the platforms of a metric that are compared: each with the plain
 // process; machines, and what combines both, with the first container; and what
-// combines both with the first machine.
+// combines both with its machine alone.
 func (ms measured) pairs() [][2]figureOf {
 	var list [][2]figureOf
-	container, vm := ms.first("container"), ms.first("vm")
+	container := ms.first("container")
 	for _, f := range ms.present() {
 		kind := f.Platform.Kind
 		if ms.Base != nil && f.Platform != ms.Base {
@@ -37,11 +37,22 @@ func (ms measured) pairs() [][2]figureOf {
 		if container != nil && (kind == "vm" || kind == "nested") && container.Platform != ms.Base {
 			list = append(list, [2]figureOf{f, *container})
 		}
-		if vm != nil && kind == "nested" && vm.Platform != ms.Base {
+		if vm := ms.machineOf(f.Platform); vm != nil && kind == "nested" && vm.Platform != ms.Base {
 			list = append(list, [2]figureOf{f, *vm})
 		}
 	}
 	return list
+}
+
+// machineOf is the figure of the first machine of the same type as that of a platform; of
+// the first machine, if the journal does not tell.
+func (ms measured) machineOf(p *platform) *figureOf {
+	for _, f := range ms.present() {
+		if typ := f.Platform.Details["machine type"]; f.Platform.Kind == "vm" && typ != "" && typ == p.Details["machine type"] {
+			return &f
+		}
+	}
+	return ms.first("vm")
 }
 
 // family are the comparisons of a metric, whose p-values are corrected together.

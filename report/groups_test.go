@@ -91,3 +91,23 @@ func TestSides(t *testing.T) {
 		t.Errorf("got\n%s", strings.Join(got, "\n"))
 	}
 }
+
+// TestMachineOf: a container in a machine is held against the machine that it is in.
+func TestMachineOf(t *testing.T) {
+	run := groupRun()
+	for i := range run.Platforms {
+		switch p := &run.Platforms[i]; p.Name {
+		case "vm-pc":
+			p.Details = map[string]string{"machine type": "pc"}
+		case "vm-q35", "vm-snapshot":
+			p.Details = map[string]string{"machine type": "q35"}
+		}
+	}
+	m := newModel(run)
+	for typ, want := range map[string]string{"q35": "vm-q35", "pc": "vm-pc", "microvm": "vm-pc", "": "vm-pc"} {
+		p := &platform{Platform: result.Platform{Name: "nested", Details: map[string]string{"machine type": typ}}}
+		if got := m.metric("first_instruction_ns").machineOf(p); got == nil || got.Platform.Name != want {
+			t.Errorf("of %q: %+v", typ, got)
+		}
+	}
+}
