@@ -87,7 +87,7 @@ func faultWords(columns []*faulty) (words []string) {
 	for _, c := range columns {
 		by := map[isolation.FaultOutcome][]string{}
 		for _, k := range isolation.FaultKinds {
-			if f, ok := c.faults[k.Name]; ok {
+			if f, ok := c.faults[k.Name]; ok && (k.Name != "crash" || f.Outcome != isolation.NotHeld) {
 				by[f.Outcome] = append(by[f.Outcome], nounOf(k.Name))
 			}
 		}
@@ -101,6 +101,9 @@ func faultWords(columns []*faulty) (words []string) {
 				parts = append(parts, list(n)+" "+text)
 				delete(by, o)
 			}
+		}
+		if f, ok := c.faults["crash"]; ok && f.Outcome == isolation.NotHeld {
+			parts = append(parts, "a crash was asked for, and the program was still there when its time was over")
 		}
 		if len(parts) > 0 {
 			fared.add(c.the, strings.Join(parts, "; ")+".")

@@ -68,6 +68,7 @@ func (m *model) interferenceWords(list []*interfered) (words []string) {
 		}
 		groups[x.of()] = append(groups[x.of()], x)
 	}
+	var counts, losses []string
 	for _, name := range order {
 		all, lost := 0, 0
 		var worst *interfered
@@ -91,11 +92,16 @@ func (m *model) interferenceWords(list []*interfered) (words []string) {
 		if all == 0 {
 			continue
 		}
-		text := fmt.Sprintf("%s lost throughput in %d of %d comparisons (the whole interval is below that alone)", begin(name), lost, all)
+		counts = append(counts, fmt.Sprintf("%s in %d of %d", name, lost, all))
 		if worst != nil {
-			text += fmt.Sprintf("; the surest and largest loss was at %s beside a neighbour that %s: it kept %s of what it did alone", measureTitle(worstOf), neighbourAbout(worst.Neighbour), keptText(worst.kept[worstOf]))
+			losses = append(losses, fmt.Sprintf("%s kept %s of %s beside \"%s\"", name, keptText(worst.kept[worstOf]), measureTitle(worstOf), clip(worst.Neighbour, 30)))
 		}
-		words = append(words, text+".")
+	}
+	if len(counts) > 0 {
+		words = append(words, "In how many comparisons less was done beside a neighbour than alone, with the whole interval below that: "+strings.Join(counts, ", ")+".")
+	}
+	if len(losses) > 0 {
+		words = append(words, "The surest and largest losses: "+strings.Join(losses, "; ")+".")
 	}
 	words = append(words, m.limitsWords(groups)...)
 	if walls := wallWords(list); walls != "" {

@@ -194,7 +194,7 @@ func (m *model) wallsAsk(w *walls) []string {
 	if v := w.first("vm"); v != nil && v.carriedOut() > 0 && v.known && !v.host {
 		ask = append(ask, fmt.Sprintf("In %s some attempts were carried out and still count as blocked. Whose kernel carried them out, and why does the host not notice?", v.the()))
 	}
-	return append(ask, "All attempts that are counted here failed or succeeded without an error in a kernel. Which platform would you trust more if there was one, and why?")
+	return append(ask, "Which platform would you trust more if there was an error in a kernel, which none of these attempts uses, and why?")[:min(len(ask)+1, 4)]
 }
 
 // wallLimits say what these attempts cannot show.

@@ -97,10 +97,11 @@ func (m *model) unreached() (notes []string) {
 // have none.
 func (m *model) coverageTable() *table {
 	t := &table{Caption: "What was measured of which platform", Columns: []column{{Title: "Experiment"}, {Title: "Samples that count", Wide: 3}, {Title: "None", Wide: 2}},
-		Notes: []string{"A sample is one start, one reading or one look, as the experiment has it. Warm-ups and failed samples do not count."}}
+		Notes: []string{"A sample is one start, one reading or one look, as the experiment has it. Warm-ups and failed samples do not count.",
+			"not measured: the experiment is not made on that platform, or its time was over before."}}
 	for _, e := range m.namedExperiments() {
-		by := map[int][]string{}
-		var none []string
+		by := map[int][]*platform{}
+		none := map[string][]*platform{}
 		for _, p := range m.takingPart(e) {
 			n := m.run.Count(e, p.Name)
 			good := n.Counted - n.Failed
@@ -111,18 +112,22 @@ func (m *model) coverageTable() *table {
 			}
 			switch {
 			case good > 0:
-				by[good] = append(by[good], p.label())
+				by[good] = append(by[good], p)
 			case n.Failed > 0:
-				none = append(none, fmt.Sprintf("%s (all %d failed)", p.label(), n.Failed))
+				why := fmt.Sprintf("all %d failed", n.Failed)
+				none[why] = append(none[why], p)
 			default:
-				none = append(none, p.label()+" ("+p.state()+")")
+				none[p.state()] = append(none[p.state()], p)
 			}
 		}
-		var parts []string
+		var some, missing []string
 		for _, n := range slices.Backward(slices.Sorted(maps.Keys(by))) {
-			parts = append(parts, fmt.Sprintf("%d: %s", n, strings.Join(by[n], ", ")))
+			some = append(some, fmt.Sprintf("%d: %s", n, labels(by[n])))
 		}
-		t.Rows = append(t.Rows, []string{clip(clean(e), 40), cmpOr(strings.Join(parts, "; "), "–"), cmpOr(strings.Join(none, ", "), "–")})
+		for _, why := range slices.Sorted(maps.Keys(none)) {
+			missing = append(missing, why+": "+labels(none[why]))
+		}
+		t.Rows = append(t.Rows, []string{clip(clean(e), 40), cmpOr(strings.Join(some, "; "), "–"), cmpOr(strings.Join(missing, "; "), "–")})
 	}
 	if len(t.Rows) == 0 {
 		return nil

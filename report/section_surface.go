@@ -98,7 +98,7 @@ func (m *model) surfaceSection() (s section, any bool) {
 			"it copies blocks and packets, and waits. The hollow mark is what a program could call if it wanted to: a filter makes that less. " +
 			"For a machine's program there is none on the host: what it calls reaches its own kernel."},
 		paragraph{"How it was measured.", m.surfaceMethod(list)},
-		paragraph{"Its error.", "Tracing makes all slower, and so may add a few calls that wait. Threads of the kernel's own that work for an instance cannot be traced, and are named where there were any. From one go to the next the count differs by as much as the bars of the plot are long."},
+		paragraph{"Its error.", surfaceError(list)},
 		paragraph{"What it does not tell.", "A count says nothing of how much code is behind a call, nor of how well it is made: write(2) to a file and ioctl(2) to a driver are one each. It says nothing either of what stands behind the first wall: " +
 			"who takes over QEMU is an ordinary process of the host, and can then call whatever that may. A machine whose processor is virtual (KVM) makes other kinds of call: what happens in the processor's own mode for guests is one ioctl."},
 		paragraph{"What others measured.", anjali + " counted lines of the host's kernel that ran for a mix of work: 63" + nbsp + "163 for a plain process, 77" + nbsp + "392 for Firecracker, " +
@@ -110,6 +110,26 @@ func (m *model) surfaceSection() (s section, any bool) {
 		"Is a platform with half as many system calls twice as safe? Explain with a figure of this section.",
 	}
 	return s, true
+}
+
+// surfaceError says by how much the counts differ from go to go, if that is known.
+func surfaceError(all []*surfaceOf) string {
+	text := "Tracing makes all slower, and so may add a few calls that wait. Threads of the kernel's own that work for an instance cannot be traced, and are named where there were any."
+	var once []string
+	span := 0
+	for _, x := range all {
+		if x.calls.N == 1 {
+			once = append(once, x.platform.the())
+		}
+		span = max(span, x.most-x.least)
+	}
+	switch {
+	case len(once) == len(all):
+		return text + " Each platform had one go, so nothing is known of how much the count differs from one to the next."
+	case len(once) > 0:
+		text += fmt.Sprintf(" Of %s there was one go, so nothing is known of how much the count differs.", list(once))
+	}
+	return text + fmt.Sprintf(" From one go to the next the count of a platform differed by %d at most.", span)
 }
 
 func (x *surfaceOf) span() string {
