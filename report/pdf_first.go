@@ -59,14 +59,19 @@ func (s *setter) studentName(titleWidth float64) {
 // The sizes in which the first page is set: the largest in which all of it is on one
 // page. Below the smallest nobody reads.
 const (
-	firstMost  = 9.0
+	firstMost  = 9.5
 	firstLeast = 7.0
 	firstStep  = 0.125
 )
 
-// firstLine is the height of a line there, which is tighter than elsewhere: the lines
-// are short, and larger letters are worth more.
-func firstLine(size float64) float64 { return size * 1.16 * 25.4 / 72 }
+// firstLine is the height of a line there: that of the other pages where there is room,
+// and tighter where there is little. The lines are short, and larger letters are worth
+// more.
+func firstLine(size float64) float64 {
+	const loose, tight, tightest = 1.32, 1.16, 7.5 // the last a size
+	roomy := min(max((size-tightest)/(firstMost-tightest), 0), 1)
+	return size * (tight + (loose-tight)*roomy) * 25.4 / 72
+}
 
 // setFirst sets the warnings and the lecture's table so that they fit below what is
 // on the page. Where they do not in any size, the table goes on on the next page, and
@@ -142,11 +147,13 @@ const lectureNote = "In brackets: the 95% confidence interval of the median, or 
 	"The lecture speaks of Docker; the appendix says what was measured here as a container."
 
 const (
-	criterionWidth = 23.0 // of the first column of the lecture's table
-	lectureHead    = 2.2  // what its head takes besides a line
-	lectureGap     = 2.0  // above its notes
-	verdictGap     = 2.8  // of a row besides its lines
+	lectureHead = 2.2 // what its head takes besides a line
+	lectureGap  = 2.0 // above its notes
+	verdictGap  = 2.8 // of a row besides its lines
 )
+
+// criterionWidth is that of the first column: its longest word, "Virtualization", fits.
+func criterionWidth(size float64) float64 { return 2.3*size + 2*cellPad }
 
 // lectureLines is the lecture's table, set.
 type lectureLines struct {
@@ -203,8 +210,9 @@ func (l lectureLines) noteSize() float64 { return min(l.size, noteSize) }
 // width.
 func (s *setter) setColumns(t lectureTable, size, share float64) lectureLines {
 	h := firstLine(size)
-	rest := textWidth - criterionWidth
-	set := lectureLines{size: size, height: h + lectureHead, columns: [3]float64{criterionWidth, rest * share, rest * (1 - share)}}
+	first := criterionWidth(size)
+	rest := textWidth - first
+	set := lectureLines{size: size, height: h + lectureHead, columns: [3]float64{first, rest * share, rest * (1 - share)}}
 	for _, r := range t.Rows {
 		cell := func(c lectureCell, column int) [2][]line {
 			width := set.columns[column] - 2*cellPad
@@ -214,7 +222,7 @@ func (s *setter) setColumns(t lectureTable, size, share float64) lectureLines {
 			}
 			return [2][]line{s.wrap(plain("Lecture: "+c.Lecture, style{italic: true}), size, width), measured}
 		}
-		l := lectureRowLines{name: s.wrap(plain(r.Criterion, style{bold: true, link: "#" + lectureSections[r.Criterion]}), size, criterionWidth-2*cellPad), container: cell(r.Container, 1), vm: cell(r.VM, 2)}
+		l := lectureRowLines{name: s.wrap(plain(r.Criterion, style{bold: true, link: "#" + lectureSections[r.Criterion]}), size, first-2*cellPad), container: cell(r.Container, 1), vm: cell(r.VM, 2)}
 		judge := append(plain(string(r.Verdict.Mark)+". ", style{bold: true, colour: markColours[r.Verdict.Mark]}), plain(r.Verdict.Text, style{})...)
 		l.verdict = s.wrap(judge, size, rest-2*cellPad)
 		lecture := max(len(l.container[0]), len(l.vm[0]))
@@ -266,7 +274,7 @@ func (s *setter) lecture(t lectureLines) {
 		}
 		verdict := float64(len(r.verdict)) * h
 		below := s.y + r.height - verdict - 1.4
-		s.fill(columns[1], below, textWidth-criterionWidth, verdict+0.9, color.NRGBA{0xf4, 0xf4, 0xf4, 0xff})
+		s.fill(columns[1], below, textWidth-t.columns[0], verdict+0.9, color.NRGBA{0xf4, 0xf4, 0xf4, 0xff})
 		draw(r.verdict, 1, below, ink)
 		s.y += r.height
 		s.hline(s.left, s.left+textWidth, s.y, grey, 0.2)
