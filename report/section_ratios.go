@@ -67,11 +67,11 @@ func (m *model) ratioWords(all []measured) []string {
 		words := besideProcess[slices.IndexFunc(besideProcess, func(b besideValue) bool { return b.value == ms.Value })]
 		var parts []string
 		for _, kind := range kinds {
-			if who, ratios := ms.kindRatios(kind); who != "" {
-				parts = append(parts, fmt.Sprintf("%s %s %s", who, words.verb, ratios))
+			if who, ratios, from := ms.kindRatios(kind); who != "" {
+				parts = append(parts, fmt.Sprintf("%s %s %s times %s%s", who, words.verb, ratios, words.as, from))
 			}
 		}
-		out = append(out, fmt.Sprintf("%s: %s for %s. %s", ms.Title, value(ms.figure(m.base).Summary.Median, ms.unit()), m.base.the(), sentence(strings.Join(parts, "; ")+" times "+words.as)))
+		out = append(out, fmt.Sprintf("%s: %s for %s. %s", ms.Title, value(ms.figure(m.base).Summary.Median, ms.unit()), m.base.the(), sentence(strings.Join(parts, "; "))))
 		var most figureOf
 		for _, f := range ms.ratios() {
 			if most.Ratio == nil || f.Ratio.Ratio > most.Ratio.Ratio {
@@ -105,16 +105,17 @@ func (ms measured) ratios() []figureOf {
 }
 
 // kindRatios are the smallest and the largest ratio of a kind, or the only one, and whose.
-func (ms measured) kindRatios(kind string) (who, ratios string) {
+func (ms measured) kindRatios(kind string) (who, ratios, from string) {
 	all := slices.DeleteFunc(ms.ratios(), func(f figureOf) bool { return f.Platform.Kind != kind })
 	switch by := func(a, b figureOf) int { return cmp.Compare(a.Ratio.Ratio, b.Ratio.Ratio) }; len(all) {
 	case 0:
-		return "", ""
+		return "", "", ""
 	case 1:
-		return all[0].Platform.the(), ratio(*all[0].Ratio)
+		return all[0].Platform.the(), ratio(*all[0].Ratio), ""
 	default:
 		least, most := slices.MinFunc(all, by), slices.MaxFunc(all, by)
-		return kindNames[kind], fmt.Sprintf("from %s for %s to %s for %s", result.FormatRatio(least.Ratio.Ratio), least.Platform.label(), result.FormatRatio(most.Ratio.Ratio), most.Platform.label())
+		return kindNames[kind], fmt.Sprintf("%s to %s", result.FormatRatio(least.Ratio.Ratio), result.FormatRatio(most.Ratio.Ratio)),
+			fmt.Sprintf(", from %s to %s", least.Platform.label(), most.Platform.label())
 	}
 }
 

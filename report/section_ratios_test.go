@@ -25,7 +25,7 @@ func TestRatioWords(t *testing.T) {
 		not    []string
 	}{
 		{"as it is", synthetic{startup: 25, memory: 8}.run(), func(*result.Run) {},
-			[]string{"Startup time: 1.04 ms for the plain process.", "The container took 6.02 (5.87 to 6.23); vm-q35 took ", "vm-q35 has the largest ratio in every panel."}, []string{"No difference"}},
+			[]string{"Startup time: 1.04 ms for the plain process.", "The container took 6.02 (5.87 to 6.23) times as long; vm-q35 took ", "vm-q35 has the largest ratio in every panel."}, []string{"No difference"}},
 		{"emulated", synthetic{startup: 24, memory: 8, emulated: true}.run(), func(*result.Run) {},
 			[]string{"vm-q35 (emulated) took ", "vm-q35 (emulated) has the largest ratio"}, nil},
 		{"another is larger", synthetic{startup: 25, memory: 8}.run(), func(run *result.Run) { times(run, "container", "pss_bytes", 1000) },
@@ -33,7 +33,7 @@ func TestRatioWords(t *testing.T) {
 		{"the same memory", synthetic{startup: 25, memory: 8}.run(), func(run *result.Run) { times(run, "container", "pss_bytes", 2.05/2.4) },
 			[]string{"No difference from the plain process was shown, since the interval holds 1: PSS of container."}, nil},
 		{"too few", synthetic{startup: 4, memory: 2}.run(), func(*result.Run) {}, []string{"vm-q35 has the largest"}, []string{"No difference"}},
-		{"many", manyPlatforms(), func(*result.Run) {}, []string{"Containers took from ", " for container,-seccomp to ", " for runc; virtual machines took from "}, nil},
+		{"many", manyPlatforms(), func(*result.Run) {}, []string{"Containers took ", " times as long, from container,-seccomp to runc; virtual machines took "}, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.change(tt.run)
