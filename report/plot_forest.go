@@ -43,7 +43,7 @@ func (m *model) forestFigure(list []measured) *figure {
 		emulated = emulated || p.Emulated
 	}
 	caption := fmt.Sprintf("Ratio of medians: each platform's divided by that of %s, with its 95%% interval. The line at 1 is %[1]s; a mark to the right of it took more. "+
-		"The axis is logarithmic, and the same in all panels: each step from one labelled power of ten to the next is ten times as much.", m.base.the())
+		"The axis is logarithmic, and the same in all panels: equal distances on it are equal factors.", m.base.the())
 	if alone {
 		caption += " A mark without a line had too few samples for an interval."
 	}
