@@ -153,13 +153,16 @@ func (m *model) groupWords(ms measured, w wording) []string {
 	return append(out, unsure.words()...)
 }
 
-// doubts are the pairs of platforms whose ratio shows nothing: since it holds 1, or since it
-// has no interval.
-type doubts struct{ same, few []string }
+// doubts are the pairs of platforms of which no difference is shown: since the interval of
+// their ratio holds 1, since the test says that chance can do it, or since there is none.
+type doubts struct{ same, chance, few []string }
 
 func (d doubts) words() (out []string) {
 	if len(d.same) > 0 {
 		out = append(out, "No difference was shown, since the interval of the ratio holds 1, between "+strings.Join(d.same, "; between ")+".")
+	}
+	if len(d.chance) > 0 {
+		out = append(out, "The interval of the ratio is on one side of 1, but the test, corrected for the number of comparisons, does not exclude chance: "+strings.Join(d.chance, "; ")+".")
 	}
 	switch {
 	case len(d.few) > many:
@@ -200,6 +203,8 @@ func (m *model) groupLines(ms measured, w wording) (out []string, unsure doubts)
 					unsure.same = append(unsure.same, pair+" (one of "+c.detectable()+" would have been found in 80% of such runs)")
 				case mark == undecided:
 					unsure.same = append(unsure.same, pair)
+				case c.Holm >= different:
+					unsure.chance = append(unsure.chance, pair)
 				}
 			}
 			size := ratioSpan(low, high)

@@ -111,3 +111,19 @@ func TestMachineOf(t *testing.T) {
 		}
 	}
 }
+
+// TestChance: an interval that excludes 1 is not enough where the corrected test does not
+// tell two platforms apart.
+func TestChance(t *testing.T) {
+	m := newModel(groupRun())
+	ms := m.metric("first_instruction_ns")
+	family := m.family(ms)
+	for i := range family {
+		if family[i].A.Platform.Name == "runc" {
+			family[i].Holm = 0.2
+		}
+	}
+	if got := strings.Join(m.groupWords(ms, tookTime), "\n"); !strings.Contains(got, "does not exclude chance: runc and the plain process.") {
+		t.Error(got)
+	}
+}

@@ -86,12 +86,14 @@ func (m *model) applicationSection() (s section, any bool) {
 	for _, a := range all {
 		lines, of := m.groupLines(a, answered)
 		add(paragraph{called(a) + ".", strings.Join(lines, " ")})
-		for _, pair := range of.same {
-			unsure.same = append(unsure.same, pair+" with "+called(a))
+		with := func(all *[]string, pairs []string) {
+			for _, pair := range pairs {
+				*all = append(*all, pair+" with "+called(a))
+			}
 		}
-		for _, pair := range of.few {
-			unsure.few = append(unsure.few, pair+" with "+called(a))
-		}
+		with(&unsure.same, of.same)
+		with(&unsure.chance, of.chance)
+		with(&unsure.few, of.few)
 	}
 	if rest := slices.Concat(unsure.words(), m.platformShares(all), missing); len(rest) > 0 {
 		add(points(rest))
