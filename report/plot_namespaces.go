@@ -236,9 +236,15 @@ func drawNamespaces(c draw.Canvas, kernels []inKernel, types []string) {
 				}
 				other, comparable := r.base[t]
 				cell := vg.Rectangle{Min: vg.Point{X: left + vg.Length(i)*width + 1, Y: middle - namespaceRow/2 + 1}, Max: vg.Point{X: left + vg.Length(i+1)*width - 1, Y: middle + namespaceRow/2 - 1}}
-				shared, own := comparable && n == other, comparable && n != other
-				drawNumber(c, cell, n, shared, own, r.platform == nil)
-				tell(c, cell, r.name+", "+clean(t), fmt.Sprint(n)+map[bool]string{true: ", shared"}[shared]+map[bool]string{true: ", its own"}[own])
+				drawNumber(c, cell, n, comparable && n == other, comparable && n != other, r.platform == nil)
+				what := ""
+				switch {
+				case comparable && n == other:
+					what = ", shared with the first row of the box"
+				case comparable:
+					what = ", its own"
+				}
+				tell(c, cell, r.name+", "+clean(t), fmt.Sprint(n)+what)
 			}
 			at -= namespaceRow
 		}
