@@ -176,7 +176,7 @@ func (m *model) examine(ms measured, f figureOf) []result.Warning {
 		return w
 	}
 	w := result.Examine(f.Summary.Values)
-	w = append(w, m.run.PrecededWarning(ms.key(f.Platform), ms.Value)...)
+	w = append(w, result.PrecededWarning(m.preceded(ms, f))...)
 	if n := m.run.DisturbedOf(ms.key(f.Platform), ms.Value); n > 0 {
 		w = append(w, result.Warning{Code: result.Unquiet, Text: fmt.Sprintf("%d of %d samples were taken while other programs disturbed the host; they count like all others", n, f.Summary.N)})
 	}
@@ -185,6 +185,20 @@ func (m *model) examine(ms measured, f figureOf) []result.Warning {
 	}
 	m.examined[name] = w
 	return w
+}
+
+// preceded is how sure it is that what ran before matters: see [result.Run.Preceded].
+func (m *model) preceded(ms measured, f figureOf) float64 {
+	name := fmt.Sprintf("%v/%s", ms.key(f.Platform), ms.Value)
+	p, ok := m.before[name]
+	if !ok {
+		p = m.run.Preceded(ms.key(f.Platform), ms.Value)
+		if m.before == nil {
+			m.before = map[string]float64{}
+		}
+		m.before[name] = p
+	}
+	return p
 }
 
 // tailTable is what lies beyond the median: the slow starts, and what is odd.

@@ -2,6 +2,7 @@ package report
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"io"
 	"math"
@@ -9,9 +10,12 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"vmctr/report/result"
 )
@@ -101,5 +105,54 @@ func BenchmarkMillion(b *testing.B) {
 			}
 			b.ReportMetric(mostMemory(b), "most-MiB")
 		})
+	}
+}
+
+// TestLarge: a journal that is read leanly has the same figures as one that is read whole,
+// and says that it is large.
+func TestLarge(t *testing.T) {
+	defer func(from int64) { result.LeanFrom = from }(result.LeanFrom)
+	result.LeanFrom = 0
+	dir := t.TempDir()
+	writeLarge(t, dir, 50_000)
+	figures := func(read func(string) (*result.Run, error)) (*result.Run, summary) {
+		run, err := read(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b bytes.Buffer
+		if err := JSON(&b, run); err != nil {
+			t.Fatal(err)
+		}
+		var s summary
+		if err := json.Unmarshal(b.Bytes(), &s); err != nil {
+			t.Fatal(err)
+		}
+		for i := range s.Figures { // what ran before is known of whole samples
+			f := &s.Figures[i]
+			f.PrecededP, f.Warnings = nil, slices.DeleteFunc(f.Warnings, func(w result.Warning) bool { return w.Code == result.Predecessor })
+		}
+		return run, s
+	}
+	_, whole := figures(result.Read)
+	lean, got := figures(result.ReadLean)
+	if !lean.Folded() || len(lean.Samples) > 29_000 {
+		t.Errorf("%d samples are whole", len(lean.Samples))
+	}
+	if len(whole.Figures) == 0 || len(whole.Comparisons) == 0 {
+		t.Errorf("%d figures and %d comparisons", len(whole.Figures), len(whole.Comparisons))
+	}
+	text := func(parts ...any) string {
+		b, err := json.MarshalIndent(parts, "", " ")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	if d := cmp.Diff(text(whole.Run, whole.Figures, whole.Comparisons), text(got.Run, got.Figures, got.Comparisons)); d != "" {
+		t.Error(d)
+	}
+	if !slices.ContainsFunc(got.Alerts, func(s string) bool { return strings.HasPrefix(s, "This run is large.") }) {
+		t.Errorf("alerts: %q", got.Alerts)
 	}
 }

@@ -19,6 +19,7 @@ type model struct {
 	families        map[string][]comparison // once computed; see family
 	walls           *walls                  // nil without probes
 	summaries       map[string]result.Summary
+	before          map[string]float64          // the same; see preceded
 	examined        map[string][]result.Warning // once found; see examine
 }
 

@@ -163,7 +163,7 @@ func (m *model) summaryFigure(key summaryKey, ms measured, f figureOf) summaryFi
 	s := f.Summary
 	out := summaryFigure{summaryKey: key, Platform: f.Platform.Name, Emulated: f.Platform.Emulated, Count: s.N, Median: number(s.Median), Low: number(s.Low), High: number(s.High),
 		Confidence: number(s.Confidence), Smallest: number(slices.Min(s.Values)), Largest: number(slices.Max(s.Values)), Outliers: len(result.Outliers(s.Values)),
-		Multimodal: result.Multimodal(s.Values), PrecededP: number(m.run.Preceded(ms.key(f.Platform), ms.Value)),
+		Multimodal: result.Multimodal(s.Values), PrecededP: number(m.preceded(ms, f)),
 		Warnings: append(append([]result.Warning{}, s.Warnings...), m.examine(ms, f)...)}
 	rho, p := result.Drifts(s.Values)
 	out.Drift, out.DriftP = number(rho), number(p)

@@ -7,9 +7,9 @@ import (
 	"strconv"
 )
 
-// A journal of at most leanFrom bytes is read whole in any case: its samples take some
-// 150 MiB of memory.
-const leanFrom = 64 << 20
+// LeanFrom is from how many bytes on [ReadLean] reads a journal leanly: the samples of a
+// smaller one take at most some 150 MiB of memory. Tests lower it.
+var LeanFrom int64 = 64 << 20
 
 // KeepWhole is how many samples of one key a lean run keeps whole, and how many failed ones
 // besides. Of those after them only the values are kept: see [ReadLean].

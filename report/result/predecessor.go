@@ -5,10 +5,15 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+
+	"github.com/aclements/go-moremath/mathx"
 )
 
 // shuffles is how often [kruskalWallis] deals the values out anew.
 const shuffles = 1999
+
+// shuffledMost is how many values are dealt out anew.
+const shuffledMost = 500
 
 // Preceded tests whether what ran before mattered: the values of a key are
 // grouped by the key of the sample that was taken just before each, of whatever
@@ -40,9 +45,10 @@ func (r *Run) Preceded(k Key, value string) (p float64) {
 	return kruskalWallis(list, r.Header.Seed)
 }
 
-// PrecededWarning is the warning of [Run.Preceded], if there is one to give.
-func (r *Run) PrecededWarning(k Key, value string) []Warning {
-	if p := r.Preceded(k, value); p < odd {
+// PrecededWarning is what is said of a p-value of [Run.Preceded], if there is something to
+// say.
+func PrecededWarning(p float64) []Warning {
+	if p < odd {
 		return []Warning{{Predecessor, fmt.Sprintf("what ran before mattered (Kruskal-Wallis, %s)", FormatP(p))}}
 	}
 	return nil
@@ -53,7 +59,8 @@ func (r *Run) PrecededWarning(k Key, value string) []Warning {
 // American Statistical Association 47, 1952). Its p-value is the share of random
 // ways to deal the values out to groups of these sizes in which the ranks of
 // the groups differ at least as much, with the observed way among them: groups
-// are small here, for which the usual chi-squared is a poor approximation.
+// are small here, for which the usual chi-squared is a poor approximation. Above
+// 500 values it is good, and is used.
 func kruskalWallis(groups [][]float64, seed uint64) float64 {
 	if len(groups) < 2 {
 		return math.NaN()
@@ -73,17 +80,33 @@ func kruskalWallis(groups [][]float64, seed uint64) float64 {
 		return h
 	}
 	observed := statistic()
-	times := shuffles
-	if len(ranks) > 10_000 {
-		times = 199 // p is 0.005 at the least, and a million values take seconds
+	if len(ranks) > shuffledMost {
+		return chiSquared(observed, ranks, len(groups))
 	}
 	rng := rand.New(rand.NewPCG(seed, 1))
 	as := 1
-	for range times {
+	for range shuffles {
 		rng.Shuffle(len(ranks), func(i, j int) { ranks[i], ranks[j] = ranks[j], ranks[i] })
 		if statistic() >= observed*(1-1e-12) {
 			as++
 		}
 	}
-	return float64(as) / float64(times+1)
+	return float64(as) / (shuffles + 1)
+}
+
+// chiSquared is the p-value for many values: H, corrected for ties, has the chi-squared
+// distribution with one degree of freedom less than there are groups. The sum is that of the
+// squares of each group's ranks over its size.
+func chiSquared(sum float64, ranks []float64, groups int) float64 {
+	n := float64(len(ranks))
+	mean := (n + 1) / 2
+	var all float64
+	for _, r := range ranks {
+		all += (r - mean) * (r - mean)
+	}
+	if all == 0 {
+		return 1 // all values are equal
+	}
+	h := (n - 1) * (sum - n*mean*mean) / all
+	return mathx.GammaIncComp(float64(groups-1)/2, max(0, h)/2)
 }

@@ -26,6 +26,27 @@ func TestKruskalWallis(t *testing.T) {
 	}
 }
 
+// TestKruskalWallisMany: of many values the formula says what dealing them out says.
+func TestKruskalWallisMany(t *testing.T) {
+	rng := rand.New(rand.NewPCG(7, 7))
+	for _, shift := range []float64{0, 0.1, 0.15, 0.2, 2} {
+		groups := make([][]float64, 4)
+		for g := range groups {
+			for range 130 {
+				groups[g] = append(groups[g], math.Round(10*(rng.ExpFloat64()+shift*float64(g)))) // with ties
+			}
+		}
+		formula := kruskalWallis(groups, 1)
+		groups[3] = groups[3][:shuffledMost-3*130]
+		if dealt := kruskalWallis(groups, 1); math.Abs(dealt-formula) > 0.15 || (dealt < 0.01) != (formula < 0.01) {
+			t.Errorf("shifted by %v: p = %v, and %v by dealing out", shift, formula, dealt)
+		}
+	}
+	if p := kruskalWallis([][]float64{make([]float64, 300), make([]float64, 300)}, 1); p != 1 {
+		t.Errorf("of equal values p = %v", p)
+	}
+}
+
 func TestPreceded(t *testing.T) {
 	platforms := []string{"a", "b", "c"}
 	make := func(cost float64) *Run {
@@ -49,7 +70,7 @@ func TestPreceded(t *testing.T) {
 	if p := make(1).Preceded(k, "x_ns"); p > 0.001 {
 		t.Errorf("c matters, and p = %v", p)
 	}
-	if w := make(1).PrecededWarning(k, "x_ns"); len(w) != 1 || w[0].Code != Predecessor {
+	if w := PrecededWarning(make(1).Preceded(k, "x_ns")); len(w) != 1 || w[0].Code != Predecessor {
 		t.Errorf("warnings %v", w)
 	}
 	if p := (&Run{}).Preceded(k, "x_ns"); !math.IsNaN(p) {

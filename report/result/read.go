@@ -44,7 +44,7 @@ var errLong = fmt.Errorf("it is longer than %d bytes, which no line of bench is"
 func Read(dir string) (*Run, error) { return readDir(dir, keepAll) }
 
 // ReadLean reads it for a report, which needs all values and not all else. Of a large
-// journal (above 64 MiB) only the first [KeepWhole] samples of each key are in Samples, as many
+// journal ([LeanFrom]) only the first [KeepWhole] samples of each key are in Samples, as many
 // failed ones, and those that hold more than values and phases. Of the others the values are
 // kept ([Run.ValuesOf]), and they are counted ([Run.Count], [Run.Folded]): 8 bytes for each value.
 func ReadLean(dir string) (*Run, error) { return readDir(dir, keepSome) }
@@ -70,7 +70,7 @@ func readDir(dir string, k keep) (*Run, error) {
 		if err != nil {
 			return nil, fmt.Errorf("reading the journal: %w", err)
 		}
-		if st.Size() <= leanFrom {
+		if st.Size() < LeanFrom {
 			k = keepAll
 		}
 	}
