@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,11 +28,12 @@ func (c *compareCommand) Run(s streams) error {
 	if !slices.Contains(report.CompareFormats, c.Format) {
 		return &exitError{exitUsage, fmt.Errorf("there is no format %q; the formats are %s", c.Format, strings.Join(report.CompareFormats, ", "))}
 	}
-	before, err := result.Read(c.Old)
+	debug.SetMemoryLimit(report.MemoryLimit)
+	before, err := result.ReadLean(c.Old)
 	if err != nil {
 		return err
 	}
-	after, err := result.Read(c.New)
+	after, err := result.ReadLean(c.New)
 	if err != nil {
 		return err
 	}

@@ -205,7 +205,11 @@ func (r *Run) valueNames(experiment string) []string {
 }
 
 func (d *Diff) row(k Key, value string, before, after []float64) DiffRow {
-	r := DiffRow{Key: k, Value: value, Old: Summarize(before), New: Summarize(after), Ratio: Compare(after, before, d.New.Header.Seed), Delta: CliffsDelta(after, before)}
+	r := DiffRow{Key: k, Value: value, Old: Summarize(before), New: Summarize(after)}
+	// In order they are faster to compare. The row need not keep them.
+	before, after = r.Old.Sorted, r.New.Sorted
+	r.Old.Values, r.Old.Sorted, r.New.Values, r.New.Sorted = nil, nil, nil, nil
+	r.Ratio, r.Delta = Compare(after, before, d.New.Header.Seed), CliffsDelta(after, before)
 	x, y := d.Old.platform(k.Platform), d.New.platform(k.Platform)
 	r.Emulated = x.Emulated || y.Emulated
 	var warnings []Warning
@@ -302,18 +306,11 @@ func (r *Run) howEnded() string {
 
 // disturbed counts the samples that others than bench may have changed.
 func (r *Run) disturbed() string {
-	n, all := 0, 0
-	for i := range r.Samples {
-		if s := &r.Samples[i]; !s.Warmup && s.Error == "" {
-			if all++; s.Disturbed != "" {
-				n++
-			}
-		}
-	}
-	if n == 0 {
+	n := r.Count("", "")
+	if n.Disturbed == 0 {
 		return "none"
 	}
-	return fmt.Sprintf("%d of %d", n, all)
+	return fmt.Sprintf("%d of %d", n.Disturbed, n.Counted)
 }
 
 // platformCircumstances are those of one platform: its accelerator, versions, limits.
