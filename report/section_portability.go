@@ -112,7 +112,7 @@ func (p *platform) parts(img *result.StoredImage) (names []string, besides int64
 }
 
 func (m *model) portabilityWords(img *result.StoredImage) []string {
-	blobs, archives, disks := imageSums(img)
+	blobs, archives, _ := imageSums(img)
 	out := []string{fmt.Sprintf("The image %s has %s: %s to send, compressed, and %s unpacked. It holds the program and its files, and no kernel.", shortDigest(img.Digest),
 		count(len(img.Layers), "layer", "layers"), value(float64(blobs), "bytes"), value(float64(archives), "bytes"))}
 	if platforms := m.imagePlatforms(img.Name); len(platforms) > 1 {
@@ -141,26 +141,38 @@ func (m *model) portabilityWords(img *result.StoredImage) []string {
 	}
 	switch {
 	case len(sums) == 1 && len(ran) > 1:
-		out = append(out, begin(fmt.Sprintf("%s ran this one image: the programs read the very same data (equal SHA-256).", list(ran))))
+		if len(ran) > many {
+			ran = []string{fmt.Sprintf("the programs on %d platforms", len(ran))}
+		}
+		out = append(out, begin(fmt.Sprintf("%s ran from this one image: they read the very same data (equal SHA-256).", list(ran))))
 	case len(sums) > 1:
 		out = append(out, begin(fmt.Sprintf("%s did not read the same data: the image was not the same everywhere.", list(ran))))
 	}
 	if kernels := m.kernels(); len(kernels) > 1 {
 		out = append(out, fmt.Sprintf("It ran on %d kernels, which need not be of the image's distribution: %s.", len(kernels), list(kernels)))
 	}
-	if disks > 0 {
-		out = append(out, fmt.Sprintf("As read-only disks for a virtual machine (EROFS, one for each layer, not compressed) it takes %s, %s times what it takes to send.",
-			value(float64(disks), "bytes"), result.FormatRatio(float64(disks)/float64(max(1, blobs)))))
-	}
-	var needs alike
+	by := map[string][]*platform{}
+	var texts []string
 	for _, p := range m.platforms {
-		if names, besides := p.parts(img); len(names) > 0 {
-			needs.add(p.the(), fmt.Sprintf("more than the image: %s. Without the image's own files that is %s, %s times the unpacked image.", list(names),
-				value(float64(besides), "bytes"), result.FormatRatio(float64(besides)/float64(max(1, archives)))))
+		if len(p.Parts) == 0 {
+			continue
 		}
+		var names []string
+		for _, part := range p.Parts {
+			names = append(names, clean(part.Name))
+		}
+		_, besides := p.parts(img)
+		text := fmt.Sprintf("%s by %%s (%s times the unpacked image: %s)", value(float64(besides), "bytes"), result.FormatRatio(float64(besides)/float64(max(1, archives))), list(names))
+		if by[text] == nil {
+			texts = append(texts, text)
+		}
+		by[text] = append(by[text], p)
 	}
-	for _, text := range needs.texts {
-		out = append(out, begin(list(needs.who[text])+map[bool]string{true: " needs ", false: " need "}[len(needs.who[text]) == 1]+text))
+	for i, text := range texts {
+		texts[i] = strings.Replace(text, "%s", labels(by[text]), 1)
+	}
+	if len(texts) > 0 {
+		out = append(out, "Needed besides the image's own files: "+strings.Join(texts, "; ")+".")
 	}
 	if s := m.sharing(); len(s.Images) > 1 {
 		out = append(out, fmt.Sprintf("The %s that are counted here take %s, since a layer that several have is stored once; copies would take %s, %s times as much.",
