@@ -56,7 +56,7 @@ func (m *model) memoryMoreSection() (s section, any bool) {
 		paragraph{"How it was measured.", m.inRounds()}, how,
 		paragraph{"Its error.", "MemAvailable, slab, kernel stacks and page tables are of the whole host: an interval that holds zero says that the host's own noise was larger than what there was to see. The least memory is no finer than the list of sizes, and as sure as the number of tries. " +
 			"What two instances share depends on what else on the host maps the same pages."},
-		paragraph{"What others measured.", crunReadme + " says that crun works in 512" + nbsp + "KiB of memory.max, where runc fails with 4" + nbsp + "MiB. " + manco + " ran 8000 guests on one host. " + firecracker + ": at most 5" + nbsp + "MiB for each machine's monitor, beside the guest's RAM."})
+		paragraph{"What others measured.", crunReadme + " says that crun works in 512" + nbsp + "KB of memory.max, where runc fails with 4" + nbsp + "MB. " + manco + " ran 8000 guests on one host. " + firecracker + ": at most 5" + nbsp + "MiB for each machine's monitor, beside the guest's RAM."})
 	s.Ask = []string{
 		"What of the memory is there once for all instances of a platform, and how does the slope show it?",
 		"How many instances of each platform fit into the memory of your own computer? Which figure did you use, and what does it leave out?",
