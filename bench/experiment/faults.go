@@ -88,6 +88,9 @@ func breakInstances(ctx context.Context, s Subject) (sample result.Sample, err e
 	return sample, nil
 }
 
+// crashEnds is how long the end of a crash is waited for.
+const crashEnds = 5 * time.Second
+
 // breakInstance does one fault, and gathers what is known of it.
 func breakInstance(ctx context.Context, s Subject, f *breakage.Facts) (err error) {
 	args := []string{breakage.Verb, f.Kind}
@@ -121,6 +124,10 @@ func breakInstance(ctx context.Context, s Subject, f *breakage.Facts) (err error
 		return nil
 	}
 	own := i.Err()
+	// Who crashes says nothing more and is about to end: on a busy host that takes its time.
+	for end := time.Now().Add(crashEnds); f.Kind == "crash" && own == nil && time.Now().Before(end) && ctx.Err() == nil; {
+		own = i.Err()
+	}
 	if len(f.Heard) == 0 {
 		return errors.Join(heardErr, own)
 	}
