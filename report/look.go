@@ -120,62 +120,14 @@ func (k mark) draw(c vg.Canvas, at vg.Point, r vg.Length, fill, edge color.Color
 }
 
 // path is the outline of a mark. All marks have about the same area.
-func (k mark) path(at vg.Point, r vg.Length) vg.Path {
+func (k mark) path(at vg.Point, r vg.Length) (p vg.Path) {
 	if k == circle {
-		var p vg.Path
 		p.Move(vg.Point{X: at.X + r, Y: at.Y})
 		p.Arc(at, r, 0, 2*math.Pi)
 		p.Close()
 		return p
 	}
-	corners, start, size := 4, math.Pi/4, vg.Length(1.25)
-	switch k {
-	case cross, star, hourglass, leftward:
-		return outline(at, r, outlines[k])
-	case triangle:
-		corners, start, size = 3, math.Pi/2, 1.45
-	case wedge:
-		corners, start, size = 3, -math.Pi/2, 1.45
-	case diamond:
-		start = 0
-	}
-	var p vg.Path
-	for i := range corners {
-		sin, cos := math.Sincos(start + 2*math.Pi*float64(i)/float64(corners))
-		pt := vg.Point{X: at.X + size*r*vg.Length(cos), Y: at.Y + size*r*vg.Length(sin)}
-		if i == 0 {
-			p.Move(pt)
-		} else {
-			p.Line(pt)
-		}
-	}
-	p.Close()
-	return p
-}
-
-// outlines are the corners of marks that are no regular polygons, for a radius of 1.
-var outlines = map[mark][]vg.Point{
-	cross:     {{X: -.45, Y: -1.3}, {X: .45, Y: -1.3}, {X: .45, Y: -.45}, {X: 1.3, Y: -.45}, {X: 1.3, Y: .45}, {X: .45, Y: .45}, {X: .45, Y: 1.3}, {X: -.45, Y: 1.3}, {X: -.45, Y: .45}, {X: -1.3, Y: .45}, {X: -1.3, Y: -.45}, {X: -.45, Y: -.45}},
-	star:      rays(5, 1.5, 0.62),
-	leftward:  {{X: -1.45, Y: 0}, {X: 0.75, Y: -1.25}, {X: 0.75, Y: 1.25}},
-	hourglass: {{X: -1.1, Y: -1.2}, {X: 1.1, Y: -1.2}, {X: .25, Y: 0}, {X: 1.1, Y: 1.2}, {X: -1.1, Y: 1.2}, {X: -.25, Y: 0}},
-}
-
-// rays are the corners of a star with n rays, of which one goes up.
-func rays(n int, outer, inner vg.Length) (corners []vg.Point) {
-	for i := range 2 * n {
-		r := outer
-		if i%2 == 1 {
-			r = inner
-		}
-		sin, cos := math.Sincos(math.Pi/2 + math.Pi*float64(i)/float64(n))
-		corners = append(corners, vg.Point{X: r * vg.Length(cos), Y: r * vg.Length(sin)})
-	}
-	return corners
-}
-
-func outline(at vg.Point, r vg.Length, corners []vg.Point) (p vg.Path) {
-	for i, c := range corners {
+	for i, c := range corners[k] {
 		pt := vg.Point{X: at.X + r*c.X, Y: at.Y + r*c.Y}
 		if i == 0 {
 			p.Move(pt)
@@ -185,4 +137,27 @@ func outline(at vg.Point, r vg.Length, corners []vg.Point) (p vg.Path) {
 	}
 	p.Close()
 	return p
+}
+
+// corners are those of the marks that have any, for a circle with a radius of 1.
+var corners = map[mark][]vg.Point{
+	square:    rays(4, math.Pi/4, 1.25),
+	diamond:   rays(4, 0, 1.25),
+	triangle:  rays(3, math.Pi/2, 1.45),
+	wedge:     rays(3, -math.Pi/2, 1.45),
+	star:      rays(10, math.Pi/2, 1.5, 0.62),
+	leftward:  {{X: -1.45, Y: 0}, {X: 0.75, Y: -1.25}, {X: 0.75, Y: 1.25}},
+	hourglass: {{X: -1.1, Y: -1.2}, {X: 1.1, Y: -1.2}, {X: .25, Y: 0}, {X: 1.1, Y: 1.2}, {X: -1.1, Y: 1.2}, {X: -.25, Y: 0}},
+	cross:     {{X: -.45, Y: -1.3}, {X: .45, Y: -1.3}, {X: .45, Y: -.45}, {X: 1.3, Y: -.45}, {X: 1.3, Y: .45}, {X: .45, Y: .45}, {X: .45, Y: 1.3}, {X: -.45, Y: 1.3}, {X: -.45, Y: .45}, {X: -1.3, Y: .45}, {X: -1.3, Y: -.45}, {X: -.45, Y: -.45}},
+}
+
+// rays are n corners around a middle, evenly, from an angle on; their distances from it
+// take turns.
+func rays(n int, start float64, distances ...vg.Length) (list []vg.Point) {
+	for i := range n {
+		r := distances[i%len(distances)]
+		sin, cos := math.Sincos(start + 2*math.Pi*float64(i)/float64(n))
+		list = append(list, vg.Point{X: r * vg.Length(cos), Y: r * vg.Length(sin)})
+	}
+	return list
 }

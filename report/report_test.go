@@ -186,15 +186,7 @@ func tool(t *testing.T, name string) string {
 
 func pdf(t *testing.T, run *result.Run, paper Paper) string {
 	t.Helper()
-	data, err := renderPDF(newModel(run).document(), paper)
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), "report.pdf")
-	if err := os.WriteFile(path, data, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	return path
+	return writePDF(t, newModel(run).document(), paper)
 }
 
 func TestPDFText(t *testing.T) {
