@@ -20,9 +20,12 @@ type group struct {
 	figures []figureOf
 }
 
-// ways are the groups, in the report's order. A platform that is of none is a group of
-// its own.
-var ways = []struct{ name, many, one string }{
+// way is one in which platforms come to their first instruction.
+type way struct{ name, many, one string }
+
+// ways are those that have a group, in the report's order. A platform that is of none is a
+// group of its own.
+var ways = []way{
 	{"process", "Plain processes", ""},
 	{"container", "Containers", ""},
 	{"restore", "Virtual machines that go on from a saved state", ", which goes on from a saved state,"},
@@ -63,24 +66,24 @@ func (m *model) groups(ms measured) []group {
 	by := map[string][]figureOf{}
 	var odd []string // of a kind that this version does not know
 	for _, f := range ms.present() {
-		way := m.way(f.Platform)
-		if !slices.ContainsFunc(ways, func(w struct{ name, many, one string }) bool { return w.name == way }) && by[way] == nil {
-			odd = append(odd, way)
+		name := m.way(f.Platform)
+		if !slices.ContainsFunc(ways, func(w way) bool { return w.name == name }) && by[name] == nil {
+			odd = append(odd, name)
 		}
-		by[way] = append(by[way], f)
+		by[name] = append(by[name], f)
 	}
 	var list []group
-	add := func(way, many, one string) {
-		if figures := by[way]; len(figures) > 0 {
+	add := func(w way) {
+		if figures := by[w.name]; len(figures) > 0 {
 			slices.SortStableFunc(figures, func(a, b figureOf) int { return cmp.Compare(a.Summary.Median, b.Summary.Median) })
-			list = append(list, group{many, one, figures})
+			list = append(list, group{w.many, w.one, figures})
 		}
 	}
 	for _, w := range ways {
-		add(w.name, w.many, w.one)
+		add(w)
 	}
-	for _, way := range odd {
-		add(way, "Other platforms", "")
+	for _, name := range odd {
+		add(way{name, "Other platforms", ""})
 	}
 	return list
 }

@@ -50,6 +50,19 @@ const (
 	unasked           markOf = "Not measured"
 )
 
+// emulated is the mark where the machine was emulated: the direction of a difference counts
+// and its size does not.
+func (k markOf) emulated() markOf {
+	switch k {
+	case agrees:
+		return agreesEmulated
+	case disagrees:
+		return disagreesEmulated
+	default:
+		return k
+	}
+}
+
 // The words of the lecture, by row: container (it says "Docker") and virtual
 // machine.
 var lectureSays = map[string][2]string{
@@ -409,8 +422,7 @@ func (m *model) judgeFigure(name, how, less string) verdict {
 	}
 	end := map[bool]string{true: ", as the lecture says", false: fmt.Sprintf(": here the virtual machine needed %s, against the lecture", less)}[direction > 0]
 	if v.Platform.Emulated || c.Platform.Emulated {
-		mark = map[markOf]markOf{agrees: agreesEmulated, disagrees: disagreesEmulated}[mark]
-		return verdict{mark, fact + end + "; but the size of this ratio is an emulator's, not a hypervisor's."}
+		return verdict{mark.emulated(), fact + end + "; but the size of this ratio is an emulator's, not a hypervisor's."}
 	}
 	return verdict{mark, fact + end + "."}
 }

@@ -39,7 +39,7 @@ func (w *walls) cell(p *platform) string {
 		return ""
 	}
 	t := x.tally("")
-	return fmt.Sprintf("Of %d attempts to get out, %d blocked, %d not.", t.blocked+t.reached, t.blocked, t.reached)
+	return fmt.Sprintf("Of %d attempts to get out, %d blocked, %d not.", t.tried(), t.blocked, t.reached)
 }
 
 // judge holds a container against a machine by the attempts that could be tried on both: how

@@ -160,7 +160,7 @@ func (w *walls) attempts() (list []property) {
 		p := propertyOf(w.subjects, groupTitle(g), func(x *walled) wallCell {
 			t := x.tally(g)
 			c := wallCell{sign: closed}
-			switch tried := t.blocked + t.reached; {
+			switch tried := t.tried(); {
 			case tried == 0:
 				return wallCell{text: "not tried"}
 			case t.reached == 0:

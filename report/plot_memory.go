@@ -128,12 +128,7 @@ func drawBar(d draw.Canvas, b bar, middle, half vg.Length, x func(float64) vg.Le
 		return
 	}
 	r := vg.Rectangle{Min: vg.Point{X: x(0), Y: middle - half}, Max: vg.Point{X: x(s.Median), Y: middle + half}}
-	if b.platform.Emulated {
-		hatch(d, r, l)
-	} else {
-		d.SetColor(l.Fill)
-		d.Fill(r.Path())
-	}
+	b.platform.fill(d, r)
 	d.SetLineStyle(draw.LineStyle{Color: l.Edge, Width: vg.Points(0.7)})
 	d.Stroke(r.Path())
 	end := x(s.Median)
@@ -148,6 +143,16 @@ func drawBar(d draw.Canvas, b bar, middle, half vg.Length, x func(float64) vg.Le
 	}
 	after.X = end + vg.Points(5)
 	onWhite(d, text(8, false, ink, draw.XLeft, yMiddle), after, label)
+}
+
+// fill fills a part of a platform's bar: that of an emulated one is hatched.
+func (p *platform) fill(d draw.Canvas, r vg.Rectangle) {
+	if p.Emulated {
+		hatch(d, r, p.look)
+		return
+	}
+	d.SetColor(p.look.Fill)
+	d.Fill(r.Path())
 }
 
 // hatch fills a rectangle with a light tint and slanting lines.

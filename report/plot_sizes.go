@@ -154,12 +154,7 @@ func drawSizes(c draw.Canvas, rows []sized) {
 		d.Fill(own.Path())
 		if r.platform != nil {
 			l = r.platform.look
-			if rest := box(float64(r.image), float64(r.bytes)); r.platform.Emulated {
-				hatch(d, rest, l)
-			} else {
-				d.SetColor(l.Fill)
-				d.Fill(rest.Path())
-			}
+			r.platform.fill(d, box(float64(r.image), float64(r.bytes)))
 		}
 		d.SetLineStyle(draw.LineStyle{Color: l.Edge, Width: vg.Points(0.7)})
 		d.Stroke(all.Path())

@@ -236,10 +236,8 @@ func (m *model) applicationTable(all []measured) *table {
 			case f.Summary.N == 0:
 				row = append(row, "–", "–")
 				continue
-			case f.Ratio != nil:
-				row = append(row, value(f.Summary.Median, "ns"), ratio(*f.Ratio))
 			default:
-				row = append(row, value(f.Summary.Median, "ns"), map[bool]string{true: "1", false: "–"}[p == a.Base])
+				row = append(row, value(f.Summary.Median, "ns"), a.ratioCell(f))
 			}
 			any = true
 		}

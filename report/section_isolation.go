@@ -94,7 +94,10 @@ func (x *walled) take(p isolation.Probing, arena []isolation.Probing) {
 // tally counts the verdicts of a group of probes; of all, if it is "".
 type tally struct{ blocked, reached, open int }
 
-func (t tally) all() int { return t.blocked + t.reached + t.open }
+// tried counts those that could be made.
+func (t tally) tried() int { return t.blocked + t.reached }
+
+func (t tally) all() int { return t.tried() + t.open }
 
 func (x *walled) tally(group string) (t tally) {
 	for _, f := range x.findings {
@@ -228,7 +231,7 @@ func (m *model) wallWords(w *walls) (words []string) {
 // words are what was found of one platform.
 func (x *walled) words() string {
 	t := x.tally("")
-	text := fmt.Sprintf("of %s to get out, %d were blocked", count(t.all()-t.open, "attempt", "attempts"), t.blocked)
+	text := fmt.Sprintf("of %s to get out, %d were blocked", count(t.tried(), "attempt", "attempts"), t.blocked)
 	if own := x.carriedOut(); own > 0 && x.known && !x.host {
 		text += fmt.Sprintf(" (%d of these were carried out, by and on the machine's own kernel: the host did not notice)", own)
 	}
@@ -253,7 +256,7 @@ func (w *walls) lines() (lines []string) {
 		if x.control {
 			continue
 		}
-		text := fmt.Sprintf("%s: of %d attempts to get out, %d blocked", x.platform.label(), t.blocked+t.reached, t.blocked)
+		text := fmt.Sprintf("%s: of %d attempts to get out, %d blocked", x.platform.label(), t.tried(), t.blocked)
 		if t.reached > 0 {
 			text += fmt.Sprintf(" and %d not: %s", t.reached, titles(x.with(isolation.Reached)))
 		}

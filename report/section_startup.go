@@ -182,14 +182,7 @@ func (m *model) figureTable(list []measured, caption string) *table {
 					value(slices.Min(s.Values), unit), value(slices.Max(s.Values), unit))
 			}
 			if base != nil {
-				r := "–"
-				switch {
-				case f.Ratio != nil:
-					r = ratio(*f.Ratio)
-				case f.Platform == base && s.N > 0:
-					r = "1"
-				}
-				row = append(row, r)
+				row = append(row, list[0].ratioCell(f))
 			}
 			if !many {
 				prepared := "–"

@@ -147,7 +147,7 @@ func (m *model) useSecurity() verdict {
 		return verdict{unasked, "Attempts to get out were not made on both in this run."}
 	}
 	a, b := c.tally(""), v.tally("")
-	text := fmt.Sprintf("From %s, %d of %s to get out reached the host; from %s, %d of %d.", c.the(), a.reached, count(a.blocked+a.reached, "attempt", "attempts"), v.the(), b.reached, b.blocked+b.reached)
+	text := fmt.Sprintf("From %s, %d of %s to get out reached the host; from %s, %d of %d.", c.the(), a.reached, count(a.tried(), "attempt", "attempts"), v.the(), b.reached, b.tried())
 	var surfaces []string
 	for _, x := range m.surfaces() {
 		if x.platform == c.platform || x.platform == v.platform {
@@ -252,12 +252,7 @@ func inCommon(marks []markOf, vm *platform) markOf {
 		}
 	}
 	if vm.Emulated {
-		switch mark {
-		case agrees:
-			return agreesEmulated
-		case disagrees:
-			return disagreesEmulated
-		}
+		return mark.emulated()
 	}
 	return mark
 }
@@ -324,7 +319,7 @@ func (m *model) useBoth() verdict {
 	}
 	if x := m.walls.of(p); x != nil {
 		t := x.tally("")
-		text += fmt.Sprintf(" Of %s to get out, %d reached the host.", count(t.blocked+t.reached, "attempt", "attempts"), t.reached)
+		text += fmt.Sprintf(" Of %s to get out, %d reached the host.", count(t.tried(), "attempt", "attempts"), t.reached)
 	}
 	return verdict{mark, strings.TrimSpace(text)}
 }
@@ -377,7 +372,7 @@ func (m *model) usesTable() *table {
 	row("Attempts that reached the host", func(p *platform) string {
 		if x := m.walls.of(p); x != nil {
 			t := x.tally("")
-			return fmt.Sprintf("%d of %d", t.reached, t.blocked+t.reached)
+			return fmt.Sprintf("%d of %d", t.reached, t.tried())
 		}
 		return ""
 	})

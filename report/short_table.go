@@ -24,14 +24,7 @@ func (m *model) shortTable(all []measured, caption string) *table {
 			row[2], row[3] = value(s.Median, first.unit()), interval(s, first.unit())
 		}
 		if first.Base != nil {
-			r := "–"
-			switch {
-			case f.Ratio != nil:
-				r = ratio(*f.Ratio)
-			case f.Platform == first.Base && s.N > 0:
-				r = "1"
-			}
-			row = append(row, r)
+			row = append(row, first.ratioCell(f))
 		}
 		for _, ms := range all[1:] {
 			cell := "–"
@@ -47,6 +40,18 @@ func (m *model) shortTable(all []measured, caption string) *table {
 	}
 	t.Notes = m.shortNotes(first)
 	return t
+}
+
+// ratioCell is the ratio of a figure to the base, in a table.
+func (ms measured) ratioCell(f figureOf) string {
+	switch {
+	case f.Ratio != nil:
+		return ratio(*f.Ratio)
+	case f.Platform == ms.Base && f.Summary.N > 0:
+		return "1"
+	default:
+		return "–"
+	}
 }
 
 // shortNotes explain what a short table has marked.
