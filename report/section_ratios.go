@@ -42,8 +42,8 @@ func (m *model) ratiosSection() (s section, any bool) {
 		"A ratio is one of medians. It says nothing of how large a figure is: that of the plain process stands above each panel."})
 	add(paragraph{"Its error.", fmt.Sprintf("The interval of a ratio holds the errors of both sides; [the method](#method) says how it is found. All ratios of a panel have the same figure below the line. "+
 		"If %s was measured too fast by chance, then all ratios of that panel are too large together, and their order is not touched. Of many 95%% intervals, about one in twenty does not hold the true ratio.", m.base.the())})
-	add(paragraph{"What others measured.", "Manco et al. ([LightVM](https://doi.org/10.1145/3132747.3132763), SOSP 2017): 2.3" + nbsp + "ms to create and boot a minimal virtual machine, about 1" + nbsp + "ms for fork and exec: a ratio of about 2.3. " +
-		"The [README of crun](https://github.com/containers/crun): 100 runs of /bin/true in 1.69" + nbsp + "s with crun and in 3.34" + nbsp + "s with runc: twice as long with another runtime for the same container."})
+	add(paragraph{"What others measured.", manco + ": 2.3" + nbsp + "ms to create and boot a minimal virtual machine, about 1" + nbsp + "ms for fork and exec: a ratio of about 2.3. " +
+		crunReadme + ": 100 runs of /bin/true in 1.69" + nbsp + "s with crun and in 3.34" + nbsp + "s with runc: twice as long with another runtime for the same container."})
 	s.Ask = []string{
 		"Which platform is nearest to the plain process, and which is farthest from it? Is the answer the same in every panel? Explain a difference.",
 		"The axis is logarithmic. Draw the ratios of one panel on a linear axis. What can you not see there any more?",
